@@ -1,0 +1,170 @@
+//! How is everything that makes a key written down?
+//!
+//! Each part is written twice at once: length-prefixed into a digest, which is the key, and
+//! readable into a text, which people and prefix purges read. What counts is decided in `key`.
+//!
+//! # Invariants
+//!
+//! 1. Two different sequences of parts are never digested alike: every text is preceded by its
+//!    length, every choice by a tag, and every list ends with a tag of its own.
+//! 2. The same holds for the readable text: the site is a token or quoted, a URI holds no space,
+//!    and values are quoted with everything else escaped.
+
+use std::sync::Arc;
+
+use crate::target::Target;
+
+/// First bytes of every digest: whose it is, and the version of the form.
+///
+/// A change of the form changes the version, so that stored responses are not found under keys
+/// that mean something else.
+const DOMAIN: &[u8] = b"weir cache key\0\x01";
+
+/// Readable canonical text of a key, for example
+/// `www http://example.com/a?b=1 header(x-a="v") cookie(lang="de")`.
+///
+/// Texts are equal exactly when their keys are. A text may hold what a client sent in a chosen
+/// header or cookie, so it is as confidential as those. Cloning is cheap.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct KeyText {
+    text: Arc<str>,
+    resource_bytes: usize,
+}
+
+impl KeyText {
+    /// The whole text.
+    pub fn as_str(&self) -> &str {
+        &self.text
+    }
+
+    /// Site and URI without chosen headers and cookies; what a purge by URL or prefix compares.
+    pub fn resource(&self) -> &str {
+        self.text.get(..self.resource_bytes).unwrap_or(&self.text)
+    }
+}
+
+impl std::fmt::Display for KeyText {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+/// What a group of selected values was taken from.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Group {
+    Header,
+    Cookie,
+}
+
+/// One selected value of a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Value<'a> {
+    /// The value of the name.
+    Plain(&'a [u8]),
+    /// A text that only some servers read as a value of the name, whole.
+    Odd(&'a [u8]),
+}
+
+/// Writes the two forms of one key.
+#[derive(Debug)]
+pub(crate) struct Canonical {
+    digest: blake3::Hasher,
+    text: String,
+    resource_bytes: usize,
+}
+
+impl Canonical {
+    /// Begins with the site and the target.
+    pub(crate) fn new(site: &str, target: &Target) -> Self {
+        let mut text = String::new();
+        push_name(&mut text, site);
+        text.push(' ');
+        text.push_str(&target.uri());
+        let resource_bytes = text.len();
+        let mut canonical = Self { digest: blake3::Hasher::new(), text, resource_bytes };
+        canonical.digest.update(DOMAIN);
+        for part in [site, target.scheme().as_str(), target.host(), target.path()] {
+            canonical.digest_part(part.as_bytes());
+        }
+        canonical.digest_tag(u8::from(target.query().is_some()));
+        canonical.digest_part(target.query().unwrap_or_default().as_bytes());
+        canonical
+    }
+
+    /// Adds all values of one selected name; none at all differs from an empty one.
+    pub(crate) fn select<'a>(
+        &mut self,
+        group: Group,
+        name: &str,
+        values: impl Iterator<Item = Value<'a>>,
+    ) {
+        let (tag, word) = match group {
+            Group::Header => (1, " header("),
+            Group::Cookie => (2, " cookie("),
+        };
+        self.digest_tag(tag);
+        self.digest_part(name.as_bytes());
+        self.text.push_str(word);
+        push_name(&mut self.text, name);
+        for (index, value) in values.enumerate() {
+            if index > 0 {
+                self.text.push_str(", ");
+                push_name(&mut self.text, name);
+            }
+            self.value(value);
+        }
+        self.digest_tag(0);
+        self.text.push(')');
+    }
+
+    fn value(&mut self, value: Value<'_>) {
+        let (tag, sign, bytes) = match value {
+            Value::Plain(bytes) => (1, '=', bytes),
+            Value::Odd(bytes) => (2, '~', bytes),
+        };
+        self.digest_tag(tag);
+        self.digest_part(bytes);
+        self.text.push(sign);
+        push_quoted(&mut self.text, bytes);
+    }
+
+    /// Returns the digest and the text of all parts written.
+    pub(crate) fn finish(self) -> ([u8; 32], KeyText) {
+        let text = KeyText { text: self.text.into(), resource_bytes: self.resource_bytes };
+        (self.digest.finalize().into(), text)
+    }
+
+    fn digest_tag(&mut self, tag: u8) {
+        self.digest.update(&[tag]);
+    }
+
+    fn digest_part(&mut self, part: &[u8]) {
+        let bytes = u64::try_from(part.len()).expect("no length exceeds 64 bits");
+        self.digest.update(&bytes.to_le_bytes());
+        self.digest.update(part);
+    }
+}
+
+/// Writes a name bare if nothing in it could be taken for the text around it, else quoted.
+fn push_name(text: &mut String, name: &str) {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_');
+    if !name.is_empty() && name.bytes().all(plain) {
+        text.push_str(name);
+    } else {
+        push_quoted(text, name.as_bytes());
+    }
+}
+
+/// Writes bytes as a JSON string. Bytes outside visible ASCII are escaped one by one, as the
+/// character of the same number, so that any bytes can be told apart and none reaches a terminal.
+fn push_quoted(text: &mut String, bytes: &[u8]) {
+    text.push('"');
+    for byte in bytes {
+        match byte {
+            b'"' | b'\\' => text.extend(['\\', char::from(*byte)]),
+            0x20..=0x7e => text.push(char::from(*byte)),
+            _ => text.push_str(&format!("\\u{byte:04x}")),
+        }
+    }
+    text.push('"');
+}

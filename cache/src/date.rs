@@ -1,0 +1,303 @@
+//! How dates in header fields are read and written (RFC 9110 §5.6.7).
+//!
+//! Three shapes are understood, exactly as the grammar spells them; names may be in any case and
+//! the day of the week is not checked against the date, because senders get both wrong. Anything
+//! else, another zone above all, is no date: guessing has kept expired responses fresh.
+
+use http::HeaderValue;
+
+use crate::time::UnixTime;
+
+const SECS_PER_DAY: i64 = 86_400;
+/// 50 mean Gregorian years in seconds.
+const HALF_CENTURY_SECS: i64 = 1_577_847_600;
+/// The first and the last second that a four-digit year can name.
+const FIRST_SECOND: i64 = -62_167_219_200;
+const LAST_SECOND: i64 = 253_402_300_799;
+
+const MONTHS: [&str; 12] =
+    ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
+/// Day 0 of 1970 was a Thursday.
+const WEEKDAYS: [&str; 7] = ["Thu", "Fri", "Sat", "Sun", "Mon", "Tue", "Wed"];
+const LONG_WEEKDAYS: [&str; 7] =
+    ["Thursday", "Friday", "Saturday", "Sunday", "Monday", "Tuesday", "Wednesday"];
+
+/// Reads an HTTP date in any of the three shapes of RFC 9110 §5.6.7; `None` if it is none of them.
+///
+/// `now` decides the century of a two-digit year: a date that would lie more than 50 years ahead is
+/// taken to lie in the past.
+pub fn parse_http_date(value: &[u8], now: UnixTime) -> Option<UnixTime> {
+    parse_imf_fixdate(value)
+        .or_else(|| parse_rfc850(value, now))
+        .or_else(|| parse_asctime(value))
+        .map(UnixTime::from_secs)
+}
+
+/// Writes `at` as an IMF-fixdate, such as `Sun, 06 Nov 1994 08:49:37 GMT`.
+///
+/// Instants outside the years 0 to 9999 are moved to the nearest one inside.
+pub fn format_http_date(at: UnixTime) -> HeaderValue {
+    let secs = at.as_secs().clamp(FIRST_SECOND, LAST_SECOND);
+    let days = secs.div_euclid(SECS_PER_DAY);
+    let in_day = secs.rem_euclid(SECS_PER_DAY);
+    let Date { year, month, day } = Date::from_days(days);
+    let text = format!(
+        "{}, {day:02} {} {year:04} {:02}:{:02}:{:02} GMT",
+        name_at(&WEEKDAYS, days.rem_euclid(7)),
+        name_at(&MONTHS, month.saturating_sub(1)),
+        in_day.div_euclid(3600),
+        in_day.div_euclid(60).rem_euclid(60),
+        in_day.rem_euclid(60),
+    );
+    HeaderValue::try_from(text).expect("letters, digits, spaces and colons make a field value")
+}
+
+fn name_at(names: &[&'static str], index: i64) -> &'static str {
+    usize::try_from(index).ok().and_then(|index| names.get(index)).copied().unwrap_or_default()
+}
+
+fn parse_imf_fixdate(value: &[u8]) -> Option<i64> {
+    let mut rest = Cursor(value);
+    rest.name(&WEEKDAYS)?;
+    rest.literal(", ")?;
+    let day = rest.digits(2)?;
+    rest.literal(" ")?;
+    let month = rest.month()?;
+    rest.literal(" ")?;
+    let year = rest.digits(4)?;
+    rest.literal(" ")?;
+    let in_day = rest.time_of_day()?;
+    rest.literal(" GMT")?;
+    rest.end()?;
+    Date { year, month, day }.to_secs(in_day)
+}
+
+fn parse_rfc850(value: &[u8], now: UnixTime) -> Option<i64> {
+    let mut rest = Cursor(value);
+    rest.name(&LONG_WEEKDAYS)?;
+    rest.literal(", ")?;
+    let day = rest.digits(2)?;
+    rest.literal("-")?;
+    let month = rest.month()?;
+    rest.literal("-")?;
+    let short_year = rest.digits(2)?;
+    rest.literal(" ")?;
+    let in_day = rest.time_of_day()?;
+    rest.literal(" GMT")?;
+    rest.end()?;
+    widen_year(short_year, now).find_map(|year| {
+        let secs = Date { year, month, day }.to_secs(in_day)?;
+        (secs <= now.as_secs().saturating_add(HALF_CENTURY_SECS)).then_some(secs)
+    })
+}
+
+/// Returns the years that `short_year` may stand for, the latest first.
+fn widen_year(short_year: i64, now: UnixTime) -> impl Iterator<Item = i64> {
+    let this_year =
+        Date::from_days(now.as_secs().clamp(FIRST_SECOND, LAST_SECOND).div_euclid(SECS_PER_DAY))
+            .year;
+    let century = this_year.saturating_sub(this_year.rem_euclid(100));
+    [100, 0, -100]
+        .into_iter()
+        .map(move |shift| century.saturating_add(shift).saturating_add(short_year))
+}
+
+fn parse_asctime(value: &[u8]) -> Option<i64> {
+    let mut rest = Cursor(value);
+    rest.name(&WEEKDAYS)?;
+    rest.literal(" ")?;
+    let month = rest.month()?;
+    rest.literal(" ")?;
+    // The day is padded with a space, not with a zero.
+    let day = if rest.literal(" ").is_some() { rest.digits(1)? } else { rest.digits(2)? };
+    rest.literal(" ")?;
+    let in_day = rest.time_of_day()?;
+    rest.literal(" ")?;
+    let year = rest.digits(4)?;
+    rest.end()?;
+    Date { year, month, day }.to_secs(in_day)
+}
+
+/// What is still to be read.
+struct Cursor<'a>(&'a [u8]);
+
+impl Cursor<'_> {
+    fn take(&mut self, count: usize) -> Option<&[u8]> {
+        let (taken, rest) = self.0.split_at_checked(count)?;
+        self.0 = rest;
+        Some(taken)
+    }
+
+    /// Steps over `text`, in any case; stays where it is when something else stands there.
+    fn literal(&mut self, text: &str) -> Option<()> {
+        let (head, rest) = self.0.split_at_checked(text.len())?;
+        if !head.eq_ignore_ascii_case(text.as_bytes()) {
+            return None;
+        }
+        self.0 = rest;
+        Some(())
+    }
+
+    /// Steps over one of `names` and returns its place in the table.
+    fn name(&mut self, names: &[&str]) -> Option<usize> {
+        names.iter().position(|name| self.literal(name).is_some())
+    }
+
+    fn month(&mut self) -> Option<i64> {
+        let index = self.name(&MONTHS)?;
+        i64::try_from(index).ok()?.checked_add(1)
+    }
+
+    fn digits(&mut self, count: usize) -> Option<i64> {
+        let number = crate::grammar::parse_digits(self.take(count)?)?;
+        i64::try_from(number).ok()
+    }
+
+    /// Reads `hh:mm:ss` and returns the seconds since midnight; 60 seconds are a leap second.
+    fn time_of_day(&mut self) -> Option<i64> {
+        let hour = self.digits(2)?;
+        self.literal(":")?;
+        let minute = self.digits(2)?;
+        self.literal(":")?;
+        let second = self.digits(2)?;
+        if hour > 23 || minute > 59 || second > 60 {
+            return None;
+        }
+        Some(
+            hour.saturating_mul(3600)
+                .saturating_add(minute.saturating_mul(60))
+                .saturating_add(second),
+        )
+    }
+
+    fn end(&self) -> Option<()> {
+        self.0.is_empty().then_some(())
+    }
+}
+
+/// A day of the Gregorian calendar.
+struct Date {
+    year: i64,
+    month: i64,
+    day: i64,
+}
+
+#[expect(
+    clippy::arithmetic_side_effects,
+    reason = "years are 0 to 9999 and months 1 to 12, far from the ends of i64; divisors are constants"
+)]
+impl Date {
+    /// Returns the Unix time `in_day` seconds into this day; `None` if there is no such day.
+    fn to_secs(&self, in_day: i64) -> Option<i64> {
+        let exists = (1..=self.days_in_month()).contains(&self.day);
+        exists.then(|| self.days() * SECS_PER_DAY + in_day)
+    }
+
+    fn days_in_month(&self) -> i64 {
+        let leap = self.year % 4 == 0 && (self.year % 100 != 0 || self.year % 400 == 0);
+        match self.month {
+            2 if leap => 29,
+            2 => 28,
+            4 | 6 | 9 | 11 => 30,
+            _ => 31,
+        }
+    }
+
+    /// Counts the days since 1970-01-01.
+    ///
+    /// The year is taken to begin in March, so that the leap day comes last and the months before
+    /// it have `(153 * month + 2) / 5` days.
+    fn days(&self) -> i64 {
+        let year = if self.month <= 2 { self.year - 1 } else { self.year };
+        let era = year.div_euclid(400);
+        let year_of_era = year.rem_euclid(400);
+        let month_from_march = (self.month + 9) % 12;
+        let day_of_year = (153 * month_from_march + 2) / 5 + self.day - 1;
+        let day_of_era = year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year;
+        // 719,468 days lie between 0000-03-01 and 1970-01-01; 146,097 days are 400 years.
+        era * 146_097 + day_of_era - 719_468
+    }
+
+    /// Finds the date `days` days after 1970-01-01; the inverse of [`Date::days`].
+    fn from_days(days: i64) -> Self {
+        let from_era = days + 719_468;
+        let era = from_era.div_euclid(146_097);
+        let day_of_era = from_era.rem_euclid(146_097);
+        let year_of_era =
+            (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+        let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+        let month_from_march = (5 * day_of_year + 2) / 153;
+        let day = day_of_year - (153 * month_from_march + 2) / 5 + 1;
+        let month = if month_from_march < 10 { month_from_march + 3 } else { month_from_march - 9 };
+        let year = year_of_era + era * 400 + i64::from(month <= 2);
+        Self { year, month, day }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// 2026-06-15T12:00:00Z.
+    const NOW: UnixTime = UnixTime::from_secs(1_781_524_800);
+
+    #[test]
+    fn three_shapes_are_dates_and_nothing_else_is() {
+        // (text, expected seconds, why); RFC 9110 §5.6.7.
+        const CASES: &[(&str, Option<i64>, &str)] = &[
+            ("Sun, 06 Nov 1994 08:49:37 GMT", Some(784_111_777), "IMF-fixdate"),
+            ("Sunday, 06-Nov-94 08:49:37 GMT", Some(784_111_777), "RFC 850"),
+            ("Sun Nov  6 08:49:37 1994", Some(784_111_777), "asctime"),
+            ("Mon Nov 16 08:49:37 1994", Some(784_975_777), "the weekday is not verified"),
+            ("SUN, 06 nOV 1994 08:49:37 gmt", Some(784_111_777), "names in any case"),
+            ("Thu, 01 Jan 1970 00:00:00 GMT", Some(0), "the start"),
+            ("Sat, 01 Jan 0000 00:00:00 GMT", Some(FIRST_SECOND), "the first year"),
+            ("Fri, 31 Dec 9999 23:59:59 GMT", Some(LAST_SECOND), "the last year"),
+            ("Tue, 29 Feb 2000 00:00:00 GMT", Some(951_782_400), "a leap day of a fourth century"),
+            ("Sat, 31 Dec 2016 23:59:60 GMT", Some(1_483_228_800), "a leap second"),
+            ("Thursday, 18-Aug-50 02:01:18 GMT", Some(2_544_400_878), "24 years ahead stays ahead"),
+            ("Friday, 18-Aug-78 02:01:18 GMT", Some(272_253_678), "52 years ahead is past"),
+            ("Sun, 06 Nov 1994 08:49:37 UTC", None, "only GMT"),
+            ("Sun, 06 Nov 1994 08:49:37 +0000", None, "numeric zone"),
+            ("Sun, 06 Nov 1994 08:49:37 AEST", None, "other zone"),
+            ("Sun, 06 Nov 1994 08:49:37", None, "no zone"),
+            ("Sun, 06 Nov 94 08:49:37 GMT", None, "two-digit year in the wrong shape"),
+            ("Sun 06 Nov 1994 08:49:37 GMT", None, "missing comma"),
+            ("Sun, 06  Nov  1994 08:49:37 GMT", None, "doubled spaces"),
+            ("Sun, 06-Nov-1994 08:49:37 GMT", None, "dashes"),
+            ("Sun, 06 Nov 1994 08.49.37 GMT", None, "points"),
+            ("Sun, 6 Nov 1994 08:49:37 GMT", None, "one-digit day"),
+            ("Sun, 06 Nov 1994 8:49:37 GMT", None, "one-digit hour"),
+            ("Sun, 06 Nov 1994 24:00:00 GMT", None, "no such hour"),
+            ("Sun, 06 Nov 1994 08:60:00 GMT", None, "no such minute"),
+            ("Thu, 30 Feb 2023 00:00:00 GMT", None, "no such day"),
+            ("Thu, 29 Feb 1900 00:00:00 GMT", None, "not a leap year"),
+            ("Thu, 00 Jan 2023 00:00:00 GMT", None, "days count from one"),
+            ("Sun Nov 06 08:49:37 1994 GMT", None, "asctime has no zone"),
+            ("Sun, 06 Nov 1994 08:49:37 GMT ", None, "trailing space"),
+            ("Sun, 06 Nov 1994 08:49:37 GMT, x", None, "two dates on a line"),
+            ("0", None, "the usual way to say expired"),
+            ("", None, "empty"),
+        ];
+        for &(text, expected, why) in CASES {
+            let parsed = parse_http_date(text.as_bytes(), NOW).map(UnixTime::as_secs);
+            assert_eq!(parsed, expected, "{why}\n{text}");
+        }
+    }
+
+    #[test]
+    fn dates_are_written_as_imf_fixdate() {
+        let written = |secs| format_http_date(UnixTime::from_secs(secs));
+        assert_eq!(written(784_111_777), "Sun, 06 Nov 1994 08:49:37 GMT");
+        assert_eq!(written(-1), "Wed, 31 Dec 1969 23:59:59 GMT");
+        assert_eq!(written(i64::MIN), "Sat, 01 Jan 0000 00:00:00 GMT", "clamped");
+        assert_eq!(written(i64::MAX), "Fri, 31 Dec 9999 23:59:59 GMT", "clamped");
+    }
+
+    #[test]
+    fn a_two_digit_year_near_a_century_goes_to_the_nearest_side() {
+        let at_2099 = UnixTime::from_secs(4_086_000_000);
+        let parsed = parse_http_date(b"Thursday, 01-Jan-04 00:00:00 GMT", at_2099);
+        assert_eq!(parsed, parse_http_date(b"Tue, 01 Jan 2104 00:00:00 GMT", at_2099));
+    }
+}

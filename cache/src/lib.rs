@@ -1,0 +1,96 @@
+//! What HTTP caching allows: pure rules without I/O, clock or runtime.
+//!
+//! This crate answers questions about messages: may this response be stored, how old is it, may it
+//! be reused for that request, under which key. Every function takes what it needs as arguments,
+//! the time included, and none waits, locks, logs or reads a clock. Keeping bodies, opening
+//! connections and counting events belong to the crates above.
+//!
+//! # Invariants
+//!
+//! 1. No input from a client or an origin panics; arithmetic saturates.
+//! 2. A field that cannot be understood never makes a response fresher than its absence would.
+//! 3. Equal arguments give equal answers.
+
+#![warn(clippy::iter_over_hash_type, clippy::indexing_slicing, clippy::arithmetic_side_effects)]
+
+mod access;
+mod age;
+mod cache_status;
+mod canonical;
+mod conditional;
+mod cookie;
+mod date;
+mod directives;
+mod encoding;
+mod escape;
+mod etag;
+#[cfg(test)]
+mod fixture;
+mod forwarded;
+mod freshness;
+mod grammar;
+mod hop;
+mod hops;
+mod host;
+mod invalidation;
+mod key;
+mod list;
+mod member;
+mod not_storable;
+mod path;
+mod plan;
+mod policy;
+mod proxy_status;
+mod query;
+mod range;
+mod reference;
+mod request_directives;
+mod reuse;
+mod seq;
+mod site;
+mod storable;
+mod stored;
+mod target;
+mod targeted;
+mod time;
+mod validation;
+mod vary;
+
+pub use access::{AccessRules, Denied, Granted, check};
+pub use age::parse_age;
+pub use cache_status::{CacheStatus, ForwardReason, XCache};
+pub use canonical::KeyText;
+pub use conditional::{Precondition, evaluate, if_range_holds, not_modified_headers};
+pub use date::{format_http_date, parse_http_date};
+pub use directives::{Lifetime, ResponseDirectives, Scope};
+pub use encoding::reduce_accept_encoding;
+pub use forwarded::append_forwarded;
+pub use freshness::{FreshnessLifetime, corrected_initial_age, freshness_lifetime};
+pub use hop::{Direction, strip_hop_by_hop};
+pub use hops::{HopIdentity, append_cdn_loop, append_via, has_visited, loop_count, via_contains};
+pub use invalidation::{invalidates, same_origin_references};
+pub use key::{CacheKey, KeyRules, Keyed};
+pub use list::list_members;
+pub use not_storable::NotStorable;
+pub use plan::Plan;
+pub use policy::{Heuristic, Policy, Profile, UnknownProfile};
+pub use proxy_status::{ProxyError, proxy_status_value};
+pub use query::{BadPattern, Pattern, QueryRule};
+pub use range::{
+    ByteRange, ContentRange, RangeSpec, content_range, is_whole_open, parse_content_range,
+    resolve_range, unsatisfied_range,
+};
+pub use request_directives::{MaxStale, RequestDirectives};
+pub use reuse::{Failure, Reuse};
+pub use seq::Seq;
+pub use site::{BadHostPattern, DuplicateHost, HostPattern, HostTable};
+pub use storable::{RequestHead, ResponseHead, Timing};
+pub use stored::StoredHead;
+pub use target::{Scheme, Target, TargetError};
+pub use targeted::{Governing, governing};
+pub use time::{Now, Timestamp, UnixTime};
+pub use validation::{
+    NotModified, condition_on, confirms_by_head, freshen, judge_not_modified, merge_not_modified,
+    strip_conditionals,
+};
+pub use vary::{VaryRule, same_selection};

@@ -1,0 +1,169 @@
+//! What is known of a stored response for every later use, worked out once.
+//!
+//! A hit then costs two comparisons and no parsing.
+
+use std::time::Duration;
+
+use http::{HeaderMap, StatusCode};
+
+use crate::directives::{ResponseDirectives, Scope};
+use crate::freshness::{corrected_initial_age, freshness_lifetime, last_modified, response_date};
+use crate::policy::Policy;
+use crate::storable::Timing;
+use crate::targeted::Governing;
+use crate::time::{Timestamp, UnixTime};
+
+/// How long a stored response may be used and in which ways (RFC 9111 §4.2).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Plan {
+    /// Freshness lifetime, counted from the making at the origin; zero when there is none.
+    pub lifetime: Duration,
+    /// How long past `lifetime` it may be reused while it is validated; `None` for not at all.
+    pub stale_while_revalidate: Option<Duration>,
+    /// How long past `lifetime` it may stand in for an error; `None` when the response is silent.
+    pub stale_if_error: Option<Duration>,
+    /// Whether each reuse must be validated first (RFC 9111 §5.2.2.4).
+    pub validate_always: bool,
+    /// Whether stale use is forbidden, whoever allows it (RFC 9111 §4.2.4).
+    pub stale_banned: bool,
+    /// How old it was at `response_time`.
+    pub initial_age: Duration,
+    /// When the response head came, on the monotonic clock of this node.
+    pub response_time: Timestamp,
+    /// When the origin made it: Date, or the arrival where Date is missing or unusable.
+    pub date: UnixTime,
+    /// The date in Last-Modified; `None` where it is missing or unusable.
+    pub last_modified: Option<UnixTime>,
+    /// Whether `lifetime` was guessed from Last-Modified (RFC 9111 §4.2.2).
+    pub heuristic: bool,
+}
+
+impl Plan {
+    /// Works out the plan of a response with `headers` that `governing` rules over.
+    pub(crate) fn derive(
+        policy: &Policy,
+        governing: &Governing,
+        status: StatusCode,
+        headers: &HeaderMap,
+        timing: Timing,
+    ) -> Self {
+        let directives = &governing.directives;
+        let arrival = timing.response.wall;
+        let lifetime = freshness_lifetime(policy, governing, status, headers, arrival);
+        Self {
+            lifetime: lifetime.map_or(Duration::ZERO, |lifetime| lifetime.duration),
+            stale_while_revalidate: directives.stale_while_revalidate,
+            stale_if_error: directives.stale_if_error,
+            validate_always: directives.no_cache == Some(Scope::All),
+            stale_banned: is_stale_banned(directives),
+            initial_age: corrected_initial_age(policy, headers, timing),
+            response_time: timing.response.monotonic,
+            date: response_date(headers, arrival),
+            last_modified: last_modified(headers, arrival),
+            heuristic: lifetime.is_some_and(|lifetime| lifetime.heuristic),
+        }
+    }
+
+    /// Returns how old the response is at `now` (RFC 9111 §4.2.3, `current_age`).
+    ///
+    /// Age counts from the origin, not from this hop. Never decreases while `now` increases.
+    pub fn current_age(&self, now: Timestamp) -> Duration {
+        let resident_time = now.saturating_since(self.response_time);
+        self.initial_age.saturating_add(resident_time)
+    }
+
+    /// Says whether the response is fresh at `now` (RFC 9111 §4.2).
+    ///
+    /// A fresh response may still have to be validated; see `validate_always`.
+    pub fn is_fresh(&self, now: Timestamp) -> bool {
+        self.current_age(now) < self.lifetime
+    }
+
+    /// Returns how long the response has been stale at `now`; zero while it is fresh.
+    pub fn staleness(&self, now: Timestamp) -> Duration {
+        self.current_age(now).saturating_sub(self.lifetime)
+    }
+
+    /// Returns the seconds of freshness left at `now`, rounded down; negative once stale
+    /// (RFC 9211 §2.4, `ttl`).
+    pub fn ttl_secs(&self, now: Timestamp) -> i64 {
+        let age = self.current_age(now);
+        match self.lifetime.checked_sub(age) {
+            Some(left) => saturating_secs(left),
+            None => {
+                let over = age.saturating_sub(self.lifetime);
+                let part = i64::from(over.subsec_nanos() > 0);
+                saturating_secs(over).saturating_add(part).saturating_neg()
+            }
+        }
+    }
+
+    /// Returns the whole seconds of age at `now`, as the Age field states them (RFC 9111 §5.1).
+    pub fn age_secs(&self, now: Timestamp) -> u64 {
+        self.current_age(now).as_secs()
+    }
+}
+
+fn saturating_secs(duration: Duration) -> i64 {
+    i64::try_from(duration.as_secs()).unwrap_or(i64::MAX)
+}
+
+/// Says whether a shared cache must not use the response stale (RFC 9111 §4.2.4).
+///
+/// s-maxage implies proxy-revalidate (RFC 9111 §5.2.2.10), even where its number is unusable.
+fn is_stale_banned(directives: &ResponseDirectives) -> bool {
+    directives.must_revalidate
+        || directives.proxy_revalidate
+        || directives.s_maxage.is_some()
+        || directives.no_cache == Some(Scope::All)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fixture::{after, stored};
+
+    #[test]
+    fn age_and_ttl_count_from_the_origin() {
+        let plan = stored("Cache-Control: max-age=100\nAge: 40").unwrap().plan;
+        // (seconds since arrival, age, ttl, fresh); RFC 9111 §4.2.3.
+        for (secs, age, ttl, fresh) in
+            [(0, 40, 60, true), (59, 99, 1, true), (60, 100, 0, false), (90, 130, -30, false)]
+        {
+            let now = after(secs);
+            assert_eq!((plan.age_secs(now), plan.ttl_secs(now)), (age, ttl), "{secs}");
+            assert_eq!(plan.is_fresh(now), fresh, "{secs}");
+        }
+    }
+
+    #[test]
+    fn parts_of_seconds_are_kept_inside_and_cut_when_printed() {
+        let plan = stored("Cache-Control: max-age=1").unwrap().plan;
+        let at = |millis| after(0).saturating_add(Duration::from_millis(millis));
+        assert!(plan.is_fresh(at(999)) && !plan.is_fresh(at(1000)));
+        assert_eq!((plan.age_secs(at(999)), plan.ttl_secs(at(999))), (0, 0));
+        assert_eq!(plan.ttl_secs(at(1001)), -1, "stale by any part of a second is negative");
+    }
+
+    #[test]
+    fn an_instant_before_arrival_makes_nothing_younger() {
+        let plan = stored("Cache-Control: max-age=100\nAge: 40").unwrap().plan;
+        assert_eq!(plan.age_secs(Timestamp::ZERO), 40);
+    }
+
+    #[test]
+    fn four_directives_ban_stale_use() {
+        // (directives, banned, validate always); RFC 9111 §4.2.4.
+        for (directives, banned, always) in [
+            ("max-age=9", false, false),
+            ("max-age=9, must-revalidate", true, false),
+            ("max-age=9, proxy-revalidate", true, false),
+            ("s-maxage=9", true, false),
+            ("max-age=9, no-cache=\"a\"", false, false),
+            ("max-age=9, no-cache", true, true),
+        ] {
+            let plan = stored(&format!("ETag: \"a\"\nCache-Control: {directives}")).unwrap().plan;
+            assert_eq!((plan.stale_banned, plan.validate_always), (banned, always), "{directives}");
+        }
+    }
+}

@@ -1,0 +1,227 @@
+//! Which request fields selected a stored response, and whether another request selects it too.
+//!
+//! RFC 9111 §4.1. How many variants are kept, and which of several matching ones is taken, is the
+//! store's matter.
+//!
+//! # Invariants
+//!
+//! 1. All lines of a field are compared. HTTP/2 sends cookies in crumbs, one line each; comparing
+//!    the first line has handed one user's page to another in other caches.
+//! 2. Two requests match only if their fields mean the same; byte-equal lines always do.
+
+use http::header::{ACCEPT, ACCEPT_ENCODING, ACCEPT_LANGUAGE, COOKIE, VARY};
+use http::{HeaderMap, HeaderName, HeaderValue};
+
+use crate::list::{list_members, members};
+use crate::policy::Policy;
+
+/// The request fields that a response was selected by, with the values they had.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct VaryRule {
+    names: Vec<HeaderName>,
+    /// One entry for each name, in the same order.
+    selecting: Vec<Selecting>,
+}
+
+/// The value one field had in the request that was stored.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Selecting {
+    /// The lines as they came; empty when the field was absent.
+    lines: Vec<HeaderValue>,
+    /// The meaning of the lines; `None` when the field was absent.
+    normalized: Option<Vec<u8>>,
+}
+
+impl VaryRule {
+    /// Reads which fields `response_headers` nominate and takes their values from the request.
+    ///
+    /// `None` when no request can ever match: Vary holds `*`, or something that is no field name.
+    pub fn derive(
+        response_headers: &HeaderMap,
+        request_headers: &HeaderMap,
+        policy: &Policy,
+    ) -> Option<Self> {
+        let mut names = Vec::new();
+        for member in list_members(response_headers, &VARY) {
+            // `*` is a token and would pass as a field name.
+            let name = HeaderName::from_bytes(member).ok().filter(|name| name != "*")?;
+            if !names.contains(&name) {
+                names.push(name);
+            }
+        }
+        Some(Self::select(names, request_headers, policy))
+    }
+
+    /// Makes the rule for fields `names` with the values they have in `request_headers`.
+    ///
+    /// With [`VaryRule::selecting_headers`] this restores a rule that was written down.
+    pub fn select(names: Vec<HeaderName>, request_headers: &HeaderMap, policy: &Policy) -> Self {
+        let selecting = names
+            .iter()
+            .map(|name| Selecting {
+                lines: request_headers.get_all(name).iter().cloned().collect(),
+                normalized: normalize(request_headers, name, policy),
+            })
+            .collect();
+        Self { names, selecting }
+    }
+
+    /// Says whether every request matches, because the response nominates no field.
+    pub fn is_empty(&self) -> bool {
+        self.names.is_empty()
+    }
+
+    /// Returns the nominated fields in the order of the response, each once.
+    pub fn names(&self) -> &[HeaderName] {
+        &self.names
+    }
+
+    /// Returns the nominated fields as the stored request had them; absent ones are left out.
+    pub fn selecting_headers(&self) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        for (name, selecting) in self.names.iter().zip(&self.selecting) {
+            for line in &selecting.lines {
+                headers.append(name, line.clone());
+            }
+        }
+        headers
+    }
+
+    /// Says whether a request with `request_headers` selects the same response.
+    ///
+    /// Allocates only for fields whose lines are not byte-equal to the stored ones.
+    pub fn matches(&self, request_headers: &HeaderMap, policy: &Policy) -> bool {
+        self.names
+            .iter()
+            .zip(&self.selecting)
+            .all(|(name, selecting)| selecting.matches(name, request_headers, policy))
+    }
+}
+
+impl Selecting {
+    fn matches(&self, name: &HeaderName, headers: &HeaderMap, policy: &Policy) -> bool {
+        headers.get_all(name).iter().eq(&self.lines)
+            || normalize(headers, name, policy) == self.normalized
+    }
+}
+
+/// Says whether requests with `a` and with `b` select the same response among those that vary by
+/// `names`.
+pub fn same_selection(names: &[HeaderName], a: &HeaderMap, b: &HeaderMap, policy: &Policy) -> bool {
+    names.iter().all(|name| {
+        a.get_all(name).iter().eq(b.get_all(name))
+            || normalize(a, name, policy) == normalize(b, name, policy)
+    })
+}
+
+/// Rewrites all lines of `name` so that values of equal meaning become equal bytes.
+///
+/// `None` when the field is absent, which matches only absence (RFC 9111 §4.1).
+fn normalize(headers: &HeaderMap, name: &HeaderName, policy: &Policy) -> Option<Vec<u8>> {
+    let lines: Vec<&[u8]> = headers.get_all(name).iter().map(HeaderValue::as_bytes).collect();
+    if lines.is_empty() {
+        return None;
+    }
+    if *name == COOKIE {
+        // RFC 9113 §8.2.3: crumbs are joined like this before they leave HTTP/2.
+        return Some(lines.join(b"; ".as_slice()));
+    }
+    let mut list: Vec<Vec<u8>> = lines.into_iter().flat_map(members).map(<[u8]>::to_vec).collect();
+    if [ACCEPT, ACCEPT_ENCODING, ACCEPT_LANGUAGE].contains(name) {
+        list.iter_mut().for_each(|member| member.make_ascii_lowercase());
+    }
+    if *name == ACCEPT_ENCODING || (*name == ACCEPT_LANGUAGE && policy.sort_accept_language) {
+        list.sort_unstable();
+    }
+    Some(list.join(b", ".as_slice()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fixture::headers;
+    use crate::policy::Profile;
+
+    #[test]
+    fn a_request_matches_when_its_fields_mean_the_same() {
+        // (Vary, stored request, new request, expected, why); RFC 9111 §4.1.
+        const CASES: &[(&str, &str, &str, bool, &str)] = &[
+            ("", "A: 1", "A: 2", true, "nothing nominated"),
+            ("A", "A: 1", "a: 1", true, "same value"),
+            ("A", "A: 1", "A: 2", false, "other value"),
+            ("A", "A: x", "A: X", false, "case matters in general"),
+            ("A", "B: 1", "B: 2", true, "absent matches absent"),
+            ("A", "A: 1", "B: 1", false, "absent does not match a value"),
+            ("A", "A:", "B: 1", false, "nor an empty one"),
+            ("A, B", "A: 1\nB: 1", "A: 1\nB: 2", false, "every field counts"),
+            ("A", "A: 1, 2", "A: 1,2", true, "white space between members"),
+            ("A", "A: 1\nA: 2", "A: 1, ,2", true, "lines join, empty members drop"),
+            ("A", "A: 1, 2", "A: 2, 1", false, "order matters in general"),
+            ("A", "A: 1\nA: 2", "A: 1", false, "the second line counts"),
+            ("A", "A: \"1, 2\"", "A: \"1,2\"", false, "quoted text is left alone"),
+            ("Cookie", "Cookie: a=1\nCookie: u=A", "Cookie: a=1\nCookie: u=B", false, "crumbs"),
+            ("Cookie", "Cookie: a=1\nCookie: b=2", "Cookie: a=1; b=2", true, "crumbs join"),
+            ("Cookie", "Cookie: a=1,2", "Cookie: a=1, 2", false, "cookies are no list"),
+            ("Accept", "Accept: Text/HTML", "Accept: text/html", true, "media types fold"),
+            (
+                "Accept-Encoding",
+                "Accept-Encoding: gzip, br",
+                "Accept-Encoding: BR,gzip",
+                true,
+                "set",
+            ),
+            ("Accept-Language", "Accept-Language: EN, de", "Accept-Language: en,de", true, "folds"),
+        ];
+        let policy = Policy::default();
+        for &(vary, stored, new, expected, why) in CASES {
+            let (stored, new) = (headers(stored), headers(new));
+            let rule =
+                VaryRule::derive(&headers(&format!("Vary: {vary}")), &stored, &policy).unwrap();
+            assert_eq!(rule.matches(&new, &policy), expected, "{why}");
+            assert!(rule.matches(&stored, &policy), "a request matches itself: {why}");
+            assert_eq!(same_selection(rule.names(), &stored, &new, &policy), expected, "{why}");
+            let restored =
+                VaryRule::select(rule.names().to_vec(), &rule.selecting_headers(), &policy);
+            assert_eq!(restored, rule, "a rule survives being written down: {why}");
+        }
+    }
+
+    #[test]
+    fn the_order_of_languages_counts_unless_the_operator_says_otherwise() {
+        let vary = headers("Vary: Accept-Language");
+        let (ours, theirs) =
+            (headers("Accept-Language: en, de"), headers("Accept-Language: de, en"));
+        for (profile, expected) in [(Profile::Default, false), (Profile::Rfc, true)] {
+            let policy = Policy::for_profile(profile);
+            let rule = VaryRule::derive(&vary, &ours, &policy).unwrap();
+            assert_eq!(rule.matches(&theirs, &policy), expected, "{profile}");
+        }
+    }
+
+    #[test]
+    fn a_star_anywhere_matches_nothing() {
+        for fields in [
+            "Vary: *",
+            "Vary: *, *",
+            "Vary: *\nVary: *",
+            "Vary: , *",
+            "Vary:\nVary: *",
+            "Vary: *, Foo",
+            "Vary: Foo, *",
+            "Vary: Foo\nVary: bar, *",
+            "Vary: not a name",
+        ] {
+            let derived = VaryRule::derive(&headers(fields), &HeaderMap::new(), &Policy::default());
+            assert_eq!(derived, None, "{fields}");
+        }
+    }
+
+    #[test]
+    fn names_are_kept_once_and_in_order() {
+        let vary = headers("Vary: B, a\nVary: b, ,A");
+        let rule = VaryRule::derive(&vary, &HeaderMap::new(), &Policy::default()).unwrap();
+        assert_eq!(rule.names(), ["b", "a"]);
+        assert!(!rule.is_empty());
+        assert!(VaryRule::default().is_empty());
+    }
+}

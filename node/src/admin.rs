@@ -1,0 +1,168 @@
+//! The admin API: is the node alive, ready, and how is it doing; drain it; read its sites again.
+//!
+//! Served on a listener of its own. Whatever changes something, or tells what clients ask for, needs
+//! the token; liveness, readiness and metrics do not.
+
+use std::sync::Arc;
+
+use axum::extract::{Request, State};
+use axum::middleware::{self, Next};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use axum::{Json, Router};
+use http::{HeaderMap, HeaderValue, StatusCode, header};
+use serde_json::{Value, json};
+use subtle::ConstantTimeEq;
+
+use crate::node::Node;
+use crate::problem::Problem;
+use crate::reload::Reload;
+
+/// Who may use the routes that need a token.
+#[derive(Clone)]
+pub struct AdminToken(Arc<str>);
+
+impl AdminToken {
+    /// The token `text`; `None` if it is empty.
+    #[must_use]
+    pub fn new(text: &str) -> Option<Self> {
+        let text = text.trim();
+        (!text.is_empty()).then(|| Self(text.into()))
+    }
+
+    /// Whether `headers` carry this token. Takes the same time wherever a wrong one differs.
+    fn is_in(&self, headers: &HeaderMap) -> bool {
+        let given = headers
+            .get(header::AUTHORIZATION)
+            .and_then(|value| value.as_bytes().strip_prefix(b"Bearer "))
+            .unwrap_or_default();
+        // Digests, so that not even the length shows.
+        let (given, own) = (blake3::hash(given), blake3::hash(self.0.as_bytes()));
+        given.as_bytes().ct_eq(own.as_bytes()).into()
+    }
+}
+
+impl std::fmt::Debug for AdminToken {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("AdminToken(..)")
+    }
+}
+
+/// What the routes share.
+#[derive(Clone)]
+struct Admin {
+    node: Arc<Node>,
+    token: AdminToken,
+    reload: Option<Reload>,
+}
+
+/// The routes of `node`.
+pub(crate) fn router(node: Arc<Node>, token: AdminToken, reload: Option<Reload>) -> Router {
+    let admin = Admin { node, token, reload };
+    let guarded = Router::new()
+        .route("/v1/nodes", get(nodes))
+        .route("/v1/stats", get(stats))
+        .route("/v1/drain", post(drain))
+        .route("/v1/config/reload", post(reload_sites))
+        .route_layer(middleware::from_fn_with_state(admin.clone(), need_token));
+    Router::new()
+        .route("/healthz", get(|| async { "ok\n" }))
+        .route("/readyz", get(readyz))
+        .route("/metrics", get(metrics))
+        .merge(guarded)
+        .fallback(unknown_route)
+        .method_not_allowed_fallback(wrong_method)
+        .with_state(admin)
+}
+
+async fn need_token(State(admin): State<Admin>, request: Request, next: Next) -> Response {
+    if admin.token.is_in(request.headers()) {
+        return next.run(request).await;
+    }
+    let detail = "send `Authorization: Bearer TOKEN` with the token in WEIR_ADMIN_TOKEN";
+    Problem::new(StatusCode::UNAUTHORIZED, "A token is needed", detail).into_response()
+}
+
+async fn unknown_route(request: Request) -> Problem {
+    let detail = format!("there is no {}; see the admin API in the manual", request.uri().path());
+    Problem::new(StatusCode::NOT_FOUND, "No such route", detail)
+}
+
+async fn wrong_method(request: Request) -> Problem {
+    let detail = format!("{} does not take {}", request.uri().path(), request.method());
+    Problem::new(StatusCode::METHOD_NOT_ALLOWED, "Wrong method", detail)
+}
+
+async fn readyz(State(admin): State<Admin>) -> Response {
+    if admin.node.is_draining() {
+        return (StatusCode::SERVICE_UNAVAILABLE, "draining\n").into_response();
+    }
+    "ready\n".into_response()
+}
+
+async fn metrics(State(admin): State<Admin>) -> Response {
+    let text = admin.node.metrics.render(&admin.node.readings().await);
+    let mut response = text.into_response();
+    let open_metrics =
+        HeaderValue::from_static("application/openmetrics-text; version=1.0.0; charset=utf-8");
+    response.headers_mut().insert(header::CONTENT_TYPE, open_metrics);
+    response
+}
+
+async fn nodes(State(admin): State<Admin>) -> Json<Value> {
+    let node = &admin.node;
+    let upstreams: Vec<Value> = node
+        .upstream_health()
+        .into_iter()
+        .map(|(address, healthy)| json!({"address": address, "healthy": healthy}))
+        .collect();
+    Json(json!({
+        "name": node.config.name,
+        "tier": node.config.tier.as_str(),
+        "version": env!("CARGO_PKG_VERSION"),
+        "draining": node.is_draining(),
+        "sites": node.site_names(),
+        "upstreams": upstreams,
+    }))
+}
+
+async fn stats(State(admin): State<Admin>) -> Json<Value> {
+    let node = &admin.node;
+    let readings = node.readings().await;
+    let mut outcomes = serde_json::Map::new();
+    for (cache, requests, bytes) in node.metrics.totals(&node.site_names()) {
+        outcomes.insert(cache.as_str().to_owned(), json!({"requests": requests, "bytes": bytes}));
+    }
+    Json(json!({
+        "node": node.config.name,
+        "tier": node.config.tier.as_str(),
+        "outcomes": outcomes,
+        "fills": {"active": readings.fills_active, "waiters": readings.fill_waiters},
+        "store": {
+            "bytes": readings.store_bytes,
+            "bytes_max": node.config.store.memory.as_u64(),
+            "keys": readings.store_keys,
+            "evictions": readings.evictions,
+        },
+    }))
+}
+
+async fn drain(State(admin): State<Admin>) -> Json<Value> {
+    admin.node.drain();
+    tracing::info!("draining on request: /readyz fails from now on");
+    Json(json!({"draining": true}))
+}
+
+async fn reload_sites(State(admin): State<Admin>) -> Result<Json<Value>, Problem> {
+    let Some(reload) = &admin.reload else {
+        let detail = "this node was started without a configuration file";
+        return Err(Problem::new(StatusCode::CONFLICT, "Nothing to read again", detail));
+    };
+    match reload.run(&admin.node).await {
+        Ok(sites) => Ok(Json(json!({"sites": sites}))),
+        Err(problems) => {
+            let title = "The configuration is wrong; nothing was changed";
+            Err(Problem::new(StatusCode::UNPROCESSABLE_ENTITY, title, problems))
+        }
+    }
+}

@@ -1,0 +1,73 @@
+//! What can be said of every key without a file: its form, range, meaning and present value.
+
+use super::keys::{NodeDraft, Visitor};
+use super::kinds::Kind;
+use super::site_keys::SiteDraft;
+
+/// One table of a file.
+#[derive(Clone, Debug)]
+pub(super) struct TableInfo {
+    /// `store`, `site.key`; empty for the top of the file.
+    pub(super) name: &'static str,
+    pub(super) about: &'static str,
+    pub(super) keys: Vec<KeyInfo>,
+}
+
+/// One key.
+#[derive(Clone, Debug)]
+pub(super) struct KeyInfo {
+    pub(super) name: &'static str,
+    pub(super) unit: String,
+    pub(super) range: String,
+    pub(super) meaning: &'static str,
+    /// The value in TOML; `None` when the key is left out.
+    pub(super) value: Option<String>,
+    /// Some valid value in TOML.
+    pub(super) example: String,
+}
+
+/// Describes the keys outside of sites, with the values of `draft`.
+pub(super) fn node_tables(mut draft: NodeDraft) -> Vec<TableInfo> {
+    let mut catalog = Catalog::default();
+    draft.visit(&mut catalog);
+    catalog.tables
+}
+
+/// Describes the keys of a site, with the values of `draft`.
+pub(super) fn site_tables(mut draft: SiteDraft) -> Vec<TableInfo> {
+    let mut catalog = Catalog::default();
+    draft.visit_identity(&mut catalog);
+    draft.visit_rules(&mut catalog);
+    catalog.tables
+}
+
+#[derive(Default)]
+struct Catalog {
+    tables: Vec<TableInfo>,
+}
+
+impl Visitor for Catalog {
+    fn table(&mut self, name: &'static str, about: &'static str) {
+        self.tables.push(TableInfo { name, about, keys: Vec::new() });
+    }
+
+    fn key<K: Kind>(
+        &mut self,
+        name: &'static str,
+        kind: &K,
+        value: &mut K::Value,
+        meaning: &'static str,
+    ) {
+        let info = KeyInfo {
+            name,
+            unit: kind.unit(),
+            range: kind.range(),
+            meaning,
+            value: kind.render(value),
+            example: kind.example(),
+        };
+        if let Some(table) = self.tables.last_mut() {
+            table.keys.push(info);
+        }
+    }
+}

@@ -1,0 +1,276 @@
+//! Which keys a node has: name, form, range and meaning of each, next to the field it sets.
+//!
+//! This is the one list of the keys. A [`Visitor`] goes over it to read a file, to write one, or to
+//! describe the keys, so that none of the three can forget a key. Keys of sites: `site_keys`.
+//! Relations between keys are not known here.
+
+use std::time::Duration;
+
+use super::kinds::{
+    Choice, Count, Flag, Kind, List, Maybe, Size, Span, directory, file_pattern, listen_addr,
+    token, upstream_addr,
+};
+use super::model::{
+    FillConfig, LimitsConfig, LogConfig, LogFormat, LogLevel, NodeConfig, StoreConfig, UnknownHost,
+    UpstreamConfig,
+};
+use super::units::ByteSize;
+
+/// Something that is done to every key in turn.
+pub(super) trait Visitor {
+    /// Goes on to the table `name`; the keys that follow belong to it. The empty name is the top
+    /// of the file.
+    fn table(&mut self, name: &'static str, about: &'static str);
+
+    /// Meets one key. `value` is its default or present value and may be replaced.
+    fn key<K: Kind>(
+        &mut self,
+        name: &'static str,
+        kind: &K,
+        value: &mut K::Value,
+        meaning: &'static str,
+    );
+}
+
+/// A file of a node as far as its keys go; sites are visited one by one.
+#[derive(Clone, Debug)]
+pub(super) struct NodeDraft {
+    pub(super) include: Vec<String>,
+    pub(super) config: NodeConfig,
+}
+
+impl NodeDraft {
+    /// Visits every key outside of sites.
+    pub(super) fn visit(&mut self, v: &mut impl Visitor) {
+        v.table("", "Top of the file, before the first table.");
+        v.key(
+            "include",
+            &List::of(file_pattern()),
+            &mut self.include,
+            "Files with further [[site]] tables, in the order of their names.",
+        );
+        visit_node(&mut self.config, v);
+        visit_store(&mut self.config.store, v);
+        visit_fill(&mut self.config.fill, v);
+        visit_upstream(&mut self.config.upstream, v);
+        visit_limits(&mut self.config.limits, v);
+        visit_log(&mut self.config.log, v);
+    }
+}
+
+const MILLISECOND: Duration = Duration::from_millis(1);
+const HOUR: Duration = Duration::from_secs(60 * 60);
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// A limit on waiting: something must happen in it, and it must end.
+const TIMEOUT: Span = Span { min: MILLISECOND, max: DAY };
+
+const UNKNOWN_HOST: Choice<UnknownHost> =
+    Choice { options: &[("421", UnknownHost::Misdirected), ("404", UnknownHost::NotFound)] };
+
+const LEVEL: Choice<LogLevel> = Choice {
+    options: &[
+        (LogLevel::Error.as_str(), LogLevel::Error),
+        (LogLevel::Warn.as_str(), LogLevel::Warn),
+        (LogLevel::Info.as_str(), LogLevel::Info),
+        (LogLevel::Debug.as_str(), LogLevel::Debug),
+        (LogLevel::Trace.as_str(), LogLevel::Trace),
+    ],
+};
+
+const FORMAT: Choice<LogFormat> =
+    Choice { options: &[("text", LogFormat::Text), ("json", LogFormat::Json)] };
+
+fn visit_node(node: &mut NodeConfig, v: &mut impl Visitor) {
+    v.table("node", "The node itself.");
+    v.key(
+        "name",
+        &token(),
+        &mut node.name,
+        "Name of the node in response fields, logs and metrics.",
+    );
+    v.key("listen", &listen_addr("127.0.0.1:8080"), &mut node.listen, "Address for requests.");
+    v.key(
+        "admin",
+        &listen_addr("127.0.0.1:9080"),
+        &mut node.admin,
+        "Address of the admin API. When only listen is set: loopback, port of listen + 1000.",
+    );
+    v.key(
+        "parents",
+        &List::of(upstream_addr()),
+        &mut node.parents,
+        "Nodes of the next tier. Without parents the origins of the sites are asked.",
+    );
+    v.key(
+        "workers",
+        &Maybe(Count::new(1, 1024)),
+        &mut node.workers,
+        "Worker threads; one a CPU when left out.",
+    );
+    v.key(
+        "data_dir",
+        &Maybe(directory()),
+        &mut node.data_dir,
+        "Directory for files; the temporary directory of the system when left out.",
+    );
+    v.key(
+        "unknown_host",
+        &UNKNOWN_HOST,
+        &mut node.unknown_host,
+        "Status for a request whose host no site has.",
+    );
+    v.key(
+        "drain_grace",
+        &Span { min: Duration::ZERO, max: HOUR },
+        &mut node.drain_grace,
+        "How long requests in flight may take to finish after SIGTERM.",
+    );
+}
+
+fn visit_store(store: &mut StoreConfig, v: &mut impl Visitor) {
+    v.table("store", "What is kept.");
+    v.key(
+        "memory",
+        &Size::at_least(ByteSize::from_mib(1)),
+        &mut store.memory,
+        "Bytes of stored responses kept in memory.",
+    );
+    v.key(
+        "object_max",
+        &Size::at_least(ByteSize::from_bytes(1)),
+        &mut store.object_max,
+        "Largest body stored, at most an eighth of memory. When left out, that eighth if it is \
+         less.",
+    );
+    v.key(
+        "variants_max",
+        &Count::new(1, 256),
+        &mut store.variants_max,
+        "Variants (Vary) kept for one key.",
+    );
+}
+
+fn visit_fill(fill: &mut FillConfig, v: &mut impl Visitor) {
+    v.table("fill", "Fetching one response for all who ask for it.");
+    v.key(
+        "stall",
+        &TIMEOUT,
+        &mut fill.stall,
+        "How long a request waits for a fill that makes no progress.",
+    );
+    v.key(
+        "window",
+        &Size::at_least(ByteSize::from_kib(64)),
+        &mut fill.window,
+        "Bytes kept in memory of a body that is too large to store.",
+    );
+    v.key(
+        "spill_max",
+        &Size::at_least(ByteSize::from_kib(64)),
+        &mut fill.spill_max,
+        "Bytes on disk of bodies in flight that are too large to store, all together.",
+    );
+    v.key(
+        "background_max",
+        &Size::at_least(ByteSize::ZERO),
+        &mut fill.background_max,
+        "A fill that no client reads any more is finished when at most this much is left.",
+    );
+}
+
+fn visit_upstream(upstream: &mut UpstreamConfig, v: &mut impl Visitor) {
+    v.table("upstream", "Asking parents and origins.");
+    v.key("connect_timeout", &TIMEOUT, &mut upstream.connect_timeout, "Time to connect.");
+    v.key(
+        "first_byte_timeout",
+        &TIMEOUT,
+        &mut upstream.first_byte_timeout,
+        "Time from the request to the head of the response.",
+    );
+    v.key(
+        "idle_timeout",
+        &TIMEOUT,
+        &mut upstream.idle_timeout,
+        "Time without a byte of a body, after which the upstream counts as failed.",
+    );
+    v.key(
+        "keepalive",
+        &TIMEOUT,
+        &mut upstream.keepalive,
+        "How long an unused connection is kept; less than the upstream keeps it.",
+    );
+    v.key(
+        "connections_max",
+        &Count::new(1, 100_000),
+        &mut upstream.connections_max,
+        "Connections to one upstream.",
+    );
+    v.key(
+        "queue_timeout",
+        &Span { min: Duration::ZERO, max: DAY },
+        &mut upstream.queue_timeout,
+        "How long a request waits for a free connection.",
+    );
+    v.key(
+        "eject_after",
+        &Count::new(1, 100),
+        &mut upstream.eject_after,
+        "Failures in a row after which an upstream is left out.",
+    );
+    v.key("eject_for", &TIMEOUT, &mut upstream.eject_for, "How long such an upstream is left out.");
+    v.key(
+        "tries_max",
+        &Count::new(1, 10),
+        &mut upstream.tries_max,
+        "Upstreams tried for one request, the first one included.",
+    );
+}
+
+fn visit_limits(limits: &mut LimitsConfig, v: &mut impl Visitor) {
+    v.table("limits", "What clients may do.");
+    let head_max = Size { min: ByteSize::from_kib(8), max: ByteSize::from_mib(16) };
+    v.key("head_max", &head_max, &mut limits.head_max, "Bytes of a request head.");
+    // RFC 9110 §4.1 recommends that at least 8000 octets be supported.
+    let url_max = Size { min: ByteSize::from_bytes(8_000), max: ByteSize::from_mib(16) };
+    v.key(
+        "url_max",
+        &url_max,
+        &mut limits.url_max,
+        "Bytes of a request target, at most head_max. When left out, head_max if it is less.",
+    );
+    let fields_max = Count::new(1, 10_000);
+    v.key("fields_max", &fields_max, &mut limits.fields_max, "Header fields of a request.");
+    v.key("head_timeout", &TIMEOUT, &mut limits.head_timeout, "Time for a whole request head.");
+    v.key(
+        "idle_timeout",
+        &TIMEOUT,
+        &mut limits.idle_timeout,
+        "Time between two requests of a connection.",
+    );
+    v.key(
+        "connections_max",
+        &Count::new(1, 1_000_000),
+        &mut limits.connections_max,
+        "Connections of clients, all together.",
+    );
+    v.key(
+        "write_timeout",
+        &TIMEOUT,
+        &mut limits.write_timeout,
+        "Time in which a client takes no byte, after which it is cut off.",
+    );
+    v.key(
+        "waiters_max",
+        &Count::new(1, 1_000_000),
+        &mut limits.waiters_max,
+        "Requests that wait for one fill.",
+    );
+}
+
+fn visit_log(log: &mut LogConfig, v: &mut impl Visitor) {
+    v.table("log", "What is written to standard error.");
+    v.key("level", &LEVEL, &mut log.level, "Least severe events that are written.");
+    v.key("access", &Flag, &mut log.access, "Whether a line is written for each request.");
+    v.key("format", &FORMAT, &mut log.format, "How a line looks.");
+}

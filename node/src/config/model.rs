@@ -1,0 +1,383 @@
+//! What a node is told: every value checked, with its unit in its type.
+//!
+//! Values come from a file by way of `keys`, or are set by a program such as `weir up`. How a key
+//! is written, its range and its meaning stand in `keys`; the defaults stand here.
+
+use std::net::SocketAddr;
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use http::StatusCode;
+use weir_cache::{HostPattern, KeyRules, Policy, Profile};
+
+use super::address::UpstreamAddr;
+use super::units::ByteSize;
+
+/// Role of a node in the chain from the client to the origin.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Tier {
+    /// Asked by clients.
+    Edge,
+    /// Asked by edges.
+    Regional,
+    /// Asked by regionals; asks the origins.
+    Shield,
+}
+
+impl Tier {
+    /// Returns the name used in response fields, logs and metrics.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Edge => "edge",
+            Self::Regional => "regional",
+            Self::Shield => "shield",
+        }
+    }
+}
+
+/// What the binary of a tier brings along; a file may change all but the tier.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TierDefaults {
+    /// Role of the node; no file can change it.
+    pub tier: Tier,
+    /// Name of the node.
+    pub name: String,
+    /// Address for requests.
+    pub listen: SocketAddr,
+    /// Address of the admin API. Its IP address is also kept where only `listen` is set, so that
+    /// opening a node to the network never opens its admin API.
+    pub admin: SocketAddr,
+}
+
+/// What is answered to a request for a host that no site has.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum UnknownHost {
+    /// 421, which lets a client try another connection (RFC 9110 §15.5.20).
+    #[default]
+    Misdirected,
+    /// 404, for clients that do not know 421.
+    NotFound,
+}
+
+impl UnknownHost {
+    /// Returns the status of the answer.
+    pub const fn status(self) -> StatusCode {
+        match self {
+            Self::Misdirected => StatusCode::MISDIRECTED_REQUEST,
+            Self::NotFound => StatusCode::NOT_FOUND,
+        }
+    }
+}
+
+/// Everything a node is told.
+#[derive(Clone, Debug, PartialEq)]
+pub struct NodeConfig {
+    /// Name of the node, a token of at most 64 characters.
+    pub name: String,
+    /// Role of the node.
+    pub tier: Tier,
+    /// Address for requests; port 0 lets the system choose.
+    pub listen: SocketAddr,
+    /// Address of the admin API; port 0 lets the system choose.
+    pub admin: SocketAddr,
+    /// Nodes of the next tier. Empty: the node asks the origins of its sites.
+    pub parents: Vec<UpstreamAddr>,
+    /// Worker threads; `None` for one a CPU.
+    pub workers: Option<NonZeroUsize>,
+    /// Directory for files; `None` for the temporary directory of the system.
+    pub data_dir: Option<PathBuf>,
+    /// Answer to a request for a host that no site has.
+    pub unknown_host: UnknownHost,
+    /// How long requests in flight may take after a signal to stop.
+    pub drain_grace: Duration,
+    /// Limits of the store.
+    pub store: StoreConfig,
+    /// Limits of fills.
+    pub fill: FillConfig,
+    /// How upstreams are asked.
+    pub upstream: UpstreamConfig,
+    /// Limits that clients meet.
+    pub limits: LimitsConfig,
+    /// What is logged.
+    pub log: LogConfig,
+    /// Sites in the order of the files. Names and hosts are unique.
+    pub sites: Vec<SiteConfig>,
+}
+
+impl NodeConfig {
+    /// Makes the configuration of an empty file: defaults throughout and no site.
+    pub fn with_defaults(defaults: &TierDefaults) -> Self {
+        Self {
+            name: defaults.name.clone(),
+            tier: defaults.tier,
+            listen: defaults.listen,
+            admin: defaults.admin,
+            parents: Vec::new(),
+            workers: None,
+            data_dir: None,
+            unknown_host: UnknownHost::default(),
+            drain_grace: Duration::from_secs(10),
+            store: StoreConfig::default(),
+            fill: FillConfig::default(),
+            upstream: UpstreamConfig::default(),
+            limits: LimitsConfig::default(),
+            log: LogConfig::default(),
+            sites: Vec::new(),
+        }
+    }
+}
+
+/// Limits of the store.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoreConfig {
+    /// Bytes of stored responses kept in memory.
+    pub memory: ByteSize,
+    /// Largest body stored. At most an eighth of `memory`, so that one response cannot empty it.
+    pub object_max: ByteSize,
+    /// Variants kept for one key, 1 to 256.
+    pub variants_max: usize,
+}
+
+impl StoreConfig {
+    /// Returns the largest body stored where only the size of the memory is given.
+    pub(super) fn object_max_for(memory: ByteSize) -> ByteSize {
+        ByteSize::from_mib(32).min(Self::object_max_limit(memory))
+    }
+
+    /// Returns the most that `object_max` may be.
+    pub(super) fn object_max_limit(memory: ByteSize) -> ByteSize {
+        ByteSize::from_bytes(memory.as_u64() / 8)
+    }
+}
+
+impl Default for StoreConfig {
+    fn default() -> Self {
+        let memory = ByteSize::from_mib(256);
+        Self { memory, object_max: Self::object_max_for(memory), variants_max: 16 }
+    }
+}
+
+/// Limits of fills.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FillConfig {
+    /// How long a waiter waits without progress.
+    pub stall: Duration,
+    /// Bytes kept in memory of a body that is too large to store.
+    pub window: ByteSize,
+    /// Bytes of such bodies in flight on disk, all together.
+    pub spill_max: ByteSize,
+    /// A fill without readers is finished when at most this much of its body is left.
+    pub background_max: ByteSize,
+}
+
+impl Default for FillConfig {
+    fn default() -> Self {
+        Self {
+            stall: Duration::from_secs(30),
+            window: ByteSize::from_mib(4),
+            spill_max: ByteSize::from_gib(8),
+            background_max: ByteSize::from_mib(1),
+        }
+    }
+}
+
+/// How upstreams, parents as well as origins, are asked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UpstreamConfig {
+    /// Time to connect.
+    pub connect_timeout: Duration,
+    /// Time from the request to the head of the response.
+    pub first_byte_timeout: Duration,
+    /// Time without a byte of a body.
+    pub idle_timeout: Duration,
+    /// How long an unused connection is kept.
+    pub keepalive: Duration,
+    /// Connections to one upstream.
+    pub connections_max: u32,
+    /// How long a request waits for one of them.
+    pub queue_timeout: Duration,
+    /// Failures in a row after which an upstream is left out, 1 to 100.
+    pub eject_after: u32,
+    /// How long it is left out.
+    pub eject_for: Duration,
+    /// Upstreams tried for one request, the first one included, 1 to 10.
+    pub tries_max: u32,
+}
+
+impl Default for UpstreamConfig {
+    fn default() -> Self {
+        Self {
+            connect_timeout: Duration::from_secs(1),
+            first_byte_timeout: Duration::from_secs(30),
+            idle_timeout: Duration::from_secs(30),
+            keepalive: Duration::from_secs(20),
+            connections_max: 512,
+            queue_timeout: Duration::from_secs(1),
+            eject_after: 1,
+            eject_for: Duration::from_secs(2),
+            tries_max: 3,
+        }
+    }
+}
+
+/// Limits that clients meet.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LimitsConfig {
+    /// Bytes of a request head, at least 8 KiB.
+    pub head_max: ByteSize,
+    /// Bytes of a request target, at least 8000 (RFC 9110 §4.1) and at most `head_max`.
+    pub url_max: ByteSize,
+    /// Header fields of a request.
+    pub fields_max: usize,
+    /// Time for a whole request head.
+    pub head_timeout: Duration,
+    /// Time between two requests of a connection.
+    pub idle_timeout: Duration,
+    /// Connections of clients, all together.
+    pub connections_max: usize,
+    /// Time without a client taking a byte.
+    pub write_timeout: Duration,
+    /// Requests that wait for one fill.
+    pub waiters_max: usize,
+}
+
+impl LimitsConfig {
+    /// Returns the longest request target where only the size of the head is given.
+    pub(super) fn url_max_for(head_max: ByteSize) -> ByteSize {
+        ByteSize::from_kib(16).min(head_max)
+    }
+}
+
+impl Default for LimitsConfig {
+    fn default() -> Self {
+        let head_max = ByteSize::from_kib(64);
+        Self {
+            head_max,
+            url_max: Self::url_max_for(head_max),
+            fields_max: 100,
+            head_timeout: Duration::from_secs(10),
+            idle_timeout: Duration::from_secs(60),
+            connections_max: 10_000,
+            write_timeout: Duration::from_secs(60),
+            waiters_max: 10_000,
+        }
+    }
+}
+
+/// What is logged.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct LogConfig {
+    /// Least severe events that are written.
+    pub level: LogLevel,
+    /// Whether each request is written.
+    pub access: bool,
+    /// How a line looks.
+    pub format: LogFormat,
+}
+
+/// Severity of events.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum LogLevel {
+    /// Failures.
+    Error,
+    /// Failures and what may lead to them.
+    Warn,
+    /// Also what an operator wants to know of normal work.
+    #[default]
+    Info,
+    /// Also what explains a decision.
+    Debug,
+    /// Everything.
+    Trace,
+}
+
+impl LogLevel {
+    /// Returns the name that `tracing` uses too.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Error => "error",
+            Self::Warn => "warn",
+            Self::Info => "info",
+            Self::Debug => "debug",
+            Self::Trace => "trace",
+        }
+    }
+}
+
+/// How a line of the log looks.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum LogFormat {
+    /// For people.
+    #[default]
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+/// Everything a node is told about one site.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SiteConfig {
+    /// Name of the site, a token of at most 64 characters; part of every key.
+    pub name: String,
+    /// Hosts the site answers for.
+    pub hosts: Vec<HostPattern>,
+    /// Servers that own the content. Empty where only parents are asked.
+    pub origins: Vec<UpstreamAddr>,
+    /// Host field for origins; `None` sends the one of the client.
+    pub origin_host: Option<String>,
+    /// Choices that the caching standard leaves open.
+    pub policy: Policy,
+    /// What makes up a key.
+    pub key: KeyRules,
+    /// Fields added to responses.
+    pub fields: FieldSwitches,
+}
+
+impl SiteConfig {
+    /// Makes a site without hosts and origins that does as `profile` says.
+    pub fn new(name: impl Into<String>, profile: Profile) -> Self {
+        Self {
+            name: name.into(),
+            hosts: Vec::new(),
+            origins: Vec::new(),
+            origin_host: None,
+            policy: Policy::for_profile(profile),
+            key: KeyRules::for_profile(profile),
+            fields: FieldSwitches::default(),
+        }
+    }
+}
+
+/// Which fields clients see. All by default.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FieldSwitches {
+    /// Age (RFC 9111 §5.1).
+    pub age: bool,
+    /// Date (RFC 9110 §6.6.1).
+    pub date: bool,
+    /// Via (RFC 9110 §7.6.3).
+    pub via: bool,
+    /// Cache-Status (RFC 9211).
+    pub cache_status: bool,
+    /// X-Cache.
+    pub x_cache: bool,
+    /// Proxy-Status (RFC 9209).
+    pub proxy_status: bool,
+    /// X-Request-Id.
+    pub request_id: bool,
+}
+
+impl Default for FieldSwitches {
+    fn default() -> Self {
+        Self {
+            age: true,
+            date: true,
+            via: true,
+            cache_status: true,
+            x_cache: true,
+            proxy_status: true,
+            request_id: true,
+        }
+    }
+}

@@ -1,0 +1,194 @@
+//! What must hold between keys: defaults that depend on other keys, and combinations that cannot
+//! work.
+//!
+//! A relation is checked only where all its values are sound, so that one mistake is one problem.
+//! It is reported at the first of its keys that was set.
+
+use std::collections::HashMap;
+use std::net::{IpAddr, SocketAddr};
+
+use super::model::{LimitsConfig, NodeConfig, StoreConfig, TierDefaults};
+use super::problem::{Place, Problems, Wrong, quote};
+use super::reader::{Given, Mark};
+use super::sites::{ReadSite, Sites};
+
+/// Derives the defaults that depend on other keys, and checks the keys outside of sites.
+pub(super) fn settle_node(
+    config: &mut NodeConfig,
+    given: &Given,
+    defaults: &TierDefaults,
+    problems: &mut Problems,
+) {
+    let mut relations = Relations { given, problems };
+    relations.settle_admin(config, defaults.admin.ip());
+    relations.check_listeners(config);
+    relations.check_parents(config);
+    relations.settle_object_max(&mut config.store);
+    relations.settle_url_max(&mut config.limits);
+}
+
+struct Relations<'a> {
+    given: &'a Given,
+    problems: &'a mut Problems,
+}
+
+impl Relations<'_> {
+    /// Pushes a problem at the first of `paths` that was set, unless one of them is unsound.
+    fn report(&mut self, paths: &[&str], message: impl Into<String>) {
+        if !paths.iter().all(|path| self.given.is_sound(path)) {
+            return;
+        }
+        // Without any of them set, the values are those of the program and of no file.
+        if let Some(Mark { place, label, .. }) = paths.iter().find_map(|p| self.given.set(p)) {
+            self.problems.push(place, label, Wrong::new(message));
+        }
+    }
+
+    fn settle_admin(&mut self, config: &mut NodeConfig, ip: IpAddr) {
+        if self.given.has("node.admin") || self.given.set("node.listen").is_none() {
+            return;
+        }
+        // Port 0 lets the system choose, then for both.
+        let port = match config.listen.port() {
+            0 => Some(0),
+            port => port.checked_add(1_000),
+        };
+        match port {
+            Some(port) => config.admin = SocketAddr::new(ip, port),
+            None => self.report(
+                &["node.listen"],
+                "leaves no port for the admin API at this port + 1000; set node.admin too",
+            ),
+        }
+    }
+
+    fn check_listeners(&mut self, config: &NodeConfig) {
+        let (listen, admin) = (config.listen, config.admin);
+        let same_ip = listen.ip() == admin.ip()
+            || listen.ip().is_unspecified()
+            || admin.ip().is_unspecified();
+        if same_ip && listen.port() == admin.port() && listen.port() != 0 {
+            self.report(
+                &["node.admin", "node.listen"],
+                format!("listen and admin both take port {}; give them two ports", admin.port()),
+            );
+        }
+    }
+
+    fn check_parents(&mut self, config: &NodeConfig) {
+        for parent in config.parents.iter().filter(|parent| parent.reaches(config.listen)) {
+            self.report(
+                &["node.parents", "node.listen"],
+                format!("{parent} is this node itself; expected nodes of the next tier"),
+            );
+        }
+    }
+
+    fn settle_object_max(&mut self, store: &mut StoreConfig) {
+        if !self.given.has("store.object_max") {
+            store.object_max = StoreConfig::object_max_for(store.memory);
+        }
+        let limit = StoreConfig::object_max_limit(store.memory);
+        if store.object_max > limit {
+            self.report(
+                &["store.object_max", "store.memory"],
+                format!(
+                    "object_max is {} and may be at most an eighth of memory, which is {limit}",
+                    store.object_max
+                ),
+            );
+        }
+    }
+
+    fn settle_url_max(&mut self, limits: &mut LimitsConfig) {
+        if !self.given.has("limits.url_max") {
+            limits.url_max = LimitsConfig::url_max_for(limits.head_max);
+        }
+        if limits.url_max > limits.head_max {
+            self.report(
+                &["limits.url_max", "limits.head_max"],
+                format!(
+                    "url_max is {} and may be at most head_max, which is {}",
+                    limits.url_max, limits.head_max
+                ),
+            );
+        }
+    }
+}
+
+/// Checks the sites of all files against one another.
+///
+/// `origins_required` says that there is nobody else to ask.
+pub(super) fn check_sites(sites: &Sites, origins_required: bool, problems: &mut Problems) {
+    let mut names = HashMap::new();
+    let mut hosts = HashMap::new();
+    for read in &sites.list {
+        check_required(read, origins_required, problems);
+        check_heuristic(read, problems);
+        check_name(read, &mut names, problems);
+        check_hosts(read, &mut hosts, problems);
+    }
+}
+
+fn check_required(read: &ReadSite, origins_required: bool, problems: &mut Problems) {
+    let missing = |path: &str, example: &str| {
+        (!read.given.has(path)).then(|| Wrong::new(format!("missing; expected {example}")))
+    };
+    let name = missing("site.name", "a name, for example name = \"www\"");
+    let hosts = missing("site.hosts", "its hosts, for example hosts = [\"www.example.com\"]");
+    for (path, wrong) in [("site.name", name), ("site.hosts", hosts)] {
+        if let Some(wrong) = wrong {
+            problems.push(&read.header, path, wrong);
+        }
+    }
+    if origins_required && read.site.origins.is_empty() && read.given.is_sound("site.origins") {
+        let place = read.given.set("site.origins").map_or(&read.header, |mark| &mark.place);
+        let wrong = "missing; expected one where the node has no parents, for example origins = \
+                     [\"http://127.0.0.1:8000\"]";
+        problems.push(place, "site.origins", Wrong::new(wrong));
+    }
+}
+
+fn check_heuristic(read: &ReadSite, problems: &mut Problems) {
+    let off = read.site.policy.heuristic.is_none() && read.given.is_sound("site.heuristic");
+    if let Some(mark) = read.given.set("site.heuristic_max").filter(|_| off) {
+        let wrong = Wrong::new("has no effect with heuristic = false; remove one of them");
+        problems.push(&mark.place, &mark.label, wrong);
+    }
+}
+
+fn check_name<'a>(
+    read: &'a ReadSite,
+    names: &mut HashMap<&'a str, &'a Place>,
+    problems: &mut Problems,
+) {
+    let Some(mark) = read.given.set("site.name") else { return };
+    if let Some(first) = names.get(read.site.name.as_str()) {
+        let name = quote(&read.site.name);
+        let wrong = Wrong::new(format!("{name} is the name of another site too ({})", at(first)));
+        problems.push(&mark.place, &mark.label, wrong);
+    } else {
+        names.insert(&read.site.name, &mark.place);
+    }
+}
+
+fn check_hosts<'a>(
+    read: &'a ReadSite,
+    hosts: &mut HashMap<String, &'a Place>,
+    problems: &mut Problems,
+) {
+    let Some(mark) = read.given.set("site.hosts") else { return };
+    for host in &read.site.hosts {
+        if let Some(first) = hosts.get(&host.to_string()) {
+            let host = quote(&host.to_string());
+            let wrong = Wrong::new(format!("{host} is a host of another site too ({})", at(first)));
+            problems.push(&mark.place, &mark.label, wrong);
+        } else {
+            hosts.insert(host.to_string(), &mark.place);
+        }
+    }
+}
+
+fn at(place: &Place) -> String {
+    format!("{}:{}", place.file, place.line)
+}

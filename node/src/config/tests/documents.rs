@@ -1,0 +1,164 @@
+//! What is written about the keys: the rendered file, the guide and the examples.
+
+use std::collections::BTreeSet;
+
+use super::super::catalog::{TableInfo, node_tables, site_tables};
+use super::super::site_keys::SiteDraft;
+use super::*;
+
+pub(super) fn tables() -> Vec<TableInfo> {
+    let config = NodeConfig::with_defaults(&defaults());
+    let mut tables = node_tables(NodeDraft { include: Vec::new(), config });
+    tables.extend(site_tables(SiteDraft::new(Profile::Default)));
+    tables
+}
+
+/// A configuration in which many keys differ from their defaults.
+fn changed() -> NodeConfig {
+    let mut config = NodeConfig::with_defaults(&defaults());
+    config.parents = vec!["http://r:1".parse().unwrap(), "http://[::1]:2".parse().unwrap()];
+    config.workers = NonZeroUsize::new(3);
+    config.data_dir = Some("/a \"b\"".into());
+    config.unknown_host = UnknownHost::NotFound;
+    config.store.memory = ByteSize::from_mib(64);
+    config.store.object_max = ByteSize::from_bytes(12_345);
+    config.limits.head_max = ByteSize::from_kib(8);
+    config.limits.url_max = ByteSize::from_bytes(8_000);
+    config.upstream.eject_for = Duration::from_millis(90_001);
+    config.log.level = LogLevel::Trace;
+    let mut first = SiteConfig::new("first", Profile::Rfc);
+    first.hosts = vec![HostPattern::Any];
+    first.policy.post_to_get = false;
+    first.policy.heuristic = None;
+    first.key.query.allow = Some(Vec::new());
+    first.key.query.ignore = vec!["utm_*".parse().unwrap()];
+    first.fields.age = false;
+    let mut second = SiteConfig::new("second", Profile::Default);
+    second.hosts = vec!["*.example.com".parse().unwrap()];
+    second.origins = vec!["http://o:81".parse().unwrap()];
+    second.policy.targets = Vec::new();
+    second.fields.via = false;
+    config.sites = vec![first, second];
+    config
+}
+
+#[test]
+fn a_rendered_configuration_is_read_back() {
+    let default = NodeConfig::with_defaults(&defaults());
+    for config in [default, changed()] {
+        let text = to_toml(&config);
+        assert_eq!(read(&text).as_ref(), Ok(&config), "{text}");
+    }
+}
+
+#[test]
+fn a_rendered_file_shows_every_key_and_its_default_is_what_it_says() {
+    let mut config = NodeConfig::with_defaults(&defaults());
+    config.sites = vec![SiteConfig::new("www", Profile::Default)];
+    let text = to_toml(&config);
+    for table in tables() {
+        for key in &table.keys {
+            let shown = match &key.value {
+                Some(value) if value != "[]" && key.name != "name" => value,
+                _ => &key.example,
+            };
+            let line = format!("{} = {shown}\n", key.name);
+            assert!(key.name == "name" || text.contains(&line), "{line} in\n{text}");
+            assert!(text.contains(key.meaning), "{} in\n{text}", key.meaning);
+        }
+    }
+    // Lines after "For example:" are no defaults; all others change nothing when they are set.
+    let mut example = false;
+    let mut plain = String::new();
+    for line in text.lines() {
+        let key = line.strip_prefix("# ").filter(|line| line.contains(" = ") && !example);
+        plain.push_str(key.unwrap_or(line));
+        plain.push('\n');
+        example = line.ends_with("For example:");
+    }
+    let plain = plain.replace("[[site]]\n", "[[site]]\nhosts = ['*']\norigins = ['http://o']\n");
+    let read = read(&plain).unwrap_or_else(|errors| panic!("{errors}\n{plain}"));
+    config.sites[0].hosts = vec![HostPattern::Any];
+    config.sites[0].origins = vec!["http://o".parse().unwrap()];
+    assert_eq!(read, config);
+}
+
+#[test]
+fn every_example_is_valid() {
+    for table in tables().iter().filter(|table| !table.name.is_empty()) {
+        for key in &table.keys {
+            let line = format!("{} = {}", key.name, key.example);
+            let site = "[[site]]\nname = 'n'\nhosts = ['h']\norigins = ['http://o']\n";
+            let text = match table.name {
+                "site" if site.contains(&format!("{} =", key.name)) => continue,
+                "site" => format!("{site}{line}"),
+                "site.key" | "site.fields" => format!("{site}[{}]\n{line}", table.name),
+                name => format!("[{name}]\n{line}"),
+            };
+            // The sample of a size may be too large for another key's default.
+            let relation = |errors: &ConfigErrors| errors.to_string().contains("at most");
+            let fits = read(&text).err().is_none_or(|errors| relation(&errors));
+            assert!(fits, "{text}");
+        }
+    }
+}
+
+/// One row of the operator's guide.
+fn row(path: &str, table: &TableInfo, i: usize, rfc: Option<&str>) -> String {
+    let key = &table.keys[i];
+    let plain = |text: &str| text.replace('|', "\\|").replace('*', "\\*");
+    let default = match key.value.as_deref() {
+        _ if ["name", "listen", "admin"].contains(&key.name) && path.starts_with("node") => {
+            "the program's".to_owned()
+        }
+        _ if path == "site.name" || path == "site.hosts" => "required".to_owned(),
+        None | Some("[]") => "none".to_owned(),
+        Some(value) => {
+            format!("`{value}`{}", rfc.map(|v| format!(" (rfc: `{v}`)")).unwrap_or_default())
+        }
+    };
+    let range = plain(&key.range);
+    format!("| `{path}` | {} | {default} | {range} | {} |", key.unit, plain(key.meaning))
+}
+
+#[test]
+fn the_guide_has_a_row_for_every_key_and_no_other() {
+    let guide = include_str!("../../../../docs/configuration.md");
+    let rfc = site_tables(SiteDraft::new(Profile::Rfc));
+    let mut rows = BTreeSet::new();
+    for table in tables() {
+        let other = rfc.iter().find(|other| other.name == table.name);
+        for (i, key) in table.keys.iter().enumerate() {
+            let path = format!("{}.{}", table.name, key.name);
+            let rfc = other.and_then(|other| other.keys[i].value.as_deref());
+            let rfc =
+                rfc.filter(|value| Some(*value) != key.value.as_deref() && key.name != "profile");
+            rows.insert(row(path.trim_start_matches('.'), &table, i, rfc));
+        }
+    }
+    let written: BTreeSet<_> =
+        guide.lines().filter(|line| line.starts_with("| `")).map(str::to_owned).collect();
+    let missing: Vec<_> = rows.difference(&written).cloned().collect();
+    let surplus: Vec<_> = written.difference(&rows).cloned().collect();
+    assert!(missing.is_empty(), "missing in docs/configuration.md:\n{}", missing.join("\n"));
+    assert!(surplus.is_empty(), "unknown in docs/configuration.md:\n{}", surplus.join("\n"));
+}
+
+/// Joins the first TOML example of a text, without what is read from files.
+fn first_example(text: &str, prefix: &str) -> String {
+    let lines = text.lines().map(|line| line.strip_prefix(prefix).unwrap_or(line).trim_start());
+    let example =
+        lines.skip_while(|line| *line != "```toml").skip(1).take_while(|line| *line != "```");
+    example.filter(|line| !line.contains("include =")).map(|line| format!("{line}\n")).collect()
+}
+
+#[test]
+fn the_examples_in_the_documents_are_valid() {
+    let module = first_example(include_str!("../mod.rs"), "//!");
+    let guide = first_example(include_str!("../../../../docs/configuration.md"), "");
+    for example in [module, guide] {
+        let config = read(&example).unwrap_or_else(|errors| panic!("{errors}\n{example}"));
+        assert_eq!(config.sites.len(), 1);
+        assert_eq!(config.admin.to_string(), "127.0.0.1:9080");
+    }
+}

@@ -1,0 +1,411 @@
+//! The body of a fill: written once, read by many, each at its own pace.
+//!
+//! Two ways of keeping bytes:
+//!
+//! - **Whole**: everything stays in memory, because the response will be stored there. Bounded by
+//!   the largest storable object and by the budget of all fills.
+//! - **Window**: the response is too large to store. Bytes go to a spill file as they come; memory
+//!   keeps the last `window` of them. The writer runs at most a window ahead of the *fastest* reader,
+//!   slower ones read the file.
+//!
+//! Where the file cannot take the bytes (disk full, budget used up) the writer paces itself by the
+//! *slowest* reader instead: slower, but nobody is cut. Nobody can join such a body any more.
+//!
+//! # Invariants
+//!
+//! 1. A byte that a reader has not read is in memory or in the file.
+//! 2. After `finish`, nothing is added, and every reader sees the end after the last byte.
+//! 3. A reader is woken by every change it could wait for, so no reader polls.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+
+use bytes::{Bytes, BytesMut};
+use parking_lot::Mutex;
+
+use super::spill::SpillReader;
+use crate::upstream::FillError;
+
+/// Names one reader of one body.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) struct ReaderId(u64);
+
+/// How a body ended.
+#[derive(Debug, Clone)]
+pub(crate) enum End {
+    /// All bytes came.
+    Whole,
+    /// The rest will not come.
+    Cut(Arc<FillError>),
+}
+
+/// What a reader finds at its offset.
+#[derive(Debug)]
+pub(crate) enum Read {
+    /// The next bytes, from memory.
+    Bytes(Bytes),
+    /// The next bytes are in the spill file.
+    Spilled { file: SpillReader, offset: u64, length: u64 },
+    /// The body is whole and all read.
+    End,
+    /// The body ended early.
+    Cut(Arc<FillError>),
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Keep {
+    Whole,
+    Window { bytes: u64 },
+}
+
+#[derive(Debug)]
+struct Chunk {
+    start: u64,
+    bytes: Bytes,
+}
+
+impl Chunk {
+    fn end(&self) -> u64 {
+        self.start + self.bytes.len() as u64
+    }
+}
+
+#[derive(Debug, Default)]
+struct Reader {
+    offset: u64,
+    waker: Option<Waker>,
+}
+
+#[derive(Debug)]
+struct State {
+    chunks: VecDeque<Chunk>,
+    received: u64,
+    end: Option<End>,
+    keep: Keep,
+    readers: HashMap<ReaderId, Reader>,
+    readers_made: u64,
+    writer: Option<Waker>,
+    spill: Option<SpillReader>,
+    spilled: u64,
+}
+
+/// A body in flight.
+#[derive(Debug)]
+pub(crate) struct SharedBody {
+    state: Mutex<State>,
+}
+
+impl SharedBody {
+    /// An empty body that keeps everything.
+    pub(crate) fn new() -> Self {
+        Self {
+            state: Mutex::new(State {
+                chunks: VecDeque::new(),
+                received: 0,
+                end: None,
+                keep: Keep::Whole,
+                readers: HashMap::new(),
+                readers_made: 0,
+                writer: None,
+                spill: None,
+                spilled: 0,
+            }),
+        }
+    }
+
+    /// Adds a reader at `offset`, or returns `None` if bytes from there on are gone.
+    pub(crate) fn attach(&self, offset: u64) -> Option<ReaderId> {
+        let mut state = self.state.lock();
+        if !state.holds_from(offset) {
+            return None;
+        }
+        state.readers_made += 1;
+        let id = ReaderId(state.readers_made);
+        state.readers.insert(id, Reader { offset, waker: None });
+        Some(id)
+    }
+
+    /// Removes a reader. The writer is woken: the pace may have changed.
+    pub(crate) fn detach(&self, id: ReaderId) {
+        let mut state = self.state.lock();
+        state.readers.remove(&id);
+        state.trim();
+        state.wake_writer();
+    }
+
+    /// How many read this body.
+    pub(crate) fn readers(&self) -> usize {
+        self.state.lock().readers.len()
+    }
+
+    /// Bytes that have arrived.
+    pub(crate) fn received(&self) -> u64 {
+        self.state.lock().received
+    }
+
+    /// Keeps only the last `bytes` in memory from here on; `spill` has nothing yet or the prefix.
+    pub(crate) fn keep_window(&self, bytes: u64) {
+        self.state.lock().keep = Keep::Window { bytes };
+    }
+
+    /// Everything that has arrived, for writing to a spill file. Shares the bytes.
+    pub(crate) fn arrived(&self) -> Vec<Bytes> {
+        self.state.lock().chunks.iter().map(|chunk| chunk.bytes.clone()).collect()
+    }
+
+    /// Says that the first `spilled` bytes can be read from `file`.
+    pub(crate) fn spilled(&self, file: SpillReader, spilled: u64) {
+        let mut state = self.state.lock();
+        state.spill = Some(file);
+        state.spilled = spilled;
+        state.trim();
+    }
+
+    /// Adds bytes and wakes every reader.
+    pub(crate) fn push(&self, bytes: Bytes) {
+        let mut state = self.state.lock();
+        let start = state.received;
+        state.received += bytes.len() as u64;
+        state.chunks.push_back(Chunk { start, bytes });
+        state.trim();
+        state.wake_readers();
+    }
+
+    /// Adds the last bytes, which may be none, and ends the body in the same step.
+    pub(crate) fn push_last(&self, bytes: Bytes) {
+        let mut state = self.state.lock();
+        if !bytes.is_empty() {
+            let start = state.received;
+            state.received += bytes.len() as u64;
+            state.chunks.push_back(Chunk { start, bytes });
+        }
+        state.end.get_or_insert(End::Whole);
+        state.wake_readers();
+    }
+
+    /// Ends the body and wakes every reader. The first end stands.
+    pub(crate) fn finish(&self, end: End) {
+        let mut state = self.state.lock();
+        state.end.get_or_insert(end);
+        state.wake_readers();
+    }
+
+    /// Everything that has arrived and `last` after it, in one piece, if all of it is in memory.
+    ///
+    /// Copies unless it came in one piece.
+    pub(crate) fn whole_with(&self, last: &Bytes) -> Option<Bytes> {
+        let state = self.state.lock();
+        let Some(first) = state.chunks.front() else { return Some(last.clone()) };
+        if first.start > 0 {
+            return None;
+        }
+        if state.chunks.len() == 1 && last.is_empty() {
+            return Some(first.bytes.clone());
+        }
+        let length = usize::try_from(state.received).ok()?.checked_add(last.len())?;
+        let mut whole = BytesMut::with_capacity(length);
+        for chunk in &state.chunks {
+            whole.extend_from_slice(&chunk.bytes);
+        }
+        whole.extend_from_slice(last);
+        Some(whole.freeze())
+    }
+
+    /// Waits until the writer may add more.
+    pub(crate) async fn room(&self) {
+        std::future::poll_fn(|cx| self.poll_room(cx)).await;
+    }
+
+    fn poll_room(&self, cx: &Context<'_>) -> Poll<()> {
+        let mut state = self.state.lock();
+        if state.has_room() {
+            return Poll::Ready(());
+        }
+        state.writer = Some(cx.waker().clone());
+        Poll::Pending
+    }
+
+    /// What reader `id` finds at its offset; moves the offset past the bytes it returns.
+    ///
+    /// For [`Read::Spilled`] the caller reports what it read with [`SharedBody::advance`].
+    pub(crate) fn poll_read(&self, id: ReaderId, cx: &Context<'_>) -> Poll<Read> {
+        let mut state = self.state.lock();
+        let Some(offset) = state.readers.get(&id).map(|reader| reader.offset) else {
+            return Poll::Ready(Read::End);
+        };
+        match state.find(offset) {
+            Some(Read::Bytes(bytes)) => {
+                state.move_to(id, offset + bytes.len() as u64);
+                Poll::Ready(Read::Bytes(bytes))
+            }
+            Some(read) => Poll::Ready(read),
+            None => {
+                if let Some(reader) = state.readers.get_mut(&id) {
+                    reader.waker = Some(cx.waker().clone());
+                }
+                Poll::Pending
+            }
+        }
+    }
+
+    /// Moves reader `id` forward by bytes it read from the spill file, or skips.
+    pub(crate) fn advance(&self, id: ReaderId, bytes: u64) {
+        let mut state = self.state.lock();
+        if let Some(offset) = state.readers.get(&id).map(|reader| reader.offset) {
+            state.move_to(id, offset + bytes);
+        }
+    }
+}
+
+impl State {
+    /// Whether every byte from `offset` on is still somewhere.
+    fn holds_from(&self, offset: u64) -> bool {
+        let memory_start = self.chunks.front().map_or(self.received, |chunk| chunk.start);
+        offset >= memory_start || self.spilled >= memory_start
+    }
+
+    fn find(&self, offset: u64) -> Option<Read> {
+        let after = self.chunks.partition_point(|chunk| chunk.end() <= offset);
+        let memory_start = self.chunks.front().map_or(self.received, |chunk| chunk.start);
+        if offset < memory_start {
+            let file = self.spill.clone()?;
+            let length = self.spilled.saturating_sub(offset);
+            return (length > 0).then_some(Read::Spilled { file, offset, length });
+        }
+        if let Some(chunk) = self.chunks.get(after) {
+            let skip = usize::try_from(offset - chunk.start).unwrap_or(usize::MAX);
+            return Some(Read::Bytes(chunk.bytes.slice(skip.min(chunk.bytes.len())..)));
+        }
+        match self.end.as_ref()? {
+            End::Whole => Some(Read::End),
+            End::Cut(error) => Some(Read::Cut(Arc::clone(error))),
+        }
+    }
+
+    fn move_to(&mut self, id: ReaderId, offset: u64) {
+        if let Some(reader) = self.readers.get_mut(&id) {
+            reader.offset = offset;
+        }
+        self.trim();
+        if self.writer.is_some() && self.has_room() {
+            self.wake_writer();
+        }
+    }
+
+    /// Whether the writer may add bytes: always when everything is kept, else a window ahead of the
+    /// reader that sets the pace.
+    fn has_room(&self) -> bool {
+        let Keep::Window { bytes } = self.keep else { return true };
+        let offsets = self.readers.values().map(|reader| reader.offset);
+        let pace = if self.spilling() { offsets.max() } else { offsets.min() };
+        pace.is_none_or(|offset| self.received.saturating_sub(offset) < bytes)
+    }
+
+    /// Whether all that arrived is in the file.
+    fn spilling(&self) -> bool {
+        self.spill.is_some() && self.spilled >= self.received
+    }
+
+    /// Drops chunks from memory that the window does not cover and nobody needs there.
+    fn trim(&mut self) {
+        let Keep::Window { bytes } = self.keep else { return };
+        let slowest = self.readers.values().map(|reader| reader.offset).min();
+        while let Some(first) = self.chunks.front() {
+            let end = first.end();
+            let outside = self.received.saturating_sub(end) >= bytes;
+            let needed = slowest.is_some_and(|offset| offset < end) && self.spilled < end;
+            if !outside || needed {
+                break;
+            }
+            self.chunks.pop_front();
+        }
+    }
+
+    fn wake_readers(&mut self) {
+        for reader in self.readers.values_mut() {
+            if let Some(waker) = reader.waker.take() {
+                waker.wake();
+            }
+        }
+    }
+
+    fn wake_writer(&mut self) {
+        if let Some(waker) = self.writer.take() {
+            waker.wake();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn cx() -> Context<'static> {
+        Context::from_waker(Waker::noop())
+    }
+
+    fn read(body: &SharedBody, id: ReaderId) -> String {
+        match body.poll_read(id, &cx()) {
+            Poll::Ready(Read::Bytes(bytes)) => String::from_utf8_lossy(&bytes).into_owned(),
+            Poll::Ready(Read::End) => "<end>".to_owned(),
+            Poll::Ready(Read::Cut(_)) => "<cut>".to_owned(),
+            Poll::Ready(Read::Spilled { .. }) => "<spilled>".to_owned(),
+            Poll::Pending => "<wait>".to_owned(),
+        }
+    }
+
+    #[test]
+    fn late_readers_get_every_byte_from_the_start() {
+        let body = SharedBody::new();
+        let early = body.attach(0).unwrap();
+        assert_eq!(read(&body, early), "<wait>");
+        body.push(Bytes::from_static(b"ab"));
+        assert_eq!(read(&body, early), "ab");
+        let late = body.attach(0).unwrap();
+        body.push(Bytes::from_static(b"cd"));
+        assert_eq!((read(&body, late), read(&body, late)), ("ab".to_owned(), "cd".to_owned()));
+        assert_eq!(body.whole_with(&Bytes::from_static(b"e")).unwrap(), "abcde");
+        body.push_last(Bytes::new());
+        assert_eq!(read(&body, late), "<end>");
+        assert_eq!(read(&body, early), "cd", "the end does not overtake bytes");
+    }
+
+    #[test]
+    fn a_cut_body_ends_early_for_everyone() {
+        let body = SharedBody::new();
+        let id = body.attach(0).unwrap();
+        body.push(Bytes::from_static(b"ab"));
+        body.finish(End::Cut(Arc::new(FillError::Abandoned)));
+        body.finish(End::Whole);
+        assert_eq!((read(&body, id), read(&body, id)), ("ab".to_owned(), "<cut>".to_owned()));
+    }
+
+    #[test]
+    fn without_a_file_the_slowest_reader_sets_the_pace_and_nobody_joins_late() {
+        let body = SharedBody::new();
+        body.keep_window(2);
+        let fast = body.attach(0).unwrap();
+        let slow = body.attach(0).unwrap();
+        body.push(Bytes::from_static(b"ab"));
+        assert_eq!(read(&body, fast), "ab");
+        assert!(body.poll_room(&cx()).is_pending(), "the slow reader has read nothing");
+        assert_eq!(read(&body, slow), "ab");
+        assert!(body.poll_room(&cx()).is_ready());
+        body.push(Bytes::from_static(b"cd"));
+        body.push(Bytes::from_static(b"ef"));
+        assert!(body.attach(0).is_none(), "the first bytes are gone");
+        assert_eq!(read(&body, slow), "cd", "kept although outside the window");
+    }
+
+    #[test]
+    fn a_reader_that_leaves_gives_the_writer_room() {
+        let body = SharedBody::new();
+        body.keep_window(1);
+        let slow = body.attach(0).unwrap();
+        body.push(Bytes::from_static(b"ab"));
+        assert!(body.poll_room(&cx()).is_pending());
+        body.detach(slow);
+        assert!(body.poll_room(&cx()).is_ready());
+    }
+}

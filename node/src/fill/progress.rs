@@ -1,0 +1,65 @@
+//! What has a fill come to so far?
+
+use std::sync::Arc;
+
+use http::StatusCode;
+use weir_cache::{ResponseHead, Seq, StoredHead};
+use weir_store::StoredResponse;
+
+use crate::upstream::FillError;
+
+/// The state that everyone attached to a fill watches.
+#[derive(Debug, Clone)]
+pub(crate) enum Progress {
+    /// No response head yet.
+    Pending,
+    /// A response that all attached may use streams in.
+    Shared(Arc<FillHead>),
+    /// A response streams in that only the leader may use; waiters forward for themselves.
+    Private(Arc<FillHead>),
+    /// A stored response answers everyone.
+    Settled(Settled),
+    /// There is no response.
+    Failed(Arc<FillError>),
+    /// The run ended without a word; waiters start again.
+    Abandoned,
+}
+
+/// The head of the response that fills.
+#[derive(Debug)]
+pub(crate) struct FillHead {
+    /// The response as it came, connection fields removed.
+    pub(crate) response: ResponseHead,
+    /// What will be stored if the body comes whole; `None` where storing is not lawful.
+    pub(crate) storable: Option<StoredHead>,
+    /// Whether the node also wants to store it (it fits).
+    pub(crate) admitted: bool,
+    /// Why it is not stored, as a token for `Cache-Status`.
+    pub(crate) detail: Option<&'static str>,
+    /// The purge log position that the response reflects.
+    pub(crate) as_of: Seq,
+    /// Body bytes announced; `None` when the length is not known.
+    pub(crate) content_length: Option<u64>,
+}
+
+/// A stored response that answers in place of a new one.
+#[derive(Debug, Clone)]
+pub(crate) struct Settled {
+    /// The response.
+    pub(crate) stored: Arc<StoredResponse>,
+    /// How it came to answer.
+    pub(crate) by: SettledBy,
+}
+
+/// How a stored response came to answer a fill.
+#[derive(Debug, Clone)]
+pub(crate) enum SettledBy {
+    /// It was stored between the lookup and the fill, by another fill.
+    Found,
+    /// Upstream said that it still holds (RFC 9111 §4.3.3).
+    Validated,
+    /// It stands in, stale, for an answer with this status (RFC 5861 §4).
+    ServerError(StatusCode),
+    /// It stands in, stale, for no answer at all (RFC 9111 §4.2.4).
+    Unreachable(Arc<FillError>),
+}

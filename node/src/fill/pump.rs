@@ -1,0 +1,203 @@
+//! Moves the body of an answer to its readers and, if it comes whole, to the store.
+//!
+//! A body that is to be stored stays in memory whole; one that is too large goes through a window
+//! with a spill file behind it; one that may not be shared goes through a window for its one reader.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http_body_util::BodyExt;
+
+use super::body::End;
+use super::budget::Reserved;
+use super::progress::FillHead;
+use super::run::{FillWork, Running, keep_body};
+use super::spill::Spill;
+use crate::upstream::{Answer, FillError, UpstreamBody};
+
+/// Pumps `answer` until it ends, fails, or nobody wants it.
+pub(super) async fn pump(running: &Running, work: &FillWork, head: &FillHead, answer: Answer) {
+    let mut pump = Pump::new(running, head, answer);
+    if !head.admitted {
+        pump.open_window().await;
+    }
+    match pump.to_the_end(work).await {
+        Ok(()) => {}
+        Err(error) => {
+            running.node.metrics.fills_failed.inc();
+            tracing::warn!(target_uri = %work.keyed.target, error = %crate::telemetry::chain(&error), "body ended early");
+            // Whoever comes next starts anew instead of joining what cannot end well.
+            running.node.fills.remove(&running.fill);
+            running.fill.body.finish(End::Cut(Arc::new(error)));
+        }
+    }
+}
+
+struct Pump<'a> {
+    running: &'a Running,
+    head: &'a FillHead,
+    upstream: String,
+    body: UpstreamBody,
+    idle: Duration,
+    /// Memory held for a body that is to be stored; `None` once it goes through a window.
+    whole: Option<Reserved>,
+    spill: Option<Spill>,
+}
+
+impl<'a> Pump<'a> {
+    fn new(running: &'a Running, head: &'a FillHead, answer: Answer) -> Self {
+        let node = &running.node;
+        Self {
+            running,
+            head,
+            upstream: answer.upstream.authority().to_owned(),
+            body: answer.body,
+            idle: node.upstreams.config().idle_timeout,
+            whole: Some(node.fill_memory.reserve()),
+            spill: None,
+        }
+    }
+
+    async fn to_the_end(&mut self, work: &FillWork) -> Result<(), FillError> {
+        while let Some(bytes) = self.next().await? {
+            if self.is_last(&bytes) {
+                self.finish(work, bytes).await;
+                return Ok(());
+            }
+            self.add(bytes).await;
+            self.running.fill.body.room().await;
+            if self.is_given_up() {
+                return Err(FillError::Abandoned);
+            }
+        }
+        self.finish(work, Bytes::new()).await;
+        Ok(())
+    }
+
+    /// The next bytes from upstream; `None` at the end. Trailers are dropped.
+    async fn next(&mut self) -> Result<Option<Bytes>, FillError> {
+        loop {
+            let frame = tokio::time::timeout(self.idle, self.body.frame()).await;
+            let received = self.running.fill.body.received();
+            let upstream = || self.upstream.clone();
+            match frame {
+                Err(_elapsed) => {
+                    let waited = self.idle;
+                    return Err(FillError::BodyTimeout { upstream: upstream(), received, waited });
+                }
+                Ok(None) => return Ok(None),
+                Ok(Some(Err(source))) => {
+                    return Err(FillError::Truncated { upstream: upstream(), received, source });
+                }
+                Ok(Some(Ok(frame))) => {
+                    if let Ok(bytes) = frame.into_data() {
+                        return Ok(Some(bytes));
+                    }
+                }
+            }
+        }
+    }
+
+    /// Whether `bytes` complete a body whose length was announced.
+    fn is_last(&self, bytes: &Bytes) -> bool {
+        let received = self.running.fill.body.received() + bytes.len() as u64;
+        self.head.content_length == Some(received)
+    }
+
+    /// Adds bytes, in the way that fits the body so far.
+    async fn add(&mut self, bytes: Bytes) {
+        let length = bytes.len() as u64;
+        let limit = self.running.node.store.limits().object_bytes_max;
+        let fits = self.running.fill.body.received() + length <= limit;
+        let held = fits && self.whole.as_mut().is_some_and(|reserved| reserved.grow(length));
+        if !held {
+            self.open_window().await;
+            self.spill_next(&bytes).await;
+        }
+        self.running.fill.body.push(bytes);
+    }
+
+    /// Changes from keeping everything to keeping a window, with a spill file for what others may
+    /// still join to read.
+    async fn open_window(&mut self) {
+        if self.whole.take().is_none() {
+            return;
+        }
+        let Running { node, fill } = self.running;
+        if self.head.storable.is_some() {
+            match node.spill.create().await {
+                Ok(spill) => self.spill = Some(spill),
+                Err(error) => self.on_spill_failure(&error),
+            }
+            for bytes in fill.body.arrived() {
+                self.spill_next(&bytes).await;
+            }
+        }
+        fill.body.keep_window(node.config.fill.window.as_u64());
+    }
+
+    async fn spill_next(&mut self, bytes: &Bytes) {
+        let Some(spill) = &mut self.spill else { return };
+        match spill.append(bytes.clone()).await {
+            Ok(()) => self.running.fill.body.spilled(spill.reader(), spill.written()),
+            Err(error) => {
+                self.spill = None;
+                self.on_spill_failure(&error);
+            }
+        }
+    }
+
+    fn on_spill_failure(&self, error: &std::io::Error) {
+        self.running.node.metrics.spill_failures.inc();
+        tracing::warn!(%error, "a large body cannot be set aside on disk; its slowest reader sets its pace");
+    }
+
+    /// Stores the whole body if that is what it was kept for, then ends it.
+    ///
+    /// The last bytes reach the readers after the response is stored, so that whoever has read a
+    /// whole response and asks again finds it.
+    async fn finish(&mut self, work: &FillWork, last: Bytes) {
+        let Running { node, fill } = self.running;
+        if !last.is_empty() {
+            self.spill_next(&last).await;
+        }
+        if let (Some(_), true, Some(stored)) =
+            (&self.whole, self.head.admitted, &self.head.storable)
+            && let Some(body) = fill.body.whole_with(&last)
+            && !keep_body(self.running, work, stored, body).await
+        {
+            tracing::debug!(target_uri = %work.keyed.target, "not kept");
+        }
+        fill.body.push_last(last);
+        node.fills.remove(fill);
+    }
+
+    /// Whether nobody reads the body and finishing it is not worth it; if so, nobody can join any
+    /// more.
+    fn is_given_up(&self) -> bool {
+        let Running { node, fill } = self.running;
+        if fill.body.readers() > 0 || (self.is_worth_finishing() && !fill.is_overtaken()) {
+            return false;
+        }
+        node.fills.remove_if_unread(fill)
+    }
+
+    /// A response that will be stored and is asked for by nobody is finished when it was wanted
+    /// explicitly, when half of it is here, or when little is left.
+    fn is_worth_finishing(&self) -> bool {
+        let Running { node, fill } = self.running;
+        if self.whole.is_none() || !self.head.admitted {
+            return false;
+        }
+        let received = fill.body.received();
+        let background = node.config.fill.background_max.as_u64();
+        fill.is_wanted()
+            || match self.head.content_length {
+                Some(length) => {
+                    received >= length / 2 || length.saturating_sub(received) <= background
+                }
+                None => received <= background,
+            }
+    }
+}

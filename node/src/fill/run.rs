@@ -1,0 +1,314 @@
+//! Runs one fill: asks upstream, decides what the answer means, pumps the body, stores it.
+//!
+//! A run is a task of its own, so that no client's leaving ends it by accident. It always publishes
+//! an outcome: if the task itself is lost, [`Running`] releases everyone on drop.
+//!
+//! ```text
+//! found meanwhile? ── send ──► 304 ──► freshen ──────────────► Settled
+//!                        ├──► 5xx, a stale response may stand in ► Settled
+//!                        ├──► failed ──► likewise, or Failed
+//!                        └──► a response ──► Shared | Private ──► pump ──► store ──► end
+//! ```
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::header::CONTENT_LENGTH;
+use http::{HeaderMap, HeaderValue, Method, StatusCode};
+use weir_cache::{
+    Direction, Failure, Keyed, NotModified, NotStorable, Now, RequestHead, ResponseHead, Seq,
+    StoredHead, Timing, condition_on, freshen, judge_not_modified, strip_hop_by_hop,
+};
+use weir_store::StoredResponse;
+
+use super::pump;
+use super::progress::{FillHead, Progress, Settled, SettledBy};
+use super::table::Fill;
+use crate::inner;
+use crate::node::Node;
+use crate::site::Site;
+use crate::upstream::{Answer, FillError, Kind, OutBody, OutRequest};
+
+/// What a run needs beside its fill.
+#[derive(Debug)]
+pub(crate) struct FillWork {
+    /// The site.
+    pub(crate) site: Arc<Site>,
+    /// The key and the canonical target.
+    pub(crate) keyed: Keyed,
+    /// The request upstream, without conditions.
+    pub(crate) request: OutRequest,
+    /// The stored response that is to be validated; `None` for a plain fetch.
+    pub(crate) stored: Option<Arc<StoredResponse>>,
+    /// Whether the asker wants no stale answer on the way (a refresh).
+    pub(crate) refresh: bool,
+}
+
+/// Starts the run of `fill` in a task of its own.
+pub(crate) fn spawn(node: &Arc<Node>, fill: Arc<Fill>, work: FillWork) {
+    node.metrics.fills.inc();
+    let running = Running { node: Arc::clone(node), fill };
+    tokio::spawn(async move { Box::pin(run(&running, work)).await });
+}
+
+/// A run under way; releases everyone when it is dropped, whatever the reason.
+pub(super) struct Running {
+    pub(super) node: Arc<Node>,
+    pub(super) fill: Arc<Fill>,
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.node.fills.remove(&self.fill);
+        self.fill.publish_if_pending(Progress::Abandoned);
+        self.fill.body.finish(super::body::End::Cut(Arc::new(FillError::Abandoned)));
+        self.node.fills.ended();
+    }
+}
+
+async fn run(running: &Running, mut work: FillWork) {
+    if let Some(found) = found_meanwhile(running, &work).await {
+        running.fill.publish(settled(found, SettledBy::Found));
+        return;
+    }
+    let sent = running.node.clock.now();
+    match ask(running, &work, work.stored.as_deref()).await {
+        Ok(answer) if is_not_modified(&answer, &work) => {
+            on_not_modified(running, &mut work, answer, sent).await;
+        }
+        Ok(answer) => on_answer(running, &work, answer, sent).await,
+        Err(error) => on_failure(running, &work, error),
+    }
+}
+
+/// A fresh response that was stored between the lookup and the start of this fill.
+///
+/// Without this second look, a request that missed just before another fill stored its response
+/// would ask upstream again.
+async fn found_meanwhile(running: &Running, work: &FillWork) -> Option<Arc<StoredResponse>> {
+    let Running { node, fill } = running;
+    let variants = node.store.lookup(&fill.key).await?;
+    let stored = variants.select(&fill.request_headers, &work.site.policy)?;
+    let known = work.stored.as_ref().is_some_and(|old| Arc::ptr_eq(old, stored));
+    let fresh = stored.head.judge(None, node.clock.now().monotonic) == weir_cache::Reuse::Fresh;
+    (!known && fresh).then(|| Arc::clone(stored))
+}
+
+/// Sends the fill's request, with the conditions of `stored` if there is one.
+async fn ask(
+    running: &Running,
+    work: &FillWork,
+    stored: Option<&StoredResponse>,
+) -> Result<Answer, FillError> {
+    let mut headers = work.request.headers.clone();
+    // The whole is asked for; parts are cut from it here.
+    headers.remove(http::header::RANGE);
+    headers.remove(http::header::IF_RANGE);
+    if let Some(stored) = stored {
+        condition_on(&stored.head, &mut headers);
+    }
+    if work.site.upstream.kind() == Kind::Parents {
+        headers.insert(inner::MIN_SEQ, HeaderValue::from(running.fill.as_of.get()));
+        if work.refresh {
+            headers.insert(inner::REFRESH, HeaderValue::from_static("1"));
+        }
+    }
+    let request = OutRequest {
+        method: Method::GET,
+        path_and_query: work.request.path_and_query.clone(),
+        headers,
+        body: OutBody::Empty,
+        key: work.request.key,
+    };
+    let answer = running.node.upstreams.send(&work.site.upstream, request).await?;
+    as_failure_of_parent(answer)
+}
+
+/// Takes a parent's word that it could not reach what lies behind it for no answer at all
+/// (RFC 9111 §4.2.4), so that a stale response may stand in here.
+pub(crate) fn as_failure_of_parent(answer: Answer) -> Result<Answer, FillError> {
+    if answer.kind == Kind::Parents && answer.headers.contains_key(inner::FAILURE) {
+        let upstream = answer.upstream.authority().to_owned();
+        return Err(FillError::BehindParent { upstream, status: answer.status });
+    }
+    Ok(answer)
+}
+
+fn is_not_modified(answer: &Answer, work: &FillWork) -> bool {
+    answer.status == StatusCode::NOT_MODIFIED && work.stored.is_some()
+}
+
+/// A 304: the stored response holds, with newer fields (RFC 9111 §4.3.4), unless it speaks of
+/// another one; then the stored copy is dropped and the whole is asked for.
+async fn on_not_modified(running: &Running, work: &mut FillWork, answer: Answer, sent: Now) {
+    let Some(stored) = work.stored.take() else { return };
+    let (headers, as_of) = received_fields(running, &answer);
+    drop(answer);
+    let timing = Timing { request: sent, response: running.node.clock.now() };
+    let request = request_head(running);
+    let fresh = match judge_not_modified(&stored.head, &headers) {
+        NotModified::Applies => {
+            freshen(&stored.head, &work.site.policy, &request, &headers, timing, as_of).ok()
+        }
+        NotModified::Mismatch => None,
+    };
+    let Some(head) = fresh else {
+        running.node.store.remove(&running.fill.key).await;
+        let sent = running.node.clock.now();
+        match ask(running, work, None).await {
+            Ok(answer) => on_answer(running, work, answer, sent).await,
+            Err(error) => on_failure(running, work, error),
+        }
+        return;
+    };
+    let freshened =
+        Arc::new(StoredResponse { head, body: stored.body.clone(), text: stored.text.clone() });
+    keep(running, work, Arc::clone(&freshened)).await;
+    running.fill.publish(settled(freshened, SettledBy::Validated));
+}
+
+/// Any other answer: it fills, unless it is an error that a stale response may stand in for.
+async fn on_answer(running: &Running, work: &FillWork, answer: Answer, sent: Now) {
+    let node = &running.node;
+    let now = node.clock.now();
+    if answer.status.is_server_error()
+        && let Some(stored) = &work.stored
+        && stored.head.may_stand_in(Failure::ServerError, &work.site.policy, now.monotonic)
+    {
+        let by = SettledBy::ServerError(answer.status);
+        running.fill.publish(settled(Arc::clone(stored), by));
+        return;
+    }
+    let (headers, as_of) = received_fields(running, &answer);
+    let response = ResponseHead { status: answer.status, headers };
+    let timing = Timing { request: sent, response: now };
+    let request = request_head(running);
+    let derived = StoredHead::derive(&work.site.policy, &request, &response, timing, as_of);
+    let head = Arc::new(make_head(running, work, response, as_of, derived));
+    running.fill.publish(progress_of(&head));
+    if head.storable.is_none() {
+        // Those who come from here on do not find it; those who wait forward for themselves.
+        node.fills.remove(&running.fill);
+    }
+    pump::pump(running, work, &head, answer).await;
+}
+
+/// No answer: a stale response stands in if it may (RFC 9111 §4.2.4), else everyone learns why.
+fn on_failure(running: &Running, work: &FillWork, error: FillError) {
+    let node = &running.node;
+    node.metrics.fills_failed.inc();
+    tracing::warn!(site = work.site.name, target_uri = %work.keyed.target, error = %crate::telemetry::chain(&error), "fill failed");
+    let now = node.clock.now().monotonic;
+    let error = Arc::new(error);
+    let stands_in = work.stored.as_ref().filter(|stored| {
+        stored.head.may_stand_in(Failure::Unreachable, &work.site.policy, now)
+    });
+    running.fill.publish(match stands_in {
+        Some(stored) => settled(Arc::clone(stored), SettledBy::Unreachable(error)),
+        None => Progress::Failed(error),
+    });
+}
+
+/// The answer's fields without those of the connection, and the purge log position they reflect.
+fn received_fields(running: &Running, answer: &Answer) -> (HeaderMap, Seq) {
+    let mut headers = answer.headers.clone();
+    let as_of = match answer.kind {
+        // A fill from the origin reflects what this node had applied when it asked.
+        Kind::Origins => running.fill.as_of,
+        Kind::Parents => as_of(&headers).unwrap_or_default(),
+    };
+    inner::strip(&mut headers);
+    strip_hop_by_hop(&mut headers, Direction::Response);
+    weir_cache::append_via(&mut headers, answer.version, &running.node.via);
+    (headers, as_of)
+}
+
+fn as_of(headers: &HeaderMap) -> Option<Seq> {
+    headers.get(inner::AS_OF)?.to_str().ok()?.parse().ok().map(Seq::new)
+}
+
+fn request_head(running: &Running) -> RequestHead<'_> {
+    RequestHead {
+        method: &Method::GET,
+        headers: &running.fill.request_headers,
+        target_uri: None,
+    }
+}
+
+fn make_head(
+    running: &Running,
+    work: &FillWork,
+    response: ResponseHead,
+    as_of: Seq,
+    derived: Result<StoredHead, NotStorable>,
+) -> FillHead {
+    let content_length = content_length(&response.headers);
+    let limit = running.node.store.limits().object_bytes_max;
+    let (storable, reason) = match derived {
+        Ok(storable) => (Some(storable), None),
+        Err(reason) => (None, Some(reason)),
+    };
+    if let Some(reason) = reason {
+        note_not_storable(running, work, reason);
+    } else {
+        running.node.unshared.forget(&running.fill.key);
+    }
+    let fits = content_length.is_none_or(|length| length <= limit);
+    let admitted = storable.is_some() && fits && !running.fill.is_overtaken();
+    let too_large = (storable.is_some() && !fits).then_some("too-large");
+    let detail = reason.map(|reason| reason.as_str()).or(too_large);
+    FillHead { response, storable, admitted, detail, as_of, content_length }
+}
+
+/// Counts why a response is not stored, and remembers the key where the next will be like it.
+fn note_not_storable(running: &Running, work: &FillWork, reason: NotStorable) {
+    if reason.lasting() {
+        running.node.unshared.remember(running.fill.key);
+    }
+    let labels =
+        crate::metrics::SiteReason { site: work.site.name.clone(), reason: reason.as_str() };
+    running.node.metrics.not_stored.get_or_create(&labels).inc();
+}
+
+/// The body's announced length.
+fn content_length(headers: &HeaderMap) -> Option<u64> {
+    headers.get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
+}
+
+fn progress_of(head: &Arc<FillHead>) -> Progress {
+    if head.storable.is_some() {
+        Progress::Shared(Arc::clone(head))
+    } else {
+        Progress::Private(Arc::clone(head))
+    }
+}
+
+fn settled(stored: Arc<StoredResponse>, by: SettledBy) -> Progress {
+    Progress::Settled(Settled { stored, by })
+}
+
+/// Stores a whole response, unless an invalidation overtook the fill.
+///
+/// Returns whether it is kept. The fill leaves the table after this, never before.
+pub(super) async fn keep(running: &Running, work: &FillWork, response: Arc<StoredResponse>) -> bool {
+    let Running { node, fill } = running;
+    if fill.is_overtaken() {
+        return false;
+    }
+    node.store.insert(fill.key, response, &fill.request_headers, &work.site.policy).await
+}
+
+/// Puts a whole body under the head that came with it, and stores both.
+pub(super) async fn keep_body(
+    running: &Running,
+    work: &FillWork,
+    head: &StoredHead,
+    body: Bytes,
+) -> bool {
+    let mut head = head.clone();
+    // A body whose length was not announced has one once it is whole.
+    head.headers.insert(CONTENT_LENGTH, HeaderValue::from(body.len()));
+    let response = StoredResponse { head, body, text: work.keyed.text.clone() };
+    keep(running, work, Arc::new(response)).await
+}
+

@@ -1,0 +1,278 @@
+//! Which keys have a fill in flight, and who may join which?
+//!
+//! The bookkeeping of collapsed forwarding (RFC 9111 §4): no connection is opened here, no task
+//! spawned, no clock read. One lock, held for a few comparisons.
+//!
+//! # Invariants
+//!
+//! 1. A fill leaves the table only after what it stored can be found, so that a request that finds
+//!    neither the fill nor the response starts the only new one.
+//! 2. A request joins a fill only if the fill's response is, or by all that is known will be, the
+//!    variant it selects.
+//! 3. A fill without readers that gives up leaves the table in the same step, so nobody joins it.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
+
+use http::{HeaderMap, HeaderName};
+use parking_lot::Mutex;
+use tokio::sync::watch;
+use weir_cache::{CacheKey, Policy, Seq, same_selection};
+
+use super::body::SharedBody;
+use super::progress::Progress;
+use super::ticket::Ticket;
+
+/// One fill in flight.
+#[derive(Debug)]
+pub(crate) struct Fill {
+    /// The key it fills.
+    pub(crate) key: CacheKey,
+    /// The leader's request fields: they select the variant.
+    pub(crate) request_headers: HeaderMap,
+    /// The purge log position of this node when the fill began.
+    pub(crate) as_of: Seq,
+    /// The body.
+    pub(crate) body: SharedBody,
+    progress: watch::Sender<Progress>,
+    /// Set when an invalidation overtook the fill: it is delivered, not stored.
+    overtaken: AtomicBool,
+    /// Set when the fill is to be finished though nobody reads it.
+    wanted: AtomicBool,
+    waiters: AtomicUsize,
+    /// Whether others can find it.
+    listed: bool,
+}
+
+impl Fill {
+    /// Watches the state.
+    pub(crate) fn watch(&self) -> watch::Receiver<Progress> {
+        self.progress.subscribe()
+    }
+
+    /// Publishes a new state to all.
+    pub(crate) fn publish(&self, progress: Progress) {
+        self.progress.send_replace(progress);
+    }
+
+    /// Publishes `progress` if there has been none yet.
+    pub(crate) fn publish_if_pending(&self, progress: Progress) {
+        self.progress.send_if_modified(|state| {
+            let pending = matches!(state, Progress::Pending);
+            if pending {
+                *state = progress;
+            }
+            pending
+        });
+    }
+
+    /// Whether an invalidation overtook this fill.
+    pub(crate) fn is_overtaken(&self) -> bool {
+        self.overtaken.load(Relaxed)
+    }
+
+    /// Asks for the fill to be finished though nobody reads it.
+    pub(crate) fn want(&self) {
+        self.wanted.store(true, Relaxed);
+    }
+
+    /// Whether the fill is to be finished though nobody reads it.
+    pub(crate) fn is_wanted(&self) -> bool {
+        self.wanted.load(Relaxed)
+    }
+
+    /// How many joined after the leader.
+    pub(crate) fn waiters(&self) -> usize {
+        self.waiters.load(Relaxed)
+    }
+
+    /// Whether a request with `headers` may join, given the fields `known` to select variants.
+    fn admits(&self, headers: &HeaderMap, known: &[HeaderName], policy: &Policy) -> bool {
+        if self.is_overtaken() {
+            return false;
+        }
+        match &*self.progress.borrow() {
+            Progress::Pending => {
+                same_selection(known, &self.request_headers, headers, policy)
+            }
+            Progress::Shared(head) => {
+                head.storable.as_ref().is_some_and(|stored| stored.vary.matches(headers, policy))
+            }
+            Progress::Private(_)
+            | Progress::Settled(_)
+            | Progress::Failed(_)
+            | Progress::Abandoned => false,
+        }
+    }
+
+    /// The fields that the response under way says select variants.
+    fn vary_names(&self) -> Vec<HeaderName> {
+        match &*self.progress.borrow() {
+            Progress::Shared(head) => {
+                head.storable.as_ref().map_or_else(Vec::new, |stored| stored.vary.names().to_vec())
+            }
+            _ => Vec::new(),
+        }
+    }
+}
+
+/// What a request that asks for a fill becomes.
+#[derive(Debug)]
+pub(crate) enum Role {
+    /// It starts the fill.
+    Leader(Lead),
+    /// It joins one.
+    Waiter(Ticket),
+    /// Too many wait already; it forwards for itself.
+    Crowded,
+}
+
+/// A fill that a request has begun, with the request's own place at it.
+#[derive(Debug)]
+pub(crate) struct Lead {
+    /// The fill, to be run.
+    pub(crate) fill: Arc<Fill>,
+    /// The leader's place.
+    pub(crate) ticket: Ticket,
+}
+
+impl Lead {
+    fn of(fill: Arc<Fill>) -> Self {
+        let ticket = Ticket::attach_new(&fill);
+        Self { fill, ticket }
+    }
+}
+
+/// What a request brings when it asks for a fill.
+#[derive(Debug)]
+pub(crate) struct Join<'a> {
+    /// The key wanted.
+    pub(crate) key: CacheKey,
+    /// The request's fields.
+    pub(crate) headers: &'a HeaderMap,
+    /// The site's choices.
+    pub(crate) policy: &'a Policy,
+    /// Field names known, from stored responses, to select variants of this key.
+    pub(crate) known: Vec<HeaderName>,
+    /// This node's position in the purge log.
+    pub(crate) as_of: Seq,
+}
+
+/// The fills in flight on one node.
+#[derive(Debug)]
+pub(crate) struct FillTable {
+    fills: Mutex<HashMap<CacheKey, Vec<Arc<Fill>>>>,
+    waiters_max: usize,
+    active: Arc<AtomicUsize>,
+}
+
+impl FillTable {
+    /// An empty table; at most `waiters_max` requests wait on one fill.
+    pub(crate) fn new(waiters_max: usize) -> Self {
+        Self { fills: Mutex::default(), waiters_max, active: Arc::new(AtomicUsize::new(0)) }
+    }
+
+    /// Joins a fill that may answer the request, or begins one.
+    pub(crate) fn join(&self, join: Join<'_>) -> Role {
+        let mut fills = self.fills.lock();
+        let in_flight = fills.entry(join.key).or_default();
+        let mut known = join.known;
+        known.extend(in_flight.iter().flat_map(|fill| fill.vary_names()));
+        let joinable =
+            in_flight.iter().find(|fill| fill.admits(join.headers, &known, join.policy));
+        if let Some(fill) = joinable {
+            if fill.waiters() >= self.waiters_max {
+                return Role::Crowded;
+            }
+            if let Some(ticket) = Ticket::attach(fill) {
+                fill.waiters.fetch_add(1, Relaxed);
+                return Role::Waiter(ticket);
+            }
+        }
+        let fill = Arc::new(self.make(join.key, join.headers.clone(), join.as_of, true));
+        in_flight.push(Arc::clone(&fill));
+        Role::Leader(Lead::of(fill))
+    }
+
+    /// Begins a fill that nobody can join: for keys whose responses are known not to be shared.
+    pub(crate) fn begin_alone(&self, join: &Join<'_>) -> Role {
+        Role::Leader(Lead::of(Arc::new(self.make(
+            join.key,
+            join.headers.clone(),
+            join.as_of,
+            false,
+        ))))
+    }
+
+    /// Whether any fill of `key` is in flight.
+    pub(crate) fn is_filling(&self, key: &CacheKey) -> bool {
+        self.fills.lock().contains_key(key)
+    }
+
+    fn make(&self, key: CacheKey, request_headers: HeaderMap, as_of: Seq, listed: bool) -> Fill {
+        self.active.fetch_add(1, Relaxed);
+        Fill {
+            key,
+            request_headers,
+            as_of,
+            body: SharedBody::new(),
+            progress: watch::Sender::new(Progress::Pending),
+            overtaken: AtomicBool::new(false),
+            wanted: AtomicBool::new(false),
+            waiters: AtomicUsize::new(0),
+            listed,
+        }
+    }
+
+    /// Takes a fill out, so that nobody joins it any more. Doing so twice is harmless.
+    pub(crate) fn remove(&self, fill: &Arc<Fill>) {
+        if !fill.listed {
+            return;
+        }
+        Self::unlist(&mut self.fills.lock(), fill);
+    }
+
+    /// Takes a fill out if nobody reads it; returns whether it is out.
+    pub(crate) fn remove_if_unread(&self, fill: &Arc<Fill>) -> bool {
+        let mut fills = self.fills.lock();
+        let unread = fill.body.readers() == 0;
+        if unread && fill.listed {
+            Self::unlist(&mut fills, fill);
+        }
+        unread
+    }
+
+    fn unlist(fills: &mut HashMap<CacheKey, Vec<Arc<Fill>>>, fill: &Arc<Fill>) {
+        if let Some(in_flight) = fills.get_mut(&fill.key) {
+            in_flight.retain(|other| !Arc::ptr_eq(other, fill));
+            if in_flight.is_empty() {
+                fills.remove(&fill.key);
+            }
+        }
+    }
+
+    /// Marks every fill of `key` as overtaken by an invalidation and takes it out: those who asked
+    /// before get its bytes, nobody joins it, and it is not stored.
+    pub(crate) fn overtake(&self, key: &CacheKey) {
+        for fill in self.fills.lock().remove(key).unwrap_or_default() {
+            fill.overtaken.store(true, Relaxed);
+        }
+    }
+
+    /// Counts a run as over.
+    pub(crate) fn ended(&self) {
+        self.active.fetch_sub(1, Relaxed);
+    }
+
+    /// Fills in flight, those that nobody can join included.
+    pub(crate) fn active(&self) -> usize {
+        self.active.load(Relaxed)
+    }
+
+    /// Requests that joined a fill in flight and have not been answered in full.
+    pub(crate) fn waiting(&self) -> usize {
+        let fills = self.fills.lock();
+        fills.values().flatten().map(|fill| fill.body.readers().saturating_sub(1)).sum()
+    }
+}

@@ -1,0 +1,170 @@
+//! A connection that may not be slow for ever: a deadline for each request head, and one for taking
+//! bytes.
+//!
+//! hyper's own head timeout covers idle time as well; here the clock starts with the first byte of a
+//! head, so that idle connections may live longer than slow heads.
+
+use std::future::Future;
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+use tokio::time::{Instant, Sleep, sleep_until};
+
+/// How many requests of a connection are being answered.
+#[derive(Debug)]
+pub(crate) struct Phase {
+    answering: AtomicU32,
+}
+
+impl Phase {
+    /// Nothing has been asked.
+    pub(crate) fn new() -> Arc<Self> {
+        Arc::new(Self { answering: AtomicU32::new(0) })
+    }
+
+    /// A request's head is complete.
+    pub(crate) fn begin(self: &Arc<Self>) -> Answering {
+        self.answering.fetch_add(1, Relaxed);
+        Answering { phase: Arc::clone(self) }
+    }
+
+    fn is_answering(&self) -> bool {
+        self.answering.load(Relaxed) > 0
+    }
+}
+
+/// A request being answered, until dropped.
+#[derive(Debug)]
+pub(crate) struct Answering {
+    phase: Arc<Phase>,
+}
+
+impl Drop for Answering {
+    fn drop(&mut self) {
+        self.phase.answering.fetch_sub(1, Relaxed);
+    }
+}
+
+/// A TCP stream with deadlines.
+pub(crate) struct Guarded {
+    stream: TcpStream,
+    phase: Arc<Phase>,
+    head_timeout: Duration,
+    write_timeout: Duration,
+    /// Runs from the first byte of a head until the head is complete.
+    head_deadline: Option<Pin<Box<Sleep>>>,
+    /// Runs while the peer takes no byte.
+    write_deadline: Option<Pin<Box<Sleep>>>,
+}
+
+impl Guarded {
+    /// Guards `stream`.
+    pub(crate) fn new(
+        stream: TcpStream,
+        phase: Arc<Phase>,
+        head_timeout: Duration,
+        write_timeout: Duration,
+    ) -> Self {
+        Self {
+            stream,
+            phase,
+            head_timeout,
+            write_timeout,
+            head_deadline: None,
+            write_deadline: None,
+        }
+    }
+
+    /// Fails once a head has been coming in for too long.
+    fn check_head(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
+        if self.phase.is_answering() {
+            self.head_deadline = None;
+        }
+        let late = self
+            .head_deadline
+            .as_mut()
+            .is_some_and(|deadline| deadline.as_mut().poll(cx).is_ready());
+        if late { Err(timed_out("head")) } else { Ok(()) }
+    }
+
+    /// Notes the outcome of a write; fails once none has moved for too long.
+    fn after_write<T>(
+        &mut self,
+        cx: &mut Context<'_>,
+        poll: Poll<io::Result<T>>,
+    ) -> Poll<io::Result<T>> {
+        if poll.is_ready() {
+            self.write_deadline = None;
+            return poll;
+        }
+        let until = Instant::now() + self.write_timeout;
+        let deadline = self.write_deadline.get_or_insert_with(|| Box::pin(sleep_until(until)));
+        match deadline.as_mut().poll(cx) {
+            Poll::Ready(()) => Poll::Ready(Err(timed_out("write"))),
+            Poll::Pending => Poll::Pending,
+        }
+    }
+}
+
+fn timed_out(what: &str) -> io::Error {
+    io::Error::new(io::ErrorKind::TimedOut, format!("{what} timeout"))
+}
+
+impl AsyncRead for Guarded {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let before = buf.filled().len();
+        let poll = Pin::new(&mut self.stream).poll_read(cx, buf);
+        let arrived = buf.filled().len() > before;
+        if arrived && !self.phase.is_answering() && self.head_deadline.is_none() {
+            self.head_deadline = Some(Box::pin(sleep_until(Instant::now() + self.head_timeout)));
+        }
+        if poll.is_pending()
+            && let Err(error) = self.check_head(cx)
+        {
+            return Poll::Ready(Err(error));
+        }
+        poll
+    }
+}
+
+impl AsyncWrite for Guarded {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let poll = Pin::new(&mut self.stream).poll_write(cx, buf);
+        self.after_write(cx, poll)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let poll = Pin::new(&mut self.stream).poll_write_vectored(cx, bufs);
+        self.after_write(cx, poll)
+    }
+}

@@ -1,0 +1,218 @@
+//! Answers one request. [`handle`] is the request path; read it top to bottom.
+//!
+//! ```text
+//! read -> site -> access -> key -> lookup -+- reuse -------------------------------------+
+//!                                          +- wait on a fill in flight                   +-> respond
+//!                                          +- fetch or validate -> upstream -> store ----+
+//! ```
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Instant;
+
+use http::{Request, Response, StatusCode};
+use hyper::body::Incoming;
+use weir_cache::{
+    CacheKey, Denied, ForwardReason, HopIdentity, ProxyError, check as check_access, has_visited,
+    loop_count, proxy_status_value, via_contains,
+};
+use weir_store::StoredResponse;
+
+use crate::body::ResponseBody;
+use crate::fill::{self, FillWork, Lead, Progress, Ticket};
+use crate::forward;
+use crate::inbound::{self, Inbound, Refusal};
+use crate::lookup::{self, Asked, Decision};
+use crate::metrics::{Reason, SiteReason};
+use crate::node::Node;
+use crate::outcome::Outcome;
+use crate::refuse;
+use crate::respond::{self, Asking};
+use crate::site::Site;
+use crate::upstream::FillError;
+use crate::upstream::request::fill_request;
+
+/// How often a request may be looked up again when the fill that it waited on was not for it.
+const ROUNDS_MAX: usize = 4;
+/// Nodes of one CDN that a request may pass.
+const HOPS_MAX: usize = 8;
+
+/// Answers one request.
+///
+/// Dropping the future, as hyper does when the client leaves, gives up the request's place at any
+/// fill; fills that others wait for go on.
+pub(crate) async fn handle(
+    node: &Arc<Node>,
+    address: SocketAddr,
+    request: Request<Incoming>,
+) -> Response<ResponseBody> {
+    let began = Instant::now();
+    let now = node.clock.now();
+    let mut inbound = match inbound::read(&node.reading(now), address, request) {
+        Ok(inbound) => inbound,
+        Err(refusal) => return refused(node, refusal),
+    };
+    if is_loop(node, &inbound) {
+        return looped(node, &inbound);
+    }
+    let site = node.sites.load().find(inbound.target.host_without_port()).cloned();
+    let Some(site) = site else { return unknown_host(node) };
+    inbound.normalize(&site.policy);
+    let target = inbound.target.clone();
+    let granted =
+        match check_access(&site.access, &inbound.method, &inbound.headers, target, now.wall) {
+            Ok(granted) => granted,
+            Err(denied) => return turned_away(node, denied),
+        };
+    let keyed = CacheKey::derive(&site.name, &site.key_rules, granted, &inbound.headers);
+    let body = inbound.body.take();
+    let outcome = answer(node, Asked { site: &site, inbound: &inbound, keyed: &keyed }, body).await;
+    note_forward(node, &site, &outcome);
+    respond::finish(Asking { node, site: &site, inbound: &inbound, began }, outcome)
+}
+
+/// Looks the request up and does what was decided, again if the fill it waited on was not for it.
+async fn answer(node: &Arc<Node>, asked: Asked<'_>, body: Option<Incoming>) -> Outcome {
+    for _ in 0..ROUNDS_MAX {
+        let now = node.clock.now().monotonic;
+        let outcome = match lookup::decide(node, asked, now).await {
+            Decision::Reuse { stored } => return Outcome::hit(stored),
+            Decision::ReuseThenRefresh { stored, refresh } => {
+                if let Some(lead) = refresh {
+                    refresh_in_background(node, asked, &stored, lead);
+                }
+                return Outcome::stale_while_revalidate(stored);
+            }
+            Decision::Validate { stored, lead } => {
+                let work = FillWork { stored: Some(stored), ..work(node, asked) };
+                return lead_fill(node, lead, work, ForwardReason::Stale).await;
+            }
+            Decision::Fetch { why, lead } => {
+                return lead_fill(node, lead, work(node, asked), why).await;
+            }
+            Decision::Wait { why, ticket } => wait(node, asked, ticket, why).await,
+            Decision::Bypass { why, detail } => {
+                return forward::forward(node, asked, body, why, detail).await;
+            }
+            Decision::Unavailable => return Outcome::unavailable(),
+        };
+        if let Some(outcome) = outcome {
+            return outcome;
+        }
+    }
+    forward::forward(node, asked, body, ForwardReason::Miss, Some("not-shared")).await
+}
+
+/// What a fill for this request needs, without conditions.
+fn work(node: &Node, asked: Asked<'_>) -> FillWork {
+    let Asked { site, inbound, keyed } = asked;
+    FillWork {
+        site: Arc::clone(site),
+        keyed: keyed.clone(),
+        request: fill_request(inbound, keyed, site, &node.hop),
+        stored: None,
+        refresh: inbound.refresh,
+    }
+}
+
+/// Starts a refresh that no client waits for.
+fn refresh_in_background(
+    node: &Arc<Node>,
+    asked: Asked<'_>,
+    stored: &Arc<StoredResponse>,
+    lead: Lead,
+) {
+    let work =
+        FillWork { stored: Some(Arc::clone(stored)), refresh: true, ..work(node, asked) };
+    lead.ticket.want();
+    fill::spawn(node, lead.fill, work);
+}
+
+/// Starts a fill and waits for what comes of it.
+async fn lead_fill(
+    node: &Arc<Node>,
+    lead: Lead,
+    work: FillWork,
+    why: ForwardReason,
+) -> Outcome {
+    let Lead { fill, ticket } = lead;
+    fill::spawn(node, fill, work);
+    match ticket.progress().await {
+        Progress::Shared(head) | Progress::Private(head) => Outcome::filling(head, ticket, why),
+        Progress::Settled(settled) => Outcome::settled(settled, why),
+        Progress::Failed(error) => Outcome::failed(error, why),
+        Progress::Pending | Progress::Abandoned => {
+            Outcome::failed(Arc::new(FillError::Abandoned), why)
+        }
+    }
+}
+
+/// Waits for what comes of another request's fill; `None` if it is not for this request.
+async fn wait(
+    node: &Node,
+    asked: Asked<'_>,
+    ticket: Ticket,
+    why: ForwardReason,
+) -> Option<Outcome> {
+    node.metrics.collapsed.inc();
+    let outcome = match ticket.progress().await {
+        Progress::Shared(head) => {
+            let stored = head.storable.as_ref()?;
+            if !stored.vary.matches(&asked.inbound.headers, &asked.site.policy) {
+                return None;
+            }
+            Outcome::filling(head, ticket, why)
+        }
+        Progress::Settled(settled) => Outcome::settled(settled, why),
+        Progress::Failed(error) => Outcome::failed(error, why),
+        // Each goes for itself: the key is remembered, so nobody waits again.
+        Progress::Private(_) | Progress::Pending | Progress::Abandoned => return None,
+    };
+    Some(outcome.collapsed())
+}
+
+/// Whether the request has been here before, or has passed more nodes than a chain can have.
+fn is_loop(node: &Node, inbound: &Inbound) -> bool {
+    let HopIdentity { cdn_id, node: name, .. } = &node.hop;
+    has_visited(&inbound.headers, cdn_id, name)
+        || loop_count(&inbound.headers, cdn_id) >= HOPS_MAX
+        || via_contains(&inbound.headers, &node.via)
+}
+
+fn looped(node: &Node, inbound: &Inbound) -> Response<ResponseBody> {
+    count_refused(node, "loop");
+    tracing::warn!(target_uri = %inbound.target, "a request came back to this node: the tiers or the origin point at each other");
+    let mut response =
+        refuse::plain(StatusCode::LOOP_DETECTED, "The request came back to where it had been.\n");
+    let value = proxy_status_value(&node.via, ProxyError::ProxyLoopDetected, None);
+    response.headers_mut().insert("proxy-status", value);
+    refuse::unaccounted(response)
+}
+
+fn refused(node: &Node, refusal: Refusal) -> Response<ResponseBody> {
+    count_refused(node, refusal.reason());
+    refuse::unaccounted(refuse::and_close(refusal.status(), refusal.text()))
+}
+
+fn unknown_host(node: &Node) -> Response<ResponseBody> {
+    count_refused(node, "unknown-host");
+    let status = node.config.unknown_host.status();
+    refuse::unaccounted(refuse::plain(status, "No site of this server has that host name.\n"))
+}
+
+fn turned_away(node: &Node, denied: Denied) -> Response<ResponseBody> {
+    count_refused(node, denied.as_str());
+    refuse::unaccounted(refuse::plain(denied.status(), "Not allowed.\n"))
+}
+
+fn count_refused(node: &Node, reason: &'static str) {
+    node.metrics.refused.get_or_create(&Reason { reason }).inc();
+}
+
+/// Counts why the request went upstream.
+fn note_forward(node: &Node, site: &Site, outcome: &Outcome) {
+    if let Some(why) = outcome.forward {
+        let labels = SiteReason { site: site.name.clone(), reason: why.as_str() };
+        node.metrics.forwards.get_or_create(&labels).inc();
+    }
+}

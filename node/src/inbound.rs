@@ -1,0 +1,254 @@
+//! What does a request ask for, and who asks?
+//!
+//! Reads one request into the form that the rest of the path works on: target from one authority,
+//! connection fields and inner fields gone, the peer known. Whatever is ambiguous is refused here.
+
+use std::net::{IpAddr, SocketAddr};
+
+use http::header::{CONTENT_LENGTH, HOST, TRANSFER_ENCODING};
+use http::{HeaderMap, HeaderValue, Method, Request, StatusCode, Version};
+use hyper::body::{Body, Incoming};
+use prometheus_client::metrics::counter::Counter;
+use weir_cache::{Direction, Policy, Scheme, Seq, Target, reduce_accept_encoding, strip_hop_by_hop};
+
+use crate::inner::{self, NoProof, TierSecret};
+
+/// Who sent a request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Peer {
+    /// Anyone.
+    Client,
+    /// A node of the tier below, proven.
+    Child {
+        /// Its name.
+        name: String,
+    },
+}
+
+/// Why a request is refused before anything is looked up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Refusal {
+    /// It cannot be understood, or can be understood in two ways.
+    Malformed(&'static str),
+    /// The target is longer than `url_max`.
+    TargetTooLong,
+}
+
+impl Refusal {
+    /// The word it is counted under.
+    pub(crate) fn reason(self) -> &'static str {
+        match self {
+            Self::Malformed(_) => "malformed",
+            Self::TargetTooLong => "target-too-long",
+        }
+    }
+
+    /// What the client is told.
+    pub(crate) fn text(self) -> &'static str {
+        match self {
+            Self::Malformed(why) => why,
+            Self::TargetTooLong => "the request target is too long",
+        }
+    }
+
+    /// The status that says so.
+    pub(crate) fn status(self) -> StatusCode {
+        match self {
+            Self::Malformed(_) => StatusCode::BAD_REQUEST,
+            Self::TargetTooLong => StatusCode::URI_TOO_LONG,
+        }
+    }
+}
+
+/// One request, read.
+#[derive(Debug)]
+pub(crate) struct Inbound {
+    /// The method.
+    pub(crate) method: Method,
+    /// The HTTP version it came in, for Via.
+    pub(crate) version: Version,
+    /// The fields, connection fields and inner fields removed.
+    pub(crate) headers: HeaderMap,
+    /// The body, where the method has one; a body on GET or HEAD has no meaning (RFC 9110 §9.3.1)
+    /// and goes nowhere.
+    pub(crate) body: Option<Incoming>,
+    /// Who sent it.
+    pub(crate) peer: Peer,
+    /// The address it came from.
+    pub(crate) address: IpAddr,
+    /// What it asks for.
+    pub(crate) target: Target,
+    /// Whether the child refreshes: stale answers are no use to it.
+    pub(crate) refresh: bool,
+    /// How far the child has applied the purge log; 0 for clients.
+    pub(crate) min_seq: Seq,
+    /// The name of this request in all logs.
+    pub(crate) request_id: HeaderValue,
+}
+
+/// What reading needs to know of the node.
+#[derive(Debug)]
+pub(crate) struct Reading<'a> {
+    /// The tier secret; `None` if the node has none, so that nobody is a child.
+    pub(crate) secret: Option<&'a TierSecret>,
+    /// Wall clock, seconds since 1970.
+    pub(crate) now_secs: i64,
+    /// Bytes a target may have.
+    pub(crate) url_max: usize,
+    /// Counts proofs that do not hold.
+    pub(crate) proof_failures: &'a Counter,
+}
+
+/// Reads `request`.
+///
+/// # Errors
+///
+/// [`Refusal`]; the connection is to be closed after the answer.
+pub(crate) fn read(
+    reading: &Reading<'_>,
+    address: SocketAddr,
+    request: Request<Incoming>,
+) -> Result<Inbound, Refusal> {
+    let (parts, body) = request.into_parts();
+    let wire_target = parts.uri.path_and_query().map_or("/", http::uri::PathAndQuery::as_str);
+    if wire_target.len() > reading.url_max {
+        return Err(Refusal::TargetTooLong);
+    }
+    let mut headers = parts.headers;
+    check_framing(parts.version, &headers)?;
+    let authority = authority(parts.uri.authority().map(http::uri::Authority::as_str), &headers)?;
+    let (secret, now) = (reading.secret, reading.now_secs);
+    let proof = inner::verify(secret, parts.method.as_str(), wire_target, &headers, now);
+    let peer = match proof {
+        Ok(name) => Peer::Child { name },
+        Err(no_proof) => {
+            note_no_proof(reading, address, no_proof);
+            Peer::Client
+        }
+    };
+    let target = Target::parse(scheme(&peer, &headers), &authority, wire_target)
+        .map_err(|_invalid| Refusal::Malformed("the target or Host is not a valid URI"))?;
+    let (refresh, min_seq) = inner_fields(&peer, &headers);
+    inner::strip(&mut headers);
+    strip_hop_by_hop(&mut headers, Direction::Request);
+    let request_id = request_id(&peer, &headers);
+    let inbound = Inbound {
+        body: keep_body(&parts.method, body),
+        method: parts.method,
+        version: parts.version,
+        headers,
+        peer,
+        address: address.ip(),
+        target,
+        refresh,
+        min_seq,
+        request_id,
+    };
+    Ok(inbound)
+}
+
+/// A proof that does not hold is counted and named: most often two nodes have different secrets, or
+/// clocks that are far apart.
+fn note_no_proof(reading: &Reading<'_>, address: SocketAddr, no_proof: NoProof) {
+    if no_proof == NoProof::Invalid {
+        reading.proof_failures.inc();
+        tracing::warn!(%address, "the proof of a tier does not hold; its request is treated as a client's");
+    }
+}
+
+impl Inbound {
+    /// Brings the fields that select a variant into the form that the site's rules give them, before
+    /// anything is looked up or sent.
+    pub(crate) fn normalize(&mut self, policy: &Policy) {
+        if policy.reduce_accept_encoding {
+            reduce_accept_encoding(&mut self.headers);
+        }
+    }
+
+    /// Whether the sender is a proven child.
+    pub(crate) fn is_child(&self) -> bool {
+        matches!(self.peer, Peer::Child { .. })
+    }
+}
+
+/// Refuses framing that two readers could read in two ways (RFC 9112 §6.3).
+fn check_framing(version: Version, headers: &HeaderMap) -> Result<(), Refusal> {
+    let coded = headers.contains_key(TRANSFER_ENCODING);
+    if coded && headers.contains_key(CONTENT_LENGTH) {
+        return Err(Refusal::Malformed("Content-Length and Transfer-Encoding together"));
+    }
+    if coded && version < Version::HTTP_11 {
+        return Err(Refusal::Malformed("Transfer-Encoding in HTTP/1.0"));
+    }
+    Ok(())
+}
+
+/// The one authority that routes, keys and goes upstream (RFC 9112 §3.2).
+fn authority(in_target: Option<&str>, headers: &HeaderMap) -> Result<String, Refusal> {
+    let mut lines = headers.get_all(HOST).iter();
+    let host = lines.next();
+    if lines.next().is_some() {
+        return Err(Refusal::Malformed("more than one Host field"));
+    }
+    let host = match host {
+        Some(value) => {
+            Some(value.to_str().map_err(|_opaque| Refusal::Malformed("Host is not text"))?)
+        }
+        None => None,
+    };
+    match (in_target, host) {
+        // RFC 9112 §3.2.2 lets the target win; two names that differ are an attempt to split readers.
+        (Some(target), Some(host)) if !target.eq_ignore_ascii_case(host) => {
+            Err(Refusal::Malformed("Host differs from the authority in the target"))
+        }
+        (Some(authority), _) | (None, Some(authority)) => Ok(authority.to_owned()),
+        (None, None) => Err(Refusal::Malformed("no Host field")),
+    }
+}
+
+/// The scheme the client used: what a child says it was, else that of this listener.
+fn scheme(peer: &Peer, headers: &HeaderMap) -> Scheme {
+    let said = headers.get("x-forwarded-proto").map(HeaderValue::as_bytes);
+    match peer {
+        Peer::Child { .. } if said == Some(b"https") => Scheme::Https,
+        Peer::Child { .. } | Peer::Client => Scheme::Http,
+    }
+}
+
+/// Refresh marker and purge log position, from a child only.
+fn inner_fields(peer: &Peer, headers: &HeaderMap) -> (bool, Seq) {
+    if *peer == Peer::Client {
+        return (false, Seq::default());
+    }
+    let seq = headers.get(inner::MIN_SEQ).and_then(|value| value.to_str().ok()?.parse().ok());
+    (headers.contains_key(inner::REFRESH), Seq::new(seq.unwrap_or(0)))
+}
+
+fn keep_body(method: &Method, body: Incoming) -> Option<Incoming> {
+    let meaningful = !matches!(*method, Method::GET | Method::HEAD) && !body.is_end_stream();
+    meaningful.then_some(body)
+}
+
+/// A child's request keeps its name through all tiers; a client's gets one.
+fn request_id(peer: &Peer, headers: &HeaderMap) -> HeaderValue {
+    let given = headers.get("x-request-id").filter(|_| matches!(peer, Peer::Child { .. }));
+    given.cloned().unwrap_or_else(fresh_id)
+}
+
+/// A name that no other request has: 16 hexadecimal digits.
+fn fresh_id() -> HeaderValue {
+    use std::sync::LazyLock;
+    use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+    static NEXT: LazyLock<AtomicU64> = LazyLock::new(|| AtomicU64::new(random_u64()));
+    let id = NEXT.fetch_add(0x9e37_79b9_7f4a_7c15, Relaxed);
+    HeaderValue::from_str(&format!("{id:016x}")).unwrap_or(HeaderValue::from_static("0"))
+}
+
+fn random_u64() -> u64 {
+    let mut bytes = [0; 8];
+    // Without randomness names repeat after a restart, which only logs would notice.
+    match getrandom::fill(&mut bytes) {
+        Ok(()) => u64::from_le_bytes(bytes),
+        Err(_) => u64::from(std::process::id()),
+    }
+}

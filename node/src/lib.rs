@@ -1,0 +1,45 @@
+//! The shell that all tiers share: listeners, the request path, fills, upstreams, the admin API.
+//!
+//! What may be stored and reused is decided in `weir-cache`; bytes lie in `weir-store`. This crate
+//! moves messages between them, clients and upstreams. The request path is `handle::handle`.
+
+mod access_log;
+mod admin;
+pub mod binary;
+mod body;
+mod clock;
+pub mod config;
+mod fill;
+mod forward;
+mod guard;
+mod handle;
+mod inbound;
+mod inner;
+mod listener;
+mod lookup;
+mod metrics;
+mod node;
+mod outcome;
+mod problem;
+mod refuse;
+mod reload;
+mod respond;
+mod run;
+mod secrets;
+mod select;
+mod signals;
+mod site;
+pub mod telemetry;
+mod unshared;
+mod upstream;
+
+pub use admin::AdminToken;
+pub use clock::{Clock, ManualClock, SystemClock};
+pub use inner::TierSecret;
+pub use node::MakeError;
+pub use run::{Components, RunningNode, StartError, start};
+pub use secrets::{
+    ADMIN_TOKEN, SecretsError, TIER_SECRET, admin_token_from_env, random_text,
+    tier_secret_from_env,
+};
+pub use signals::{Signal, Signals};

@@ -1,0 +1,148 @@
+//! What is to be done for a request, before anything is sent upstream?
+//!
+//! The store is asked once, the rules of `weir-cache` judge what it holds, and the fill table says
+//! whether somebody is already fetching. The answer carries what its branch needs.
+
+use std::sync::Arc;
+
+use http::header::RANGE;
+use http::{HeaderName, Method};
+use weir_cache::{ForwardReason, Keyed, RequestDirectives, Reuse, Timestamp, is_whole_open};
+use weir_store::{StoredResponse, Variants};
+
+use crate::fill::{Join, Lead, Role, Ticket};
+use crate::inbound::Inbound;
+use crate::node::Node;
+use crate::site::Site;
+use crate::upstream::request::has_state_precondition;
+
+/// What the node decided for one request.
+#[derive(Debug)]
+#[must_use = "a decision that is dropped leaves the client unanswered"]
+pub(crate) enum Decision {
+    /// Reuse a fresh stored response (RFC 9111 §4.2).
+    Reuse { stored: Arc<StoredResponse> },
+    /// Reuse a stale one at once and refresh it out of band (RFC 5861 §3), unless somebody does.
+    ReuseThenRefresh { stored: Arc<StoredResponse>, refresh: Option<Lead> },
+    /// Ask upstream whether the stored response still holds (RFC 9111 §4.3.1).
+    Validate { stored: Arc<StoredResponse>, lead: Lead },
+    /// Fetch and, if the response allows it, store.
+    Fetch { why: ForwardReason, lead: Lead },
+    /// Join a fill in flight (RFC 9111 §4). Not a hit: `collapsed`.
+    Wait { why: ForwardReason, ticket: Ticket },
+    /// Forward without touching the store.
+    Bypass { why: ForwardReason, detail: Option<&'static str> },
+    /// The client wants a stored response or none (RFC 9111 §5.2.1.7), and there is none.
+    Unavailable,
+}
+
+/// One request at the point where it is looked up.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Asked<'a> {
+    /// The site it is for.
+    pub(crate) site: &'a Arc<Site>,
+    /// The request.
+    pub(crate) inbound: &'a Inbound,
+    /// Its key.
+    pub(crate) keyed: &'a Keyed,
+}
+
+/// Decides about one request at `now`.
+pub(crate) async fn decide(node: &Node, asked: Asked<'_>, now: Timestamp) -> Decision {
+    let Asked { site, inbound, keyed } = asked;
+    if let Some(why) = bypass(inbound) {
+        return Decision::Bypass { why, detail: None };
+    }
+    let directives = site
+        .policy
+        .honor_request_directives
+        .then(|| RequestDirectives::parse(&inbound.headers))
+        .flatten();
+    let variants = node.store.lookup(&keyed.key).await;
+    let selected =
+        variants.as_ref().and_then(|list| list.select(&inbound.headers, &site.policy)).cloned();
+    let reuse = selected.as_ref().map(|stored| stored.head.judge(directives.as_ref(), now));
+    match (selected, reuse) {
+        (Some(stored), Some(Reuse::Fresh)) => Decision::Reuse { stored },
+        // A child that refreshes wants an answer that is fresh, not ours that is stale.
+        (Some(stored), Some(Reuse::StaleWhileRevalidate)) if !inbound.refresh => {
+            let refresh = lead_refresh(node, asked, variants.as_deref());
+            Decision::ReuseThenRefresh { stored, refresh }
+        }
+        _ if directives.as_ref().is_some_and(|asked| asked.only_if_cached) => {
+            Decision::Unavailable
+        }
+        (selected, _) => fetch(node, asked, selected, variants.as_deref()),
+    }
+}
+
+/// Why the request goes past the store by its method or its fields; `None` if it does not.
+fn bypass(inbound: &Inbound) -> Option<ForwardReason> {
+    if !matches!(inbound.method, Method::GET | Method::HEAD) {
+        return Some(ForwardReason::Method);
+    }
+    // RFC 9111 §4.3.2: only the origin knows the state these ask about.
+    has_state_precondition(&inbound.headers).then_some(ForwardReason::Request)
+}
+
+/// The way upstream for a request that nothing stored answers.
+fn fetch(
+    node: &Node,
+    asked: Asked<'_>,
+    selected: Option<Arc<StoredResponse>>,
+    variants: Option<&Variants>,
+) -> Decision {
+    let Asked { inbound, keyed, .. } = asked;
+    let why = match (&selected, &variants) {
+        (Some(_), _) => ForwardReason::Stale,
+        (None, Some(_)) => ForwardReason::VaryMiss,
+        (None, None) => ForwardReason::UriMiss,
+    };
+    if inbound.method == Method::HEAD && selected.is_none() {
+        return Decision::Bypass { why, detail: None };
+    }
+    // A part of something unknown travels as asked: fetching the whole for it may cost gigabytes.
+    if selected.is_none() && wants_part(inbound) && !node.fills.is_filling(&keyed.key) {
+        return Decision::Bypass { why, detail: Some("range") };
+    }
+    let join = join(node, asked, variants);
+    let role = if node.unshared.contains(&keyed.key) {
+        node.fills.begin_alone(&join)
+    } else {
+        node.fills.join(join)
+    };
+    match (role, selected) {
+        (Role::Leader(lead), Some(stored)) => Decision::Validate { stored, lead },
+        (Role::Leader(lead), None) => Decision::Fetch { why, lead },
+        (Role::Waiter(ticket), _) => Decision::Wait { why, ticket },
+        (Role::Crowded, _) => Decision::Bypass { why, detail: Some("waiters-max") },
+    }
+}
+
+/// Whether the request asks for less than everything.
+fn wants_part(inbound: &Inbound) -> bool {
+    inbound.headers.get(RANGE).is_some_and(|range| !is_whole_open(range.as_bytes()))
+}
+
+/// Begins a refresh unless one is under way.
+fn lead_refresh(node: &Node, asked: Asked<'_>, variants: Option<&Variants>) -> Option<Lead> {
+    match node.fills.join(join(node, asked, variants)) {
+        Role::Leader(lead) => Some(lead),
+        Role::Waiter(_) | Role::Crowded => None,
+    }
+}
+
+fn join<'a>(node: &Node, asked: Asked<'a>, variants: Option<&Variants>) -> Join<'a> {
+    Join {
+        key: asked.keyed.key,
+        headers: &asked.inbound.headers,
+        policy: &asked.site.policy,
+        known: variants.map_or_else(Vec::new, vary_names),
+        as_of: node.applied(),
+    }
+}
+
+/// The fields that select among the stored variants.
+fn vary_names(variants: &Variants) -> Vec<HeaderName> {
+    variants.iter().flat_map(|stored| stored.head.vary.names().iter().cloned()).collect()
+}

@@ -1,0 +1,401 @@
+//! What is counted, under which names?
+//!
+//! Prometheus text with `weir_` names, base units and few labels: never a URL, an address or a user
+//! agent. Handles that the hit path needs are looked up once per site, not per request.
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+
+use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue, LabelValueEncoder};
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::{Family, MetricConstructor};
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::registry::{Registry, Unit};
+
+use crate::upstream::Kind;
+
+/// What this node did for a request, for people who count.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) enum CacheOutcome {
+    /// Passed on without touching the store.
+    Bypass,
+    /// Answered by this node alone, with an error.
+    Error,
+    /// Answered from the store, fresh.
+    Hit,
+    /// Fetched, or taken from a fetch in flight.
+    Miss,
+    /// Answered from the store, stale.
+    Stale,
+}
+
+impl CacheOutcome {
+    const ALL: [Self; 5] = [Self::Bypass, Self::Error, Self::Hit, Self::Miss, Self::Stale];
+
+    /// The word used as a label and in the access log.
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::Bypass => "bypass",
+            Self::Error => "error",
+            Self::Hit => "hit",
+            Self::Miss => "miss",
+            Self::Stale => "stale",
+        }
+    }
+}
+
+impl EncodeLabelValue for CacheOutcome {
+    fn encode(&self, encoder: &mut LabelValueEncoder<'_>) -> Result<(), std::fmt::Error> {
+        self.as_str().encode(encoder)
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct SiteOutcome {
+    site: String,
+    cache: CacheOutcome,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(crate) struct SiteReason {
+    pub(crate) site: String,
+    pub(crate) reason: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(crate) struct Reason {
+    pub(crate) reason: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct UpstreamKind {
+    kind: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(crate) struct UpstreamName {
+    pub(crate) upstream: String,
+}
+
+/// Seconds to the response head: from a memory hit to a slow origin.
+const HEAD_SECONDS: [f64; 12] =
+    [0.000_05, 0.000_2, 0.001, 0.005, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 30.0];
+
+#[derive(Debug, Clone)]
+struct HeadSeconds;
+
+impl MetricConstructor<Histogram> for HeadSeconds {
+    fn new_metric(&self) -> Histogram {
+        Histogram::new(HEAD_SECONDS)
+    }
+}
+
+/// The counters of one outcome at one site.
+#[derive(Debug, Clone)]
+pub(crate) struct OutcomeMetrics {
+    /// Requests answered.
+    pub(crate) requests: Counter,
+    /// Body bytes sent.
+    pub(crate) bytes: Counter,
+    /// Time to the response head.
+    pub(crate) head_seconds: Histogram,
+}
+
+/// The counters of one site, looked up once.
+#[derive(Debug, Clone)]
+pub(crate) struct SiteMetrics {
+    outcomes: [OutcomeMetrics; 5],
+}
+
+impl SiteMetrics {
+    /// The counters of `outcome`.
+    pub(crate) fn of(&self, outcome: CacheOutcome) -> &OutcomeMetrics {
+        let [bypass, error, hit, miss, stale] = &self.outcomes;
+        match outcome {
+            CacheOutcome::Bypass => bypass,
+            CacheOutcome::Error => error,
+            CacheOutcome::Hit => hit,
+            CacheOutcome::Miss => miss,
+            CacheOutcome::Stale => stale,
+        }
+    }
+}
+
+/// The counters of requests upstream.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct UpstreamMetrics {
+    requests: Family<UpstreamKind, Counter>,
+    failures: Family<UpstreamKind, Counter>,
+    /// Requests sent again after a failure.
+    pub(crate) retries: Counter,
+    /// Times that an upstream was passed over from then on.
+    pub(crate) ejections: Counter,
+}
+
+impl UpstreamMetrics {
+    /// Requests that brought an answer.
+    pub(crate) fn requests(&self, kind: Kind) -> Counter {
+        self.requests.get_or_create(&UpstreamKind { kind: kind_text(kind) }).clone()
+    }
+
+    /// Requests that brought none.
+    pub(crate) fn failures(&self, kind: Kind) -> Counter {
+        self.failures.get_or_create(&UpstreamKind { kind: kind_text(kind) }).clone()
+    }
+}
+
+fn kind_text(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Origins => "origin",
+        Kind::Parents => "parent",
+    }
+}
+
+/// Everything a node counts.
+#[derive(Debug)]
+pub(crate) struct Metrics {
+    registry: Registry,
+    requests: Family<SiteOutcome, Counter>,
+    bytes: Family<SiteOutcome, Counter>,
+    head_seconds: Family<SiteOutcome, Histogram, HeadSeconds>,
+    /// Why requests went upstream, by site (the `fwd` tokens of RFC 9211).
+    pub(crate) forwards: Family<SiteReason, Counter>,
+    /// Why responses were not stored, by site.
+    pub(crate) not_stored: Family<SiteReason, Counter>,
+    /// Requests refused before anything was looked up.
+    pub(crate) refused: Family<Reason, Counter>,
+    /// Requests that joined a fill in flight.
+    pub(crate) collapsed: Counter,
+    /// Fills begun.
+    pub(crate) fills: Counter,
+    /// Fills that ended without a whole response.
+    pub(crate) fills_failed: Counter,
+    /// Bodies too large for memory whose bytes could not be set aside on disk.
+    pub(crate) spill_failures: Counter,
+    /// Requests whose proof of being a child did not hold.
+    pub(crate) proof_failures: Counter,
+    /// Broken invariants: each one is a bug, treated as a miss.
+    pub(crate) panics: Counter,
+    /// Clients connected.
+    pub(crate) connections: Gauge,
+    /// Connections closed at once because there are too many.
+    pub(crate) connections_refused: Counter,
+    /// Access log lines dropped because the writer was behind.
+    pub(crate) upstream: UpstreamMetrics,
+    gauges: Gauges,
+    upstream_healthy: Family<UpstreamName, Gauge>,
+}
+
+/// Values read at the moment of a scrape.
+#[derive(Debug, Clone, Default)]
+struct Gauges {
+    fills_active: Gauge,
+    fill_waiters: Gauge,
+    fill_memory_bytes: Gauge,
+    fill_spill_bytes: Gauge,
+    store_bytes: Gauge,
+    store_keys: Gauge,
+    evictions: Counter<u64, AtomicU64>,
+    purge_applied: Gauge,
+}
+
+/// What [`Metrics::render`] puts into the gauges.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Readings {
+    pub(crate) fills_active: usize,
+    pub(crate) fill_waiters: usize,
+    pub(crate) fill_memory_bytes: u64,
+    pub(crate) fill_spill_bytes: u64,
+    pub(crate) store_bytes: u64,
+    pub(crate) store_keys: u64,
+    pub(crate) evictions: u64,
+    pub(crate) purge_applied: u64,
+    pub(crate) upstreams: Vec<(String, bool)>,
+}
+
+impl Metrics {
+    /// Counters for a node of `tier`, all at zero.
+    pub(crate) fn new(tier: &'static str, node: &str) -> Arc<Self> {
+        let labels = [("tier".into(), tier.into()), ("node".into(), node.to_owned().into())];
+        let registry = Registry::with_prefix_and_labels("weir", labels.into_iter());
+        let mut metrics = Self {
+            registry,
+            requests: Family::default(),
+            bytes: Family::default(),
+            head_seconds: Family::new_with_constructor(HeadSeconds),
+            forwards: Family::default(),
+            not_stored: Family::default(),
+            refused: Family::default(),
+            collapsed: Counter::default(),
+            fills: Counter::default(),
+            fills_failed: Counter::default(),
+            spill_failures: Counter::default(),
+            proof_failures: Counter::default(),
+            panics: Counter::default(),
+            connections: Gauge::default(),
+            connections_refused: Counter::default(),
+            upstream: UpstreamMetrics::default(),
+            gauges: Gauges::default(),
+            upstream_healthy: Family::default(),
+        };
+        metrics.register_requests();
+        metrics.register_fills();
+        metrics.register_upstreams();
+        metrics.register_gauges();
+        Arc::new(metrics)
+    }
+
+    fn register_requests(&mut self) {
+        let registry = &mut self.registry;
+        registry.register("requests", "Requests by cache outcome", self.requests.clone());
+        registry.register_with_unit(
+            "response",
+            "Body bytes sent, by cache outcome",
+            Unit::Bytes,
+            self.bytes.clone(),
+        );
+        registry.register_with_unit(
+            "response_head",
+            "Time from request to response head",
+            Unit::Seconds,
+            self.head_seconds.clone(),
+        );
+        registry.register("forwards", "Requests that went upstream", self.forwards.clone());
+        registry.register("refused", "Requests refused at the door", self.refused.clone());
+        registry.register("connections", "Clients connected", self.connections.clone());
+        registry.register(
+            "connections_refused",
+            "Connections closed because there are too many",
+            self.connections_refused.clone(),
+        );
+        registry.register(
+            "proof_failures",
+            "Requests with a tier proof that did not hold",
+            self.proof_failures.clone(),
+        );
+        registry.register("panics", "Requests ended by a bug of ours", self.panics.clone());
+    }
+
+    fn register_fills(&mut self) {
+        let registry = &mut self.registry;
+        registry.register("fills", "Fills begun", self.fills.clone());
+        registry.register("fills_failed", "Fills without a whole body", self.fills_failed.clone());
+        registry.register(
+            "collapsed_requests",
+            "Requests that joined a fill in flight",
+            self.collapsed.clone(),
+        );
+        registry.register("not_stored", "Responses not stored", self.not_stored.clone());
+        registry.register(
+            "spill_failures",
+            "Large bodies that could not be set aside on disk",
+            self.spill_failures.clone(),
+        );
+    }
+
+    fn register_upstreams(&mut self) {
+        let registry = &mut self.registry;
+        let upstream = &self.upstream;
+        registry.register("upstream_requests", "Answers from upstream", upstream.requests.clone());
+        registry.register("upstream_failures", "Failed requests", upstream.failures.clone());
+        registry.register("upstream_retries", "Requests sent again", upstream.retries.clone());
+        registry.register("upstream_ejections", "Passed over", upstream.ejections.clone());
+        registry.register(
+            "upstream_healthy",
+            "1 unless the upstream is passed over",
+            self.upstream_healthy.clone(),
+        );
+    }
+
+    fn register_gauges(&mut self) {
+        let registry = &mut self.registry;
+        let gauges = &self.gauges;
+        registry.register("fills_active", "Fills in flight", gauges.fills_active.clone());
+        registry.register("fill_waiters", "Requests on another's fill", gauges.fill_waiters.clone());
+        registry.register_with_unit(
+            "fill_memory",
+            "Bodies in flight held in memory to be stored",
+            Unit::Bytes,
+            gauges.fill_memory_bytes.clone(),
+        );
+        registry.register_with_unit(
+            "fill_spill",
+            "Bodies in flight on disk",
+            Unit::Bytes,
+            gauges.fill_spill_bytes.clone(),
+        );
+        registry.register_with_unit(
+            "store",
+            "Bytes stored, heads and overhead included",
+            Unit::Bytes,
+            gauges.store_bytes.clone(),
+        );
+        registry.register("store_keys", "Keys stored", gauges.store_keys.clone());
+        registry.register("evictions", "Keys dropped for room", gauges.evictions.clone());
+        registry.register(
+            "purge_applied_seq",
+            "Purge log position applied",
+            gauges.purge_applied.clone(),
+        );
+    }
+
+    /// The counters of the site called `name`.
+    pub(crate) fn site(&self, name: &str) -> SiteMetrics {
+        let outcomes = CacheOutcome::ALL.map(|cache| {
+            let labels = SiteOutcome { site: name.to_owned(), cache };
+            OutcomeMetrics {
+                requests: self.requests.get_or_create(&labels).clone(),
+                bytes: self.bytes.get_or_create(&labels).clone(),
+                head_seconds: self.head_seconds.get_or_create(&labels).clone(),
+            }
+        });
+        SiteMetrics { outcomes }
+    }
+
+    /// All counters as Prometheus text (OpenMetrics 1.0).
+    pub(crate) fn render(&self, readings: &Readings) -> String {
+        self.read(readings);
+        let mut text = String::new();
+        // Writing to a String fails only if a value refuses to be written; none of ours does.
+        if prometheus_client::encoding::text::encode(&mut text, &self.registry).is_err() {
+            tracing::error!("a metric could not be written");
+        }
+        text
+    }
+
+    fn read(&self, readings: &Readings) {
+        let gauges = &self.gauges;
+        gauges.fills_active.set(signed(readings.fills_active as u64));
+        gauges.fill_waiters.set(signed(readings.fill_waiters as u64));
+        gauges.fill_memory_bytes.set(signed(readings.fill_memory_bytes));
+        gauges.fill_spill_bytes.set(signed(readings.fill_spill_bytes));
+        gauges.store_bytes.set(signed(readings.store_bytes));
+        gauges.store_keys.set(signed(readings.store_keys));
+        gauges.purge_applied.set(signed(readings.purge_applied));
+        let evictions = readings.evictions.saturating_sub(gauges.evictions.get());
+        gauges.evictions.inc_by(evictions);
+        for (upstream, healthy) in &readings.upstreams {
+            let name = UpstreamName { upstream: upstream.clone() };
+            self.upstream_healthy.get_or_create(&name).set(i64::from(*healthy));
+        }
+    }
+
+    /// Requests and body bytes by outcome, all sites together: for `/v1/stats`.
+    pub(crate) fn totals(&self, sites: &[String]) -> Vec<(CacheOutcome, u64, u64)> {
+        CacheOutcome::ALL
+            .into_iter()
+            .map(|cache| {
+                let of = |site: &String| SiteOutcome { site: site.clone(), cache };
+                let requests = sites.iter().map(|s| self.requests.get_or_create(&of(s)).get());
+                let bytes = sites.iter().map(|s| self.bytes.get_or_create(&of(s)).get());
+                (cache, requests.sum(), bytes.sum())
+            })
+            .collect()
+    }
+}
+
+/// A reading as a gauge value; gauges are signed.
+fn signed(value: u64) -> i64 {
+    i64::try_from(value).unwrap_or(i64::MAX)
+}

@@ -1,0 +1,200 @@
+//! What one node consists of: everything that requests share.
+
+use std::collections::HashSet;
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+
+use arc_swap::ArcSwap;
+use weir_cache::{DuplicateHost, HopIdentity, Now, Seq};
+use weir_store::{MemoryStore, StoreLimits};
+
+use crate::clock::Clock;
+use crate::config::{NodeConfig, SiteConfig};
+use crate::fill::budget::Budget;
+use crate::fill::{FillTable, SpillSpace};
+use crate::inbound::Reading;
+use crate::inner::{TierSecret, hex8};
+use crate::metrics::{Metrics, Readings};
+use crate::site::Sites;
+use crate::unshared::Unshared;
+use crate::upstream::request::via_pseudonym;
+use crate::upstream::{Group, Kind, Upstreams};
+
+/// One node of a tier.
+pub(crate) struct Node {
+    pub(crate) config: NodeConfig,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) secret: Option<TierSecret>,
+    pub(crate) hop: HopIdentity,
+    /// This node's name in Via.
+    pub(crate) via: String,
+    pub(crate) sites: ArcSwap<Sites>,
+    pub(crate) parents: Arc<Group>,
+    pub(crate) upstreams: Upstreams,
+    pub(crate) store: MemoryStore,
+    pub(crate) fills: FillTable,
+    pub(crate) fill_memory: Arc<Budget>,
+    pub(crate) fill_disk: Arc<Budget>,
+    pub(crate) spill: SpillSpace,
+    pub(crate) unshared: Unshared,
+    pub(crate) metrics: Arc<Metrics>,
+    draining: AtomicBool,
+}
+
+/// Why a node could not be made.
+#[derive(Debug, thiserror::Error)]
+pub enum MakeError {
+    /// The folder for bodies in flight cannot be made.
+    #[error("the data folder {} cannot be used", folder.display())]
+    DataFolder {
+        /// The folder.
+        folder: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// Two sites claim one host.
+    #[error("the sites do not fit together")]
+    Sites(#[source] DuplicateHost),
+}
+
+impl Node {
+    /// A node ready to answer; nothing is bound yet.
+    pub(crate) fn new(
+        config: NodeConfig,
+        clock: Arc<dyn Clock>,
+        secret: Option<TierSecret>,
+    ) -> Result<Arc<Self>, MakeError> {
+        let metrics = Metrics::new(config.tier.as_str(), &config.name);
+        let parents = Arc::new(Group::new(Kind::Parents, &config.parents, &config.upstream));
+        let sites = Sites::new(&config.sites, &parents, &config.upstream, &metrics)
+            .map_err(MakeError::Sites)?;
+        let upstreams = Upstreams::new(
+            &config,
+            Arc::clone(&clock),
+            secret.clone(),
+            metrics.upstream.clone(),
+        );
+        let fill_disk = Budget::new(config.fill.spill_max.as_u64());
+        let folder = spill_folder(&config);
+        let spill = SpillSpace::open(&folder, Arc::clone(&fill_disk))
+            .map_err(|source| MakeError::DataFolder { folder, source })?;
+        let hop = hop_identity(&config, secret.as_ref());
+        Ok(Arc::new(Self {
+            via: via_pseudonym(&hop),
+            hop,
+            sites: ArcSwap::from_pointee(sites),
+            parents,
+            upstreams,
+            store: MemoryStore::new(store_limits(&config)),
+            fills: FillTable::new(config.limits.waiters_max),
+            // Bodies on their way into the store may take a quarter of it on top.
+            fill_memory: Budget::new(config.store.memory.as_u64() / 4),
+            fill_disk,
+            spill,
+            unshared: Unshared::new(Arc::clone(&clock)),
+            metrics,
+            draining: AtomicBool::new(false),
+            clock,
+            secret,
+            config,
+        }))
+    }
+
+    /// What reading a request at `now` needs.
+    pub(crate) fn reading(&self, now: Now) -> Reading<'_> {
+        Reading {
+            secret: self.secret.as_ref(),
+            now_secs: now.wall.as_secs(),
+            url_max: usize::try_from(self.config.limits.url_max.as_u64()).unwrap_or(usize::MAX),
+            proof_failures: &self.metrics.proof_failures,
+        }
+    }
+
+    /// How far this node has applied the purge log.
+    pub(crate) fn applied(&self) -> Seq {
+        // Nothing writes to the log of a node without one: every response reflects all of it.
+        Seq::default()
+    }
+
+    /// Takes the sites of `configs` from the next request on; the cache and all connections stay.
+    pub(crate) fn replace_sites(&self, configs: &[SiteConfig]) -> Result<(), DuplicateHost> {
+        let sites = Sites::new(configs, &self.parents, &self.config.upstream, &self.metrics)?;
+        self.sites.store(Arc::new(sites));
+        Ok(())
+    }
+
+    /// The names of all sites, in the order of the configuration.
+    pub(crate) fn site_names(&self) -> Vec<String> {
+        self.sites.load().all().iter().map(|site| site.name.clone()).collect()
+    }
+
+    /// Says from now on that the node goes away.
+    pub(crate) fn drain(&self) {
+        self.draining.store(true, Relaxed);
+    }
+
+    /// Whether the node goes away.
+    pub(crate) fn is_draining(&self) -> bool {
+        self.draining.load(Relaxed)
+    }
+
+    /// The values that are read rather than counted.
+    pub(crate) async fn readings(&self) -> Readings {
+        let store = self.store.stats().await;
+        Readings {
+            fills_active: self.fills.active(),
+            fill_waiters: self.fills.waiting(),
+            fill_memory_bytes: self.fill_memory.used(),
+            fill_spill_bytes: self.fill_disk.used(),
+            store_bytes: store.bytes,
+            store_keys: store.keys,
+            evictions: store.evictions,
+            purge_applied: self.applied().get(),
+            upstreams: self.upstream_health(),
+        }
+    }
+
+    /// Every upstream once, and whether it is well.
+    pub(crate) fn upstream_health(&self) -> Vec<(String, bool)> {
+        let now = self.clock.now().monotonic;
+        let sites = self.sites.load();
+        let groups = sites.all().iter().map(|site| &site.upstream);
+        let mut seen = HashSet::new();
+        groups
+            .chain(std::iter::once(&self.parents))
+            .flat_map(|group| group.members())
+            .filter(|member| seen.insert(member.authority().to_owned()))
+            .map(|member| (member.authority().to_owned(), member.is_healthy(now)))
+            .collect()
+    }
+}
+
+fn store_limits(config: &NodeConfig) -> StoreLimits {
+    StoreLimits {
+        memory_bytes_max: config.store.memory.as_u64(),
+        object_bytes_max: config.store.object_max.as_u64(),
+        variants_max: config.store.variants_max,
+    }
+}
+
+/// Bodies in flight lie beside nothing else, so that a stray file there is ours to judge.
+fn spill_folder(config: &NodeConfig) -> PathBuf {
+    config.data_dir.clone().unwrap_or_else(std::env::temp_dir).join("weir-fills")
+}
+
+/// The names this node goes by in Via and CDN-Loop.
+fn hop_identity(config: &NodeConfig, secret: Option<&TierSecret>) -> HopIdentity {
+    let cdn_id = secret.map_or_else(random_cdn_id, |secret| secret.cdn_id().to_owned());
+    HopIdentity { cdn_id, node: config.name.clone(), tier: config.tier.as_str().to_owned() }
+}
+
+/// A CDN of one node has no secret to derive its name from.
+fn random_cdn_id() -> String {
+    let mut bytes = [0; 4];
+    match getrandom::fill(&mut bytes) {
+        Ok(()) => format!("weir-{}", hex8(&bytes)),
+        Err(_) => format!("weir-{:08x}", std::process::id()),
+    }
+}

@@ -1,0 +1,151 @@
+//! What became of a request: where its response comes from, and what is said about that.
+
+use std::sync::Arc;
+
+use http::StatusCode;
+use weir_cache::{ForwardReason, XCache};
+use weir_store::StoredResponse;
+
+use crate::fill::{FillHead, Settled, SettledBy, Ticket};
+use crate::metrics::CacheOutcome;
+use crate::upstream::{Answer, FillError};
+
+/// Where the response comes from.
+#[derive(Debug)]
+pub(crate) enum Source {
+    /// From the store.
+    Stored(Arc<StoredResponse>),
+    /// From a fill in flight.
+    Filling(Arc<FillHead>, Ticket),
+    /// Straight from upstream.
+    Forwarded(Box<Answer>),
+    /// From upstream's failure: this node makes the answer.
+    Failed(Arc<FillError>),
+    /// A stored response was wanted or none, and there is none.
+    Unavailable,
+}
+
+/// What became of a request.
+#[derive(Debug)]
+pub(crate) struct Outcome {
+    /// Where the response comes from.
+    pub(crate) source: Source,
+    /// Why the request went upstream; `None` where it did not.
+    pub(crate) forward: Option<ForwardReason>,
+    /// The status upstream gave where the response has another.
+    pub(crate) forward_status: Option<StatusCode>,
+    /// Whether another request's forward served this one.
+    pub(crate) collapsed: bool,
+    /// Whether the stored response used is stale.
+    pub(crate) stale: bool,
+    /// A word more for `Cache-Status`.
+    pub(crate) detail: Option<&'static str>,
+}
+
+impl Outcome {
+    fn new(source: Source) -> Self {
+        Self {
+            source,
+            forward: None,
+            forward_status: None,
+            collapsed: false,
+            stale: false,
+            detail: None,
+        }
+    }
+
+    /// A fresh stored response.
+    pub(crate) fn hit(stored: Arc<StoredResponse>) -> Self {
+        Self::new(Source::Stored(stored))
+    }
+
+    /// A stale stored response, used within its stale-while-revalidate time.
+    pub(crate) fn stale_while_revalidate(stored: Arc<StoredResponse>) -> Self {
+        Self { stale: true, ..Self::hit(stored) }
+    }
+
+    /// The response of a fill.
+    pub(crate) fn filling(head: Arc<FillHead>, ticket: Ticket, why: ForwardReason) -> Self {
+        let detail = head.detail;
+        Self { forward: Some(why), detail, ..Self::new(Source::Filling(head, ticket)) }
+    }
+
+    /// The stored response that answers a fill.
+    pub(crate) fn settled(settled: Settled, why: ForwardReason) -> Self {
+        let by = settled.by;
+        let stored = Self::hit(settled.stored);
+        match by {
+            SettledBy::Found => stored,
+            SettledBy::Validated => Self {
+                forward: Some(why),
+                forward_status: Some(StatusCode::NOT_MODIFIED),
+                ..stored
+            },
+            SettledBy::ServerError(status) => Self {
+                forward: Some(why),
+                forward_status: Some(status),
+                stale: true,
+                detail: Some("stale-if-error"),
+                ..stored
+            },
+            SettledBy::Unreachable(_) => Self {
+                forward: Some(why),
+                stale: true,
+                detail: Some("upstream-unreachable"),
+                ..stored
+            },
+        }
+    }
+
+    /// A request passed on.
+    pub(crate) fn forwarded(
+        answer: Answer,
+        why: ForwardReason,
+        detail: Option<&'static str>,
+    ) -> Self {
+        Self { forward: Some(why), detail, ..Self::new(Source::Forwarded(Box::new(answer))) }
+    }
+
+    /// No response from upstream.
+    pub(crate) fn failed(error: Arc<FillError>, why: ForwardReason) -> Self {
+        Self { forward: Some(why), ..Self::new(Source::Failed(error)) }
+    }
+
+    /// Nothing stored for a client that wants nothing else.
+    pub(crate) fn unavailable() -> Self {
+        Self { detail: Some("only-if-cached"), ..Self::new(Source::Unavailable) }
+    }
+
+    /// The same, served by another request's forward.
+    pub(crate) fn collapsed(self) -> Self {
+        // A stored response that was found is a hit, whoever stored it.
+        let collapsed = self.forward.is_some();
+        Self { collapsed, ..self }
+    }
+
+    /// What is counted.
+    pub(crate) fn counted(&self) -> CacheOutcome {
+        match (&self.source, self.forward) {
+            (Source::Failed(_) | Source::Unavailable, _) => CacheOutcome::Error,
+            (Source::Stored(_), _) if self.stale => CacheOutcome::Stale,
+            (Source::Stored(_), None) => CacheOutcome::Hit,
+            (
+                Source::Forwarded(_),
+                Some(ForwardReason::Bypass | ForwardReason::Method | ForwardReason::Request),
+            ) => CacheOutcome::Bypass,
+            (Source::Stored(_) | Source::Filling(..) | Source::Forwarded(_), _) => {
+                CacheOutcome::Miss
+            }
+        }
+    }
+
+    /// What people who grep are told.
+    pub(crate) fn x_cache(&self) -> XCache {
+        match self.counted() {
+            CacheOutcome::Hit => XCache::Hit,
+            CacheOutcome::Stale => XCache::Stale,
+            CacheOutcome::Bypass => XCache::Bypass,
+            CacheOutcome::Miss | CacheOutcome::Error => XCache::Miss,
+        }
+    }
+}

@@ -1,0 +1,54 @@
+//! Reads the sites again while the node runs.
+//!
+//! Sites and their rules are replaced in one step; the cache and every connection stay. A file with
+//! a problem changes nothing. What else is in the file (listeners, limits, the store) takes effect
+//! at the next start, and the answer says so when it differs.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use crate::config::{self, NodeConfig, TierDefaults};
+use crate::node::Node;
+
+/// Where a node's configuration came from.
+#[derive(Debug, Clone)]
+pub(crate) struct Reload {
+    path: PathBuf,
+    defaults: TierDefaults,
+}
+
+impl Reload {
+    /// The file at `path`, read with `defaults`.
+    pub(crate) fn new(path: PathBuf, defaults: TierDefaults) -> Self {
+        Self { path, defaults }
+    }
+
+    /// Replaces the sites of `node` by those in the file; returns their names.
+    ///
+    /// # Errors
+    ///
+    /// Every problem with the file, one a line. Nothing was changed.
+    pub(crate) async fn run(&self, node: &Arc<Node>) -> Result<Vec<String>, String> {
+        let reload = self.clone();
+        let loaded = tokio::task::spawn_blocking(move || {
+            config::load(&reload.path, &reload.defaults, std::env::vars())
+        });
+        let config = loaded
+            .await
+            .map_err(|lost| format!("reading the file was interrupted: {lost}"))?
+            .map_err(|problems| problems.to_string())?;
+        node.replace_sites(&config.sites).map_err(|duplicate| duplicate.to_string())?;
+        warn_of_the_rest(&node.config, config);
+        let names = node.site_names();
+        tracing::info!(sites = ?names, "sites were read again");
+        Ok(names)
+    }
+}
+
+/// Names what changed in the file and needs a restart.
+fn warn_of_the_rest(running: &NodeConfig, mut read: NodeConfig) {
+    read.sites.clone_from(&running.sites);
+    if read != *running {
+        tracing::warn!("settings other than sites differ from the running ones; restart to use them");
+    }
+}

@@ -1,0 +1,168 @@
+//! Turns an outcome into a response: preconditions and ranges answered, our fields added, inner
+//! fields kept from clients.
+
+use std::time::Instant;
+
+use http::header::{AGE, DATE, VIA};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode};
+use weir_cache::{
+    CacheStatus, Direction, Seq, Timestamp, append_via, proxy_status_value, strip_hop_by_hop,
+};
+
+use crate::access_log::Record;
+use crate::body::{Account, Content, Passing, ResponseBody};
+use crate::config::FieldSwitches;
+use crate::inbound::Inbound;
+use crate::inner;
+use crate::node::Node;
+use crate::outcome::{Outcome, Source};
+use crate::refuse;
+use crate::select;
+use crate::site::Site;
+use crate::upstream::{Answer, FillError};
+
+const X_CACHE: HeaderName = HeaderName::from_static("x-cache");
+const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+const CACHE_STATUS: HeaderName = HeaderName::from_static("cache-status");
+const PROXY_STATUS: HeaderName = HeaderName::from_static("proxy-status");
+
+/// A request being answered.
+#[derive(Clone, Copy)]
+pub(crate) struct Asking<'a> {
+    pub(crate) node: &'a Node,
+    pub(crate) site: &'a Site,
+    pub(crate) inbound: &'a Inbound,
+    /// When the request came, on the machine's clock.
+    pub(crate) began: Instant,
+}
+
+/// The response to one request.
+pub(crate) fn finish(asking: Asking<'_>, outcome: Outcome) -> Response<ResponseBody> {
+    let Asking { node, site, inbound, began } = asking;
+    let now = node.clock.now().monotonic;
+    let status = cache_status(node, &outcome, now);
+    let (counted, x_cache) = (outcome.counted(), outcome.x_cache());
+    let (as_of, failed) = (as_of(&outcome.source), made_by_failure(&outcome.source));
+    let mut record = node
+        .config
+        .log
+        .access
+        .then(|| Box::new(Record::new(&site.name, inbound, &outcome, began)));
+    let mut response = content(asking, outcome.source, now);
+    let headers = response.headers_mut();
+    status.append_to(headers);
+    headers.insert(X_CACHE, HeaderValue::from_static(x_cache.as_str()));
+    headers.insert(X_REQUEST_ID, inbound.request_id.clone());
+    if inbound.is_child() {
+        say_to_child(headers, as_of, failed);
+    } else {
+        hide(&site.fields, headers);
+    }
+    let metrics = site.metrics.of(counted);
+    metrics.requests.inc();
+    metrics.head_seconds.observe(began.elapsed().as_secs_f64());
+    if let Some(record) = &mut record {
+        record.status = response.status();
+    }
+    let account = Account { bytes: metrics.bytes.clone(), record };
+    response.map(|content| ResponseBody::new(content, Some(account)))
+}
+
+/// Status, fields and body as their source has them.
+fn content(asking: Asking<'_>, source: Source, now: Timestamp) -> Response<Content> {
+    let Asking { node, inbound, .. } = asking;
+    match source {
+        Source::Stored(stored) => select::from_store(inbound, &stored, now),
+        Source::Filling(head, ticket) => select::from_fill(inbound, &head, ticket),
+        Source::Forwarded(answer) => from_upstream(node, *answer),
+        Source::Failed(error) => from_failure(asking, &error),
+        Source::Unavailable => {
+            refuse::plain(StatusCode::GATEWAY_TIMEOUT, "Nothing stored answers this request.\n")
+        }
+    }
+}
+
+/// An answer passed through, connection fields and inner fields removed.
+fn from_upstream(node: &Node, answer: Answer) -> Response<Content> {
+    let mut headers = answer.headers;
+    inner::strip(&mut headers);
+    strip_hop_by_hop(&mut headers, Direction::Response);
+    append_via(&mut headers, answer.version, &node.via);
+    let passing = Passing::new(answer.body, node.upstreams.config().idle_timeout);
+    let mut response = Response::new(Content::Upstream(Box::new(passing)));
+    *response.status_mut() = answer.status;
+    *response.headers_mut() = headers;
+    response
+}
+
+/// An answer of our own for a request that upstream failed.
+fn from_failure(asking: Asking<'_>, error: &FillError) -> Response<Content> {
+    let Asking { node, inbound, .. } = asking;
+    let status = error.status();
+    let mut response = refuse::plain(status, refuse::upstream_text(status));
+    let value = proxy_status_value(&node.via, error.proxy_error(), None);
+    response.headers_mut().insert(PROXY_STATUS, value);
+    if inbound.method == Method::HEAD {
+        *response.body_mut() = Content::Empty;
+    }
+    response
+}
+
+/// What this node says in `Cache-Status` (RFC 9211 §2).
+fn cache_status(node: &Node, outcome: &Outcome, now: Timestamp) -> CacheStatus {
+    let mut status = CacheStatus::new(node.config.tier.as_str());
+    status.hit = outcome.forward.is_none() && matches!(outcome.source, Source::Stored(_));
+    status.forward = outcome.forward;
+    status.forward_status = outcome.forward_status.map(|status| status.as_u16());
+    status.collapsed = outcome.collapsed;
+    status.detail = outcome.detail;
+    match &outcome.source {
+        Source::Stored(stored) => status.ttl = Some(stored.head.plan.ttl_secs(now)),
+        Source::Filling(head, _) => status.stored = head.admitted,
+        Source::Forwarded(_) | Source::Failed(_) | Source::Unavailable => {}
+    }
+    status
+}
+
+/// The purge log position that the response reflects; `None` where it is not from the store or a
+/// fill.
+fn as_of(source: &Source) -> Option<Seq> {
+    match source {
+        Source::Stored(stored) => Some(stored.head.as_of),
+        Source::Filling(head, _) => Some(head.as_of),
+        Source::Forwarded(_) | Source::Failed(_) | Source::Unavailable => None,
+    }
+}
+
+/// Whether this node made the answer because upstream failed it.
+fn made_by_failure(source: &Source) -> bool {
+    matches!(source, Source::Failed(_))
+}
+
+/// Adds what only a child may see.
+fn say_to_child(headers: &mut HeaderMap, as_of: Option<Seq>, failed: bool) {
+    if let Some(as_of) = as_of {
+        headers.insert(inner::AS_OF, HeaderValue::from(as_of.get()));
+    }
+    if failed {
+        headers.insert(inner::FAILURE, HeaderValue::from_static("unreachable"));
+    }
+}
+
+/// Removes the fields that the site does not show to clients.
+fn hide(fields: &FieldSwitches, headers: &mut HeaderMap) {
+    let switches = [
+        (fields.age, AGE),
+        (fields.date, DATE),
+        (fields.via, VIA),
+        (fields.cache_status, CACHE_STATUS),
+        (fields.x_cache, X_CACHE),
+        (fields.proxy_status, PROXY_STATUS),
+        (fields.request_id, X_REQUEST_ID),
+    ];
+    for (shown, name) in switches {
+        if !shown {
+            headers.remove(name);
+        }
+    }
+}

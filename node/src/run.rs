@@ -1,0 +1,244 @@
+//! Starts a node, says where it listens, and ends it cleanly.
+
+use std::io;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::sync::Arc;
+
+use hyper::server::conn::http1;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::service::TowerToHyperService;
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio::sync::{Semaphore, watch};
+use tokio::task::JoinHandle;
+
+use crate::admin::{self, AdminToken};
+use crate::clock::Clock;
+use crate::config::NodeConfig;
+use crate::inner::TierSecret;
+use crate::listener;
+use crate::node::{MakeError, Node};
+use crate::reload::Reload;
+
+/// Connections that may wait to be accepted.
+const BACKLOG: u32 = 4096;
+/// Admin connections at once.
+const ADMIN_CONNECTIONS_MAX: usize = 256;
+
+/// What a node is given beside its configuration.
+#[derive(Clone)]
+pub struct Components {
+    /// The source of cache time.
+    pub clock: Arc<dyn Clock>,
+    /// What the tiers prove themselves with; `None` only for a node without parents that no node
+    /// asks.
+    pub secret: Option<TierSecret>,
+    /// Who may use the admin API.
+    pub token: AdminToken,
+}
+
+/// Why a node did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// An address could not be bound.
+    #[error("cannot listen on {address} for {purpose}: {source}; {hint}")]
+    Bind {
+        /// The address.
+        address: SocketAddr,
+        /// What it was for.
+        purpose: &'static str,
+        /// What the user can do.
+        hint: String,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// A node with parents has nothing to prove itself with.
+    #[error(
+        "{name} has parents and no tier secret; set WEIR_TIER_SECRET to the same text of at least \
+         {} characters on every node", TierSecret::BYTES_MIN
+    )]
+    NoSecret {
+        /// The node.
+        name: String,
+    },
+    /// The node could not be put together.
+    #[error(transparent)]
+    Make(#[from] MakeError),
+}
+
+/// A node that is running.
+pub struct RunningNode {
+    node: Arc<Node>,
+    data: SocketAddr,
+    admin: SocketAddr,
+    stop: watch::Sender<bool>,
+    serving: Vec<JoinHandle<()>>,
+}
+
+/// Starts a node in the present runtime; it answers from the moment this returns.
+///
+/// # Errors
+///
+/// [`StartError`]; nothing is left running.
+pub async fn start(config: NodeConfig, components: Components) -> Result<RunningNode, StartError> {
+    start_with(config, components, None).await
+}
+
+/// The same for a node whose sites can be read again.
+pub(crate) async fn start_with(
+    config: NodeConfig,
+    components: Components,
+    reload: Option<Reload>,
+) -> Result<RunningNode, StartError> {
+    let Components { clock, secret, token } = components;
+    if secret.is_none() && !config.parents.is_empty() {
+        return Err(StartError::NoSecret { name: config.name });
+    }
+    let data_listener = bind(config.listen, "data", "[node] listen (WEIR__NODE__LISTEN)")?;
+    let admin_listener = bind(config.admin, "the admin API", "[node] admin (WEIR__NODE__ADMIN)")?;
+    let (data, admin) = (local(&data_listener, config.listen), local(&admin_listener, config.admin));
+    let node = Node::new(config, clock, secret)?;
+    let (stop, stopping) = watch::channel(false);
+    let router = admin::router(Arc::clone(&node), token, reload);
+    let serving = vec![
+        tokio::spawn(listener::serve(Arc::clone(&node), data_listener, stopping.clone())),
+        tokio::spawn(serve_admin(admin_listener, router, stopping)),
+    ];
+    let (name, tier) = (&node.config.name, node.config.tier.as_str());
+    tracing::info!(%name, tier, %data, %admin, "listening");
+    Ok(RunningNode { node, data, admin, stop, serving })
+}
+
+fn local(listener: &TcpListener, asked: SocketAddr) -> SocketAddr {
+    listener.local_addr().unwrap_or(asked)
+}
+
+/// Binds `address` for `purpose`, which the setting `chosen_by` decides.
+fn bind(
+    address: SocketAddr,
+    purpose: &'static str,
+    chosen_by: &str,
+) -> Result<TcpListener, StartError> {
+    listen_on(address).map_err(|source| {
+        let hint = match source.kind() {
+            io::ErrorKind::AddrInUse => {
+                format!("another process has that port: choose another with {chosen_by}, or --port for `weir up`")
+            }
+            io::ErrorKind::PermissionDenied => {
+                format!("ports below 1024 need privileges: choose a higher one with {chosen_by}")
+            }
+            io::ErrorKind::AddrNotAvailable => {
+                format!("this machine does not have that address: choose one it has, or 0.0.0.0, with {chosen_by}")
+            }
+            _ => format!("the address is chosen with {chosen_by}"),
+        };
+        StartError::Bind { address, purpose, hint, source }
+    })
+}
+
+fn listen_on(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+    // A restart must not wait for connections of the process before it to be forgotten.
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(BACKLOG)
+}
+
+impl RunningNode {
+    /// The node's name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.node.config.name
+    }
+
+    /// Where clients and children connect.
+    #[must_use]
+    pub fn data_url(&self) -> String {
+        format!("http://{}", reachable(self.data))
+    }
+
+    /// Where the admin API is.
+    #[must_use]
+    pub fn admin_url(&self) -> String {
+        format!("http://{}", reachable(self.admin))
+    }
+
+    /// The address that clients and children connect to.
+    #[must_use]
+    pub fn data_addr(&self) -> SocketAddr {
+        self.data
+    }
+
+    pub(crate) fn shared(&self) -> &Arc<Node> {
+        &self.node
+    }
+
+    /// Says that the node goes away, lets requests in flight finish within the grace time, and ends.
+    pub async fn shutdown(mut self) {
+        self.node.drain();
+        self.stop.send_replace(true);
+        for task in self.serving.drain(..) {
+            if task.await.is_err() {
+                tracing::error!("a listener ended in a panic; please report this");
+            }
+        }
+    }
+}
+
+impl Drop for RunningNode {
+    /// Ends at once what [`RunningNode::shutdown`] has not ended in peace.
+    fn drop(&mut self) {
+        self.stop.send_replace(true);
+        for task in &self.serving {
+            task.abort();
+        }
+    }
+}
+
+/// The address under which a listener on all addresses can be reached from here.
+fn reachable(address: SocketAddr) -> SocketAddr {
+    match address {
+        SocketAddr::V4(v4) if v4.ip().is_unspecified() => {
+            SocketAddr::from((Ipv4Addr::LOCALHOST, v4.port()))
+        }
+        SocketAddr::V6(v6) if v6.ip().is_unspecified() => {
+            SocketAddr::from((Ipv6Addr::LOCALHOST, v6.port()))
+        }
+        other => other,
+    }
+}
+
+/// Serves the admin API until told to stop. Readiness must be askable while the data listener drains,
+/// so this ends without a grace time of its own, last.
+async fn serve_admin(
+    listener: TcpListener,
+    router: axum::Router,
+    mut stopping: watch::Receiver<bool>,
+) {
+    let permits = Arc::new(Semaphore::new(ADMIN_CONNECTIONS_MAX));
+    loop {
+        let accepted = tokio::select! {
+            _ = stopping.wait_for(|stop| *stop) => break,
+            accepted = listener.accept() => accepted,
+        };
+        let Ok((stream, _)) = accepted else {
+            tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+            continue;
+        };
+        let Ok(permit) = Arc::clone(&permits).try_acquire_owned() else { continue };
+        let router = router.clone();
+        tokio::spawn(async move {
+            serve_admin_connection(stream, router).await;
+            drop(permit);
+        });
+    }
+}
+
+async fn serve_admin_connection(stream: TcpStream, router: axum::Router) {
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(std::time::Duration::from_secs(30))
+        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
+    if let Err(error) = connection.await {
+        tracing::debug!(%error, "admin connection ended");
+    }
+}

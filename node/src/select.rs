@@ -1,0 +1,151 @@
+//! Which part of a response does the client get: all of it, a range, or only "not modified"?
+//!
+//! Preconditions and ranges are evaluated here, on the first tier that has the response, whether it
+//! lies in the store or streams in (RFC 9110 §13, §14).
+
+use http::header::{AGE, CONTENT_LENGTH, CONTENT_RANGE, RANGE};
+use http::{HeaderMap, HeaderValue, Method, Response, StatusCode};
+use weir_cache::{
+    ByteRange, Precondition, RangeSpec, StoredHead, Timestamp, content_range, evaluate,
+    if_range_holds, not_modified_headers, resolve_range, unsatisfied_range,
+};
+use weir_store::StoredResponse;
+
+use crate::body::Content;
+use crate::fill::{FillHead, Ticket};
+use crate::inbound::Inbound;
+use crate::refuse;
+
+/// What a client gets of a response.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Part {
+    Whole,
+    Range { range: ByteRange, length: u64 },
+    NotModified,
+    PreconditionFailed,
+    Unsatisfiable { length: u64 },
+}
+
+/// A response from the store.
+pub(crate) fn from_store(
+    inbound: &Inbound,
+    stored: &StoredResponse,
+    now: Timestamp,
+) -> Response<Content> {
+    let length = stored.body.len() as u64;
+    let part = part(inbound, &stored.head, Some(length));
+    let mut headers = fields(inbound, part, &stored.head.headers);
+    headers.insert(AGE, HeaderValue::from(stored.head.plan.age_secs(now)));
+    let body = match part {
+        Part::Whole => stored.body.clone(),
+        Part::Range { range, .. } => slice(&stored.body, range),
+        Part::NotModified | Part::PreconditionFailed | Part::Unsatisfiable { .. } => {
+            bytes::Bytes::new()
+        }
+    };
+    let content = match inbound.method {
+        Method::HEAD => Content::Empty,
+        _ => Content::Whole(body),
+    };
+    make(part, stored.head.status, headers, content)
+}
+
+/// A response that streams in. The place at the fill goes where the bytes go.
+pub(crate) fn from_fill(inbound: &Inbound, head: &FillHead, ticket: Ticket) -> Response<Content> {
+    let part = match &head.storable {
+        Some(stored) => part(inbound, stored, head.content_length),
+        // A response that is only this client's is passed on as it is.
+        None => Part::Whole,
+    };
+    let headers = fields(inbound, part, &head.response.headers);
+    let content = match part {
+        _ if inbound.method == Method::HEAD => leave(&ticket),
+        Part::Whole => Content::Fill(ticket.into_reader(0, None)),
+        Part::Range { range, .. } => {
+            Content::Fill(ticket.into_reader(range.first, Some(range.len())))
+        }
+        Part::NotModified | Part::PreconditionFailed | Part::Unsatisfiable { .. } => {
+            leave(&ticket)
+        }
+    };
+    make(part, head.response.status, headers, content)
+}
+
+/// Gives up the place at a fill that is to be finished all the same: it was asked for.
+fn leave(ticket: &Ticket) -> Content {
+    ticket.want();
+    Content::Empty
+}
+
+/// Decides by the request's preconditions and its range, in the order of RFC 9110 §13.2.2.
+fn part(inbound: &Inbound, stored: &StoredHead, length: Option<u64>) -> Part {
+    if stored.status != StatusCode::OK {
+        return Part::Whole;
+    }
+    match evaluate(&inbound.headers, stored) {
+        Precondition::NotModified => return Part::NotModified,
+        Precondition::Failed => return Part::PreconditionFailed,
+        Precondition::Proceed => {}
+    }
+    let (Some(range), Some(length)) = (inbound.headers.get(RANGE), length) else {
+        return Part::Whole;
+    };
+    if inbound.method != Method::GET || !if_range_holds(&inbound.headers, &stored.headers) {
+        return Part::Whole;
+    }
+    match resolve_range(range.as_bytes(), length) {
+        RangeSpec::One(range) => Part::Range { range, length },
+        // RFC 9110 §14.2 lets a server answer several ranges with the whole.
+        RangeSpec::Whole | RangeSpec::Many(_) => Part::Whole,
+        RangeSpec::Unsatisfiable => Part::Unsatisfiable { length },
+    }
+}
+
+/// The fields that go with the part.
+fn fields(inbound: &Inbound, part: Part, of_whole: &HeaderMap) -> HeaderMap {
+    match part {
+        Part::Whole => of_whole.clone(),
+        // A lower tier freshens what it stores, so it gets every field (RFC 9111 §4.3.4).
+        Part::NotModified => not_modified_headers(of_whole, inbound.is_child()),
+        Part::Range { range, length } => {
+            let mut headers = of_whole.clone();
+            headers.insert(CONTENT_LENGTH, HeaderValue::from(range.len()));
+            headers.insert(CONTENT_RANGE, content_range(range, length));
+            headers
+        }
+        Part::PreconditionFailed => {
+            let refused = refuse::plain(StatusCode::PRECONDITION_FAILED, "");
+            refused.headers().clone()
+        }
+        Part::Unsatisfiable { length } => {
+            let mut refused = refuse::plain(StatusCode::RANGE_NOT_SATISFIABLE, "");
+            refused.headers_mut().insert(CONTENT_RANGE, unsatisfied_range(length));
+            refused.headers().clone()
+        }
+    }
+}
+
+fn make(
+    part: Part,
+    whole_status: StatusCode,
+    headers: HeaderMap,
+    content: Content,
+) -> Response<Content> {
+    let mut response = Response::new(content);
+    *response.status_mut() = match part {
+        Part::Whole => whole_status,
+        Part::Range { .. } => StatusCode::PARTIAL_CONTENT,
+        Part::NotModified => StatusCode::NOT_MODIFIED,
+        Part::PreconditionFailed => StatusCode::PRECONDITION_FAILED,
+        Part::Unsatisfiable { .. } => StatusCode::RANGE_NOT_SATISFIABLE,
+    };
+    *response.headers_mut() = headers;
+    response
+}
+
+/// The bytes of a range; shares the body.
+fn slice(body: &bytes::Bytes, range: ByteRange) -> bytes::Bytes {
+    let first = usize::try_from(range.first).unwrap_or(usize::MAX).min(body.len());
+    let end = usize::try_from(range.last.saturating_add(1)).unwrap_or(usize::MAX).min(body.len());
+    body.slice(first..end.max(first))
+}

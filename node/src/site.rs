@@ -1,0 +1,102 @@
+//! One site at run time: its rules, where its responses come from, its counters.
+
+use std::sync::Arc;
+
+use weir_cache::{AccessRules, DuplicateHost, HostPattern, HostTable, KeyRules, Policy};
+
+use crate::config::{FieldSwitches, SiteConfig, UpstreamConfig};
+use crate::metrics::{Metrics, SiteMetrics};
+use crate::upstream::{Group, Kind};
+
+/// One site.
+#[derive(Debug)]
+pub(crate) struct Site {
+    /// Its name, which is part of every key.
+    pub(crate) name: String,
+    /// The choices that HTTP caching leaves open.
+    pub(crate) policy: Policy,
+    /// What makes a key.
+    pub(crate) key_rules: KeyRules,
+    /// Who may fetch.
+    pub(crate) access: AccessRules,
+    /// The Host field sent to origins; `None` sends the client's.
+    pub(crate) origin_host: Option<String>,
+    /// Whether this node asks the site's origins itself.
+    pub(crate) asks_origins: bool,
+    /// Whom to ask: the node's parents, or the site's origins.
+    pub(crate) upstream: Arc<Group>,
+    /// Which fields clients see.
+    pub(crate) fields: FieldSwitches,
+    /// Its counters.
+    pub(crate) metrics: SiteMetrics,
+}
+
+/// All sites of a node.
+#[derive(Debug)]
+pub(crate) struct Sites {
+    table: HostTable<Arc<Site>>,
+    /// Every site once, in the order of the configuration.
+    all: Vec<Arc<Site>>,
+}
+
+impl Sites {
+    /// The sites of `configs`, asking `parents` where there are any, else their own origins.
+    ///
+    /// # Errors
+    ///
+    /// Two sites claim one host.
+    pub(crate) fn new(
+        configs: &[SiteConfig],
+        parents: &Arc<Group>,
+        upstream: &UpstreamConfig,
+        metrics: &Metrics,
+    ) -> Result<Self, DuplicateHost> {
+        let all: Vec<_> = configs
+            .iter()
+            .map(|config| Arc::new(make_site(config, parents, upstream, metrics)))
+            .collect();
+        let hosts: Vec<(HostPattern, Arc<Site>)> = configs
+            .iter()
+            .zip(&all)
+            .flat_map(|(config, site)| {
+                config.hosts.iter().map(move |host| (host.clone(), Arc::clone(site)))
+            })
+            .collect();
+        Ok(Self { table: HostTable::new(hosts)?, all })
+    }
+
+    /// The site that serves `host` (a name without port); `None` if there is none.
+    pub(crate) fn find(&self, host: &str) -> Option<&Arc<Site>> {
+        self.table.find(host)
+    }
+
+    /// All sites.
+    pub(crate) fn all(&self) -> &[Arc<Site>] {
+        &self.all
+    }
+}
+
+fn make_site(
+    config: &SiteConfig,
+    parents: &Arc<Group>,
+    upstream: &UpstreamConfig,
+    metrics: &Metrics,
+) -> Site {
+    let asks_origins = parents.members().is_empty();
+    let upstream = if asks_origins {
+        Arc::new(Group::new(Kind::Origins, &config.origins, upstream))
+    } else {
+        Arc::clone(parents)
+    };
+    Site {
+        name: config.name.clone(),
+        policy: config.policy.clone(),
+        key_rules: config.key.clone(),
+        access: AccessRules::default(),
+        origin_host: config.origin_host.clone(),
+        asks_origins,
+        upstream,
+        fields: config.fields,
+        metrics: metrics.site(&config.name),
+    }
+}

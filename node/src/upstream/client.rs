@@ -1,0 +1,345 @@
+//! Sends one request to a group of servers and brings back the first answer.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use http::header::{CONTENT_LENGTH, TRANSFER_ENCODING};
+use http::{Extensions, HeaderMap, Method, Request, Response, StatusCode, Uri};
+use hyper::body::{Body, Frame, Incoming, SizeHint};
+use hyper_util::client::legacy::{Client, Error as ClientError};
+use hyper_util::rt::{TokioExecutor, TokioTimer};
+use tokio::sync::OwnedSemaphorePermit;
+use weir_cache::CacheKey;
+
+use super::connector::{Answered, Connector};
+use super::group::{Group, Kind};
+use super::member::Member;
+use super::{FillError, Retry};
+use crate::clock::Clock;
+use crate::config::{NodeConfig, UpstreamConfig};
+use crate::inner::{self, TierSecret};
+use crate::metrics::UpstreamMetrics;
+
+/// The body of a request upstream.
+#[derive(Debug, Default)]
+pub(crate) enum OutBody {
+    /// None.
+    #[default]
+    Empty,
+    /// The client's, as it comes, with a count of the frames that have gone.
+    Client(Incoming, Arc<AtomicU64>),
+}
+
+impl OutBody {
+    /// The client's body.
+    pub(crate) fn client(body: Incoming) -> Self {
+        Self::Client(body, Arc::default())
+    }
+
+    /// The count of frames sent; stays at zero where there is no body.
+    fn frames_sent(&self) -> Arc<AtomicU64> {
+        match self {
+            Self::Empty => Arc::default(),
+            Self::Client(_, frames) => Arc::clone(frames),
+        }
+    }
+}
+
+impl Body for OutBody {
+    type Data = Bytes;
+    type Error = hyper::Error;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+        match self.get_mut() {
+            Self::Empty => Poll::Ready(None),
+            Self::Client(body, frames) => {
+                let frame = std::task::ready!(Pin::new(body).poll_frame(cx));
+                frames.fetch_add(1, Relaxed);
+                Poll::Ready(frame)
+            }
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match self {
+            Self::Empty => true,
+            Self::Client(body, _) => body.is_end_stream(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            Self::Empty => SizeHint::with_exact(0),
+            Self::Client(body, _) => body.size_hint(),
+        }
+    }
+}
+
+/// A request upstream, complete but for the server it goes to.
+#[derive(Debug)]
+pub(crate) struct OutRequest {
+    /// The method.
+    pub(crate) method: Method,
+    /// Path and query, byte for byte as the key was made.
+    pub(crate) path_and_query: String,
+    /// The fields, Host included.
+    pub(crate) headers: HeaderMap,
+    /// The body.
+    pub(crate) body: OutBody,
+    /// The key, which chooses among parents.
+    pub(crate) key: CacheKey,
+}
+
+/// What came back.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    /// The status.
+    pub(crate) status: StatusCode,
+    /// The fields as sent; a Content-Length beside Transfer-Encoding is gone.
+    pub(crate) headers: HeaderMap,
+    /// The HTTP version of the answer, for Via.
+    pub(crate) version: http::Version,
+    /// The body; holds the connection until it is read or dropped.
+    pub(crate) body: UpstreamBody,
+    /// Who answered, `host:port`.
+    pub(crate) upstream: Arc<Member>,
+    /// What the answering server is to this node.
+    pub(crate) kind: Kind,
+}
+
+/// The body of an answer, with the right to the connection it comes over.
+#[derive(Debug)]
+pub(crate) struct UpstreamBody {
+    body: Incoming,
+    _permit: OwnedSemaphorePermit,
+}
+
+impl Body for UpstreamBody {
+    type Data = Bytes;
+    type Error = hyper::Error;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+        Pin::new(&mut self.get_mut().body).poll_frame(cx)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+/// The node's way upstream.
+pub(crate) struct Upstreams {
+    client: Client<Connector, OutBody>,
+    clock: Arc<dyn Clock>,
+    config: UpstreamConfig,
+    secret: Option<TierSecret>,
+    node_name: String,
+    metrics: UpstreamMetrics,
+}
+
+impl Upstreams {
+    /// A client with its own pool. `secret` is needed where a group of parents is asked.
+    pub(crate) fn new(
+        node: &NodeConfig,
+        clock: Arc<dyn Clock>,
+        secret: Option<TierSecret>,
+        metrics: UpstreamMetrics,
+    ) -> Self {
+        let config = node.upstream.clone();
+        let client = Client::builder(TokioExecutor::new())
+            .pool_timer(TokioTimer::new())
+            .pool_idle_timeout(config.keepalive)
+            .http1_max_headers(node.limits.fields_max as usize)
+            .set_host(false)
+            .build(Connector::new(config.connect_timeout));
+        Self { client, clock, config, secret, node_name: node.name.clone(), metrics }
+    }
+
+    /// The timeouts and bounds in force.
+    pub(crate) fn config(&self) -> &UpstreamConfig {
+        &self.config
+    }
+
+    /// Sends `request` to the servers of `group` in turn until one answers.
+    ///
+    /// # Errors
+    ///
+    /// The last failure, when none may be tried any more. If the future is dropped, the connection
+    /// in use is closed.
+    pub(crate) async fn send(
+        &self,
+        group: &Group,
+        mut request: OutRequest,
+    ) -> Result<Answer, FillError> {
+        let body = std::mem::take(&mut request.body);
+        let replayable = request.method.is_idempotent() && body.is_end_stream();
+        let order = group.order(&request.key, self.clock.now().monotonic);
+        let mut body = Some(body);
+        let mut candidates = order.iter();
+        let mut member = candidates.next().ok_or(FillError::NoUpstream)?;
+        for _ in 1..self.config.tries_max {
+            let attempt = body.take().unwrap_or_default();
+            let error = match self.try_once(group.kind(), member, &request, attempt).await {
+                Ok(answer) => return Ok(answer),
+                Err(error) => error,
+            };
+            match error.retry(replayable) {
+                Retry::Anywhere => {}
+                Retry::Elsewhere => match candidates.next() {
+                    Some(next) => member = next,
+                    None => return Err(error),
+                },
+                Retry::Never => return Err(error),
+            }
+            self.metrics.retries.inc();
+            tracing::debug!(error = %crate::telemetry::chain(&error), "asking again");
+        }
+        self.try_once(group.kind(), member, &request, body.take().unwrap_or_default()).await
+    }
+
+    /// Asks one server once and notes how it went.
+    async fn try_once(
+        &self,
+        kind: Kind,
+        member: &Arc<Member>,
+        request: &OutRequest,
+        body: OutBody,
+    ) -> Result<Answer, FillError> {
+        let result = self.exchange(kind, member, request, body).await;
+        match &result {
+            Ok(_) => {
+                self.metrics.requests(kind).inc();
+                member.on_success();
+            }
+            Err(error) if error.blames_upstream() => {
+                self.metrics.failures(kind).inc();
+                if member.on_failure(self.clock.now().monotonic, &self.config) {
+                    self.metrics.ejections.inc();
+                }
+            }
+            Err(_) => {
+                self.metrics.failures(kind).inc();
+            }
+        }
+        result
+    }
+
+    async fn exchange(
+        &self,
+        kind: Kind,
+        member: &Arc<Member>,
+        request: &OutRequest,
+        body: OutBody,
+    ) -> Result<Answer, FillError> {
+        let permit = member.permit(&self.config).await?;
+        let frames = body.frames_sent();
+        let outgoing = self.compose(kind, member, request, body)?;
+        let response = self.head_of(member, outgoing, &frames).await?;
+        if let Some(answered) = response.extensions().get::<Answered>() {
+            answered.mark();
+        }
+        let (parts, body) = response.into_parts();
+        let mut headers = parts.headers;
+        // RFC 9112 §6.3: the transfer coding frames the message, the length beside it is a lie.
+        if headers.contains_key(TRANSFER_ENCODING) {
+            headers.remove(CONTENT_LENGTH);
+        }
+        Ok(Answer {
+            status: parts.status,
+            headers,
+            version: parts.version,
+            body: UpstreamBody { body, _permit: permit },
+            upstream: Arc::clone(member),
+            kind,
+        })
+    }
+
+    /// Waits for the response head: `first_byte_timeout` from the last moment at which the request's
+    /// body moved, so that a long upload is no timeout.
+    async fn head_of(
+        &self,
+        member: &Member,
+        outgoing: Request<OutBody>,
+        frames: &AtomicU64,
+    ) -> Result<Response<Incoming>, FillError> {
+        let waited = self.config.first_byte_timeout;
+        let mut response = self.client.request(outgoing);
+        loop {
+            let before = frames.load(Relaxed);
+            match tokio::time::timeout(waited, &mut response).await {
+                Ok(result) => return result.map_err(|source| classify(member, source)),
+                Err(_elapsed) if frames.load(Relaxed) != before => {}
+                Err(_elapsed) => {
+                    let upstream = member.authority().to_owned();
+                    return Err(FillError::HeadTimeout { upstream, waited });
+                }
+            }
+        }
+    }
+
+    /// The message for one server: its address, and our proof if it is a parent.
+    fn compose(
+        &self,
+        kind: Kind,
+        member: &Member,
+        request: &OutRequest,
+        body: OutBody,
+    ) -> Result<Request<OutBody>, FillError> {
+        let uri = Uri::builder()
+            .scheme("http")
+            .authority(member.authority())
+            .path_and_query(request.path_and_query.as_str())
+            .build()
+            .map_err(|_invalid| FillError::NoUpstream)?;
+        let mut outgoing = Request::new(body);
+        *outgoing.method_mut() = request.method.clone();
+        *outgoing.uri_mut() = uri;
+        *outgoing.headers_mut() = request.headers.clone();
+        if let (Kind::Parents, Some(secret)) = (kind, &self.secret) {
+            let signed = inner::Signed {
+                method: request.method.as_str(),
+                target: &request.path_and_query,
+                node: &self.node_name,
+                secs: self.clock.now().wall.as_secs(),
+            };
+            inner::sign(secret, &signed, outgoing.headers_mut());
+        }
+        Ok(outgoing)
+    }
+}
+
+/// What the client's error means to a caller.
+fn classify(member: &Member, source: ClientError) -> FillError {
+    let upstream = member.authority().to_owned();
+    if source.is_connect() {
+        return FillError::Connect { upstream, source };
+    }
+    let cause = std::error::Error::source(&source).and_then(|e| e.downcast_ref::<hyper::Error>());
+    if cause.is_some_and(|cause| cause.is_parse() || cause.is_user()) {
+        return FillError::BadResponse { upstream, source };
+    }
+    let reused = was_reused(&source);
+    FillError::Reset { upstream, reused, source }
+}
+
+/// Whether the connection that failed had answered before.
+fn was_reused(error: &ClientError) -> bool {
+    let mut extras = Extensions::new();
+    if let Some(connected) = error.connect_info() {
+        connected.get_extras(&mut extras);
+    }
+    extras.get::<Answered>().is_some_and(Answered::is_marked)
+}

@@ -1,0 +1,161 @@
+//! Why did a request upstream give no usable response, and what may be done about it?
+
+use std::io;
+use std::time::Duration;
+
+use http::StatusCode;
+use weir_cache::ProxyError;
+
+/// Why a fill or a forwarded request produced no usable response.
+///
+/// A variant exists only where some caller acts differently on it. `Display` describes this level
+/// alone; the chain is walked by the log.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum FillError {
+    /// The site has no origin and the node has no parent. Nothing was sent.
+    #[error("no upstream is configured for this site")]
+    NoUpstream,
+    /// The upstream's connections were all in use for as long as a request may queue. Nothing was
+    /// sent.
+    #[error("{upstream} had no free connection within {waited:?}")]
+    Busy { upstream: String, waited: Duration },
+    /// The connection was never usable. Nothing was sent.
+    #[error("connect to {upstream} failed")]
+    Connect { upstream: String, source: hyper_util::client::legacy::Error },
+    /// The connection ended after the request was sent and before a response head.
+    #[error("{upstream} ended the connection without a response")]
+    Reset {
+        upstream: String,
+        /// Whether the connection had served a request before, so that the end may have been an
+        /// idle timeout that crossed the request.
+        reused: bool,
+        source: hyper_util::client::legacy::Error,
+    },
+    /// No response head came in time.
+    #[error("{upstream} sent no response head within {waited:?}")]
+    HeadTimeout { upstream: String, waited: Duration },
+    /// The answer was not HTTP that can be used.
+    #[error("{upstream} sent an unusable response")]
+    BadResponse { upstream: String, source: hyper_util::client::legacy::Error },
+    /// The head arrived and the body ended early. Bytes may already be with the client.
+    #[error("{upstream} ended the body after {received} bytes")]
+    Truncated { upstream: String, received: u64, source: hyper::Error },
+    /// The head arrived and then no byte came for `waited`.
+    #[error("{upstream} sent no byte for {waited:?} after {received}")]
+    BodyTimeout { upstream: String, received: u64, waited: Duration },
+    /// A parent answered that it could not reach what lies behind it.
+    #[error("{upstream} could not reach its own upstream")]
+    BehindParent { upstream: String, status: StatusCode },
+    /// Nobody wanted the response any more, so the fill gave up.
+    #[error("the fill was given up")]
+    Abandoned,
+    /// Bytes set aside on disk could not be read back.
+    #[error("reading back a spilled body failed")]
+    Spill { source: io::Error },
+}
+
+/// Whether the same request may be sent again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Retry {
+    /// To another upstream of the group.
+    Elsewhere,
+    /// To any, the same included.
+    Anywhere,
+    /// Not at all.
+    Never,
+}
+
+impl FillError {
+    /// Says whether the request may be sent again; `replayable` is true where it is idempotent and
+    /// has no body (RFC 9110 §9.2.2).
+    ///
+    /// Matched without `_` on purpose: a new variant must stop the build until someone decides.
+    pub(crate) fn retry(&self, replayable: bool) -> Retry {
+        match self {
+            // The request may have a body, but none of it was read.
+            Self::Connect { .. } | Self::Busy { .. } if replayable => Retry::Elsewhere,
+            Self::Reset { reused: true, .. } if replayable => Retry::Anywhere,
+            Self::HeadTimeout { .. } if replayable => Retry::Elsewhere,
+            Self::Connect { .. }
+            | Self::Busy { .. }
+            | Self::Reset { .. }
+            | Self::HeadTimeout { .. }
+            | Self::NoUpstream
+            | Self::BadResponse { .. }
+            | Self::Truncated { .. }
+            | Self::BodyTimeout { .. }
+            | Self::BehindParent { .. }
+            | Self::Abandoned
+            | Self::Spill { .. } => Retry::Never,
+        }
+    }
+
+    /// Whether this error says that the upstream itself is unwell.
+    pub(crate) fn blames_upstream(&self) -> bool {
+        match self {
+            Self::Connect { .. } | Self::HeadTimeout { .. } => true,
+            // A connection that was reused may have been closed for idleness.
+            Self::Reset { reused, .. } => !reused,
+            Self::NoUpstream
+            | Self::Busy { .. }
+            | Self::BadResponse { .. }
+            | Self::Truncated { .. }
+            | Self::BodyTimeout { .. }
+            | Self::BehindParent { .. }
+            | Self::Abandoned
+            | Self::Spill { .. } => false,
+        }
+    }
+
+    /// The status this error turns into when no stale response can stand in: 502 where the answer
+    /// was unusable, 504 where it was late, 503 where asking again soon may help.
+    pub(crate) fn status(&self) -> StatusCode {
+        match self {
+            Self::Busy { .. } | Self::Abandoned => StatusCode::SERVICE_UNAVAILABLE,
+            Self::HeadTimeout { .. } | Self::BodyTimeout { .. } => StatusCode::GATEWAY_TIMEOUT,
+            Self::BehindParent { status, .. } => *status,
+            Self::NoUpstream
+            | Self::Connect { .. }
+            | Self::Reset { .. }
+            | Self::BadResponse { .. }
+            | Self::Truncated { .. }
+            | Self::Spill { .. } => StatusCode::BAD_GATEWAY,
+        }
+    }
+
+    /// The error type for `Proxy-Status` (RFC 9209 §2.3).
+    pub(crate) fn proxy_error(&self) -> ProxyError {
+        match self {
+            Self::NoUpstream => ProxyError::ProxyConfigurationError,
+            Self::Busy { .. } | Self::BehindParent { .. } => ProxyError::DestinationUnavailable,
+            Self::Connect { source, .. } => connect_error(source),
+            Self::Reset { .. } => ProxyError::ConnectionTerminated,
+            Self::HeadTimeout { .. } | Self::BodyTimeout { .. } => ProxyError::HttpResponseTimeout,
+            Self::BadResponse { .. } | Self::Truncated { .. } => {
+                ProxyError::HttpResponseIncomplete
+            }
+            Self::Abandoned | Self::Spill { .. } => ProxyError::ProxyInternalError,
+        }
+    }
+}
+
+/// The kind of connect failure, as far as the operating system told.
+fn connect_error(error: &hyper_util::client::legacy::Error) -> ProxyError {
+    match io_kind(error) {
+        Some(io::ErrorKind::ConnectionRefused) => ProxyError::ConnectionRefused,
+        Some(io::ErrorKind::TimedOut) => ProxyError::ConnectionTimeout,
+        _ => ProxyError::DestinationUnavailable,
+    }
+}
+
+/// The kind of the first I/O error in the chain of sources.
+fn io_kind(error: &dyn std::error::Error) -> Option<io::ErrorKind> {
+    let mut source = error.source();
+    while let Some(cause) = source {
+        if let Some(io) = cause.downcast_ref::<io::Error>() {
+            return Some(io.kind());
+        }
+        source = cause.source();
+    }
+    None
+}

@@ -1,0 +1,93 @@
+//! Which fields does a request upstream carry?
+
+use http::header::{EXPECT, HOST, IF_MATCH, IF_UNMODIFIED_SINCE};
+use http::{HeaderMap, HeaderName, HeaderValue, Method};
+use hyper::body::Incoming;
+use weir_cache::{
+    HopIdentity, Keyed, Target, append_cdn_loop, append_forwarded, append_via, strip_conditionals,
+};
+
+use super::client::{OutBody, OutRequest};
+use crate::inbound::{Inbound, Peer};
+use crate::site::Site;
+
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// Adds our hop to the fields of `inbound`, and the client's address where we are the first tier.
+///
+/// Called on the way upstream only: a hit pays for none of it.
+fn add_hop(headers: &mut HeaderMap, inbound: &Inbound, hop: &HopIdentity) {
+    if inbound.peer == Peer::Client {
+        let target = &inbound.target;
+        append_forwarded(headers, inbound.address, target.host(), target.scheme());
+    }
+    append_via(headers, inbound.version, &via_pseudonym(hop));
+    append_cdn_loop(headers, &hop.cdn_id, &hop.node);
+    headers.insert(REQUEST_ID, inbound.request_id.clone());
+    // hyper answers the client's expectation itself when the body is first read.
+    headers.remove(EXPECT);
+}
+
+/// A GET that fills: the client's validation is left for us to evaluate on the whole response.
+pub(crate) fn fill_request(
+    inbound: &Inbound,
+    keyed: &Keyed,
+    site: &Site,
+    hop: &HopIdentity,
+) -> OutRequest {
+    let mut headers = inbound.headers.clone();
+    strip_conditionals(&mut headers);
+    add_hop(&mut headers, inbound, hop);
+    set_host(&mut headers, &keyed.target, site);
+    OutRequest {
+        method: Method::GET,
+        path_and_query: keyed.target.path_and_query(),
+        headers,
+        body: OutBody::Empty,
+        key: keyed.key,
+    }
+}
+
+/// A request that is passed on as it is.
+pub(crate) fn forward_request(
+    inbound: &Inbound,
+    body: Option<Incoming>,
+    keyed: &Keyed,
+    site: &Site,
+    hop: &HopIdentity,
+) -> OutRequest {
+    let mut headers = inbound.headers.clone();
+    add_hop(&mut headers, inbound, hop);
+    set_host(&mut headers, &keyed.target, site);
+    OutRequest {
+        method: inbound.method.clone(),
+        path_and_query: keyed.target.path_and_query(),
+        headers,
+        body: body.map_or(OutBody::Empty, OutBody::client),
+        key: keyed.key,
+    }
+}
+
+/// The name of this node in Via: it tells nodes of one name in two CDNs apart.
+pub(crate) fn via_pseudonym(hop: &HopIdentity) -> String {
+    format!("{}.{}", hop.node, hop.cdn_id)
+}
+
+/// Whether the request carries a precondition that only the origin may evaluate.
+pub(crate) fn has_state_precondition(headers: &HeaderMap) -> bool {
+    headers.contains_key(IF_MATCH) || headers.contains_key(IF_UNMODIFIED_SINCE)
+}
+
+/// Puts one Host field first: the client's, or the site's own name for its origins.
+///
+/// Between tiers the client's host always goes up, since the parent needs it for the key; the tier
+/// that asks the origin replaces it.
+fn set_host(headers: &mut HeaderMap, target: &Target, site: &Site) {
+    let text = match (&site.origin_host, site.asks_origins) {
+        (Some(host), true) => host.clone(),
+        _ => target.host().to_owned(),
+    };
+    if let Ok(value) = HeaderValue::from_str(&text) {
+        headers.insert(HOST, value);
+    }
+}

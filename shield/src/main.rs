@@ -1,0 +1,7 @@
+//! The binary of the shield tier: its defaults, then a node.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    weir_node::binary::main(weir_shield::defaults())
+}

@@ -1,0 +1,126 @@
+//! The memory tier: a byte-weighed map over moka.
+//!
+//! A hit clones one `Arc`; no body is ever copied. moka's limit is soft until its pending tasks have
+//! run, so every insert runs them: the bound in [`StoreLimits`] holds after each insert.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+use http::HeaderMap;
+use moka::future::Cache;
+use moka::notification::RemovalCause;
+use moka::ops::compute::Op;
+use weir_cache::{CacheKey, Policy};
+
+use crate::{StoredResponse, Variants};
+
+/// What a store may hold.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct StoreLimits {
+    /// Bytes of heads, bodies and overhead, all responses together.
+    pub memory_bytes_max: u64,
+    /// Bytes of the largest body kept.
+    pub object_bytes_max: u64,
+    /// Variants kept under one key, at least 1.
+    pub variants_max: usize,
+}
+
+/// What a store holds and has done since it was made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct StoreStats {
+    /// Bytes charged for everything stored.
+    pub bytes: u64,
+    /// Keys with at least one stored response.
+    pub keys: u64,
+    /// Keys dropped for room since start.
+    pub evictions: u64,
+    /// Responses refused because they are larger than the store allows, since start.
+    pub oversized: u64,
+}
+
+/// Stored responses in memory, bounded in bytes.
+#[derive(Debug)]
+pub struct MemoryStore {
+    map: Cache<CacheKey, Arc<Variants>>,
+    limits: StoreLimits,
+    evictions: Arc<AtomicU64>,
+    oversized: AtomicU64,
+}
+
+impl MemoryStore {
+    /// An empty store within `limits`.
+    #[must_use]
+    pub fn new(limits: StoreLimits) -> Self {
+        let evictions = Arc::new(AtomicU64::new(0));
+        let counter = Arc::clone(&evictions);
+        let map = Cache::builder()
+            .max_capacity(limits.memory_bytes_max)
+            .weigher(|_, variants: &Arc<Variants>| {
+                u32::try_from(variants.weight()).unwrap_or(u32::MAX)
+            })
+            .eviction_listener(move |_, _, cause| {
+                if cause == RemovalCause::Size {
+                    counter.fetch_add(1, Relaxed);
+                }
+            })
+            .build();
+        Self { map, limits, evictions, oversized: AtomicU64::new(0) }
+    }
+
+    /// The limits this store was made with.
+    #[must_use]
+    pub fn limits(&self) -> StoreLimits {
+        self.limits
+    }
+
+    /// The variants stored under `key`, or `None` if there are none.
+    pub async fn lookup(&self, key: &CacheKey) -> Option<Arc<Variants>> {
+        self.map.get(key).await
+    }
+
+    /// Stores `response` under `key`, in place of what answered the same request before.
+    ///
+    /// Returns whether it was kept: a body above `object_bytes_max` is not. `request_headers` are
+    /// those of the request that the response answered. If the future is dropped half way, the key
+    /// holds either the old variants or the new ones.
+    pub async fn insert(
+        &self,
+        key: CacheKey,
+        response: Arc<StoredResponse>,
+        request_headers: &HeaderMap,
+        policy: &Policy,
+    ) -> bool {
+        let body_bytes = u64::try_from(response.body.len()).unwrap_or(u64::MAX);
+        if body_bytes > self.limits.object_bytes_max {
+            self.oversized.fetch_add(1, Relaxed);
+            return false;
+        }
+        let variants_max = self.limits.variants_max;
+        self.map
+            .entry(key)
+            .and_compute_with(|entry| {
+                let old = entry.map(moka::Entry::into_value).unwrap_or_default();
+                let variants = old.with(response, request_headers, policy, variants_max);
+                std::future::ready(Op::Put(Arc::new(variants)))
+            })
+            .await;
+        self.map.run_pending_tasks().await;
+        true
+    }
+
+    /// Removes everything stored under `key`; returns whether there was something.
+    pub async fn remove(&self, key: &CacheKey) -> bool {
+        self.map.remove(key).await.is_some()
+    }
+
+    /// What is held at this moment. Costs a pass over pending bookkeeping.
+    pub async fn stats(&self) -> StoreStats {
+        self.map.run_pending_tasks().await;
+        StoreStats {
+            bytes: self.map.weighted_size(),
+            keys: self.map.entry_count(),
+            evictions: self.evictions.load(Relaxed),
+            oversized: self.oversized.load(Relaxed),
+        }
+    }
+}
