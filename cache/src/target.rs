@@ -132,6 +132,16 @@ impl Target {
         name_of(&self.host)
     }
 
+    /// The same target without a port.
+    ///
+    /// For a cache whose sites are told apart by name: the port says which listener a client came
+    /// through, and one resource must not be stored once for each.
+    #[must_use]
+    pub fn without_port(mut self) -> Self {
+        self.host.truncate(name_of(&self.host).len());
+        self
+    }
+
     /// Path in its normal form; begins with `/`.
     pub fn path(&self) -> &str {
         &self.path

@@ -1,2 +1,63 @@
-//! weir
-fn main() {}
+//! The `weir` command: run, set up and check a Weir CDN.
+
+mod check;
+mod failure;
+mod init;
+mod output;
+mod topology;
+mod up;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::failure::Failure;
+
+/// Runs, sets up and checks a Weir CDN: edge, regional and shield caches in front of an origin.
+#[derive(Debug, Parser)]
+#[command(
+    name = "weir",
+    version,
+    after_help = "Exit codes: 0 done, 1 failed, 2 wrong use.\nStart with `weir up` and `weir help up`."
+)]
+struct Command {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// Run a whole stack in one process.
+    Up(up::Arguments),
+    /// Write one configuration file for each node of a stack.
+    Init(init::Arguments),
+    /// Work with configuration files.
+    Config {
+        #[command(subcommand)]
+        verb: ConfigVerb,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+enum ConfigVerb {
+    /// Report everything that is wrong with a node's file.
+    Check(check::Arguments),
+}
+
+fn main() -> ExitCode {
+    match dispatch(Command::parse().verb) {
+        Ok(code) => code,
+        Err(failure) => {
+            output::err(&format!("error: {}\n", failure.text()));
+            failure.code().into()
+        }
+    }
+}
+
+fn dispatch(verb: Verb) -> Result<ExitCode, Failure> {
+    match verb {
+        Verb::Up(arguments) => up::run(&arguments),
+        Verb::Init(arguments) => init::run(&arguments),
+        Verb::Config { verb: ConfigVerb::Check(arguments) } => check::run(&arguments),
+    }
+}

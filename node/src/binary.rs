@@ -62,7 +62,7 @@ struct Arguments {
 /// Runs the binary of a tier with `defaults` for what the file leaves open.
 pub fn main(defaults: TierDefaults) -> ExitCode {
     let arguments = Arguments::parse();
-    let config = match config::load(&arguments.config, &defaults, std::env::vars()) {
+    let config = match config::load(&arguments.config, &defaults, config::environment()) {
         Ok(config) => config,
         Err(problems) => return fail(USAGE, &problems),
     };
@@ -144,8 +144,7 @@ async fn healthcheck(config: &NodeConfig) -> ExitCode {
         admin.set_ip(std::net::Ipv4Addr::LOCALHOST.into());
     }
     let Ok(uri) = format!("http://{admin}/readyz").parse() else { return FAILED.into() };
-    let client =
-        Client::builder(TokioExecutor::new()).build_http::<Empty<bytes::Bytes>>();
+    let client = Client::builder(TokioExecutor::new()).build_http::<Empty<bytes::Bytes>>();
     match tokio::time::timeout(HEALTHCHECK_WAIT, client.get(uri)).await {
         Ok(Ok(response)) if response.status() == http::StatusCode::OK => ExitCode::SUCCESS,
         _ => FAILED.into(),

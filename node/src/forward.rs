@@ -33,7 +33,12 @@ pub(crate) async fn forward(
         Err(error) => {
             let uri = asked.inbound.target.uri();
             let chain = crate::telemetry::chain(&error).to_string();
-            tracing::warn!(site = asked.site.name, target_uri = uri, error = chain, "not forwarded");
+            tracing::warn!(
+                site = asked.site.name,
+                target_uri = uri,
+                error = chain,
+                "not forwarded"
+            );
             Outcome::failed(Arc::new(error), why)
         }
     }

@@ -122,19 +122,13 @@ fn refresh_in_background(
     stored: &Arc<StoredResponse>,
     lead: Lead,
 ) {
-    let work =
-        FillWork { stored: Some(Arc::clone(stored)), refresh: true, ..work(node, asked) };
+    let work = FillWork { stored: Some(Arc::clone(stored)), refresh: true, ..work(node, asked) };
     lead.ticket.want();
     fill::spawn(node, lead.fill, work);
 }
 
 /// Starts a fill and waits for what comes of it.
-async fn lead_fill(
-    node: &Arc<Node>,
-    lead: Lead,
-    work: FillWork,
-    why: ForwardReason,
-) -> Outcome {
+async fn lead_fill(node: &Arc<Node>, lead: Lead, work: FillWork, why: ForwardReason) -> Outcome {
     let Lead { fill, ticket } = lead;
     fill::spawn(node, fill, work);
     match ticket.progress().await {

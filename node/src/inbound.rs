@@ -9,7 +9,9 @@ use http::header::{CONTENT_LENGTH, HOST, TRANSFER_ENCODING};
 use http::{HeaderMap, HeaderValue, Method, Request, StatusCode, Version};
 use hyper::body::{Body, Incoming};
 use prometheus_client::metrics::counter::Counter;
-use weir_cache::{Direction, Policy, Scheme, Seq, Target, reduce_accept_encoding, strip_hop_by_hop};
+use weir_cache::{
+    Direction, Policy, Scheme, Seq, Target, reduce_accept_encoding, strip_hop_by_hop,
+};
 
 use crate::inner::{self, NoProof, TierSecret};
 
@@ -127,7 +129,8 @@ pub(crate) fn read(
         }
     };
     let target = Target::parse(scheme(&peer, &headers), &authority, wire_target)
-        .map_err(|_invalid| Refusal::Malformed("the target or Host is not a valid URI"))?;
+        .map_err(|_invalid| Refusal::Malformed("the target or Host is not a valid URI"))?
+        .without_port();
     let (refresh, min_seq) = inner_fields(&peer, &headers);
     inner::strip(&mut headers);
     strip_hop_by_hop(&mut headers, Direction::Request);

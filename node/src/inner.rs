@@ -214,11 +214,8 @@ mod tests {
     #[test]
     fn altered_fields_break_the_proof() {
         let good = secret("0123456789abcdef");
-        let altered: [(&str, HeaderName, &'static str); 3] = [
-            ("host", HOST, "evil.example"),
-            ("refresh", REFRESH, "0"),
-            ("added", MIN_SEQ, "7"),
-        ];
+        let altered: [(&str, HeaderName, &'static str); 3] =
+            [("host", HOST, "evil.example"), ("refresh", REFRESH, "0"), ("added", MIN_SEQ, "7")];
         for (why, name, value) in altered {
             let mut headers = signed_headers();
             headers.insert(name, HeaderValue::from_static(value));
@@ -232,8 +229,7 @@ mod tests {
         for junk in ["", "v1", "v1;node=a;time=x;mac=00", "v1;node=;time=1000;mac=", "v2;node=a"] {
             let mut headers = HeaderMap::new();
             headers.insert(AUTH, HeaderValue::from_str(junk).unwrap());
-            let verdict =
-                verify(Some(&secret("0123456789abcdef")), "GET", "/", &headers, 1_000);
+            let verdict = verify(Some(&secret("0123456789abcdef")), "GET", "/", &headers, 1_000);
             assert_eq!(verdict, Err(NoProof::Invalid), "{junk:?}");
         }
         let none = verify(None, "GET", "/", &HeaderMap::new(), 0);

@@ -39,7 +39,6 @@ pub use inner::TierSecret;
 pub use node::MakeError;
 pub use run::{Components, RunningNode, StartError, start};
 pub use secrets::{
-    ADMIN_TOKEN, SecretsError, TIER_SECRET, admin_token_from_env, random_text,
-    tier_secret_from_env,
+    ADMIN_TOKEN, SecretsError, TIER_SECRET, admin_token_from_env, random_text, tier_secret_from_env,
 };
 pub use signals::{Signal, Signals};

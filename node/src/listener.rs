@@ -134,10 +134,7 @@ impl Drop for Connected {
 
 /// A failed accept is either one connection's trouble or a lack of descriptors.
 async fn on_accept_error(error: &io::Error) {
-    if matches!(
-        error.kind(),
-        io::ErrorKind::ConnectionReset | io::ErrorKind::ConnectionAborted
-    ) {
+    if matches!(error.kind(), io::ErrorKind::ConnectionReset | io::ErrorKind::ConnectionAborted) {
         return;
     }
     tracing::warn!(%error, "accepting connections pauses");

@@ -69,9 +69,7 @@ pub(crate) async fn decide(node: &Node, asked: Asked<'_>, now: Timestamp) -> Dec
             let refresh = lead_refresh(node, asked, variants.as_deref());
             Decision::ReuseThenRefresh { stored, refresh }
         }
-        _ if directives.as_ref().is_some_and(|asked| asked.only_if_cached) => {
-            Decision::Unavailable
-        }
+        _ if directives.as_ref().is_some_and(|asked| asked.only_if_cached) => Decision::Unavailable,
         (selected, _) => fetch(node, asked, selected, variants.as_deref()),
     }
 }

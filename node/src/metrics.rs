@@ -312,7 +312,11 @@ impl Metrics {
         let registry = &mut self.registry;
         let gauges = &self.gauges;
         registry.register("fills_active", "Fills in flight", gauges.fills_active.clone());
-        registry.register("fill_waiters", "Requests on another's fill", gauges.fill_waiters.clone());
+        registry.register(
+            "fill_waiters",
+            "Requests on another's fill",
+            gauges.fill_waiters.clone(),
+        );
         registry.register_with_unit(
             "fill_memory",
             "Bodies in flight held in memory to be stored",

@@ -70,12 +70,8 @@ impl Node {
         let parents = Arc::new(Group::new(Kind::Parents, &config.parents, &config.upstream));
         let sites = Sites::new(&config.sites, &parents, &config.upstream, &metrics)
             .map_err(MakeError::Sites)?;
-        let upstreams = Upstreams::new(
-            &config,
-            Arc::clone(&clock),
-            secret.clone(),
-            metrics.upstream.clone(),
-        );
+        let upstreams =
+            Upstreams::new(&config, Arc::clone(&clock), secret.clone(), metrics.upstream.clone());
         let fill_disk = Budget::new(config.fill.spill_max.as_u64());
         let folder = spill_folder(&config);
         let spill = SpillSpace::open(&folder, Arc::clone(&fill_disk))

@@ -31,7 +31,7 @@ impl Reload {
     pub(crate) async fn run(&self, node: &Arc<Node>) -> Result<Vec<String>, String> {
         let reload = self.clone();
         let loaded = tokio::task::spawn_blocking(move || {
-            config::load(&reload.path, &reload.defaults, std::env::vars())
+            config::load(&reload.path, &reload.defaults, config::environment())
         });
         let config = loaded
             .await
@@ -49,6 +49,8 @@ impl Reload {
 fn warn_of_the_rest(running: &NodeConfig, mut read: NodeConfig) {
     read.sites.clone_from(&running.sites);
     if read != *running {
-        tracing::warn!("settings other than sites differ from the running ones; restart to use them");
+        tracing::warn!(
+            "settings other than sites differ from the running ones; restart to use them"
+        );
     }
 }

@@ -43,11 +43,8 @@ pub(crate) fn finish(asking: Asking<'_>, outcome: Outcome) -> Response<ResponseB
     let status = cache_status(node, &outcome, now);
     let (counted, x_cache) = (outcome.counted(), outcome.x_cache());
     let (as_of, failed) = (as_of(&outcome.source), made_by_failure(&outcome.source));
-    let mut record = node
-        .config
-        .log
-        .access
-        .then(|| Box::new(Record::new(&site.name, inbound, &outcome, began)));
+    let mut record =
+        node.config.log.access.then(|| Box::new(Record::new(&site.name, inbound, &outcome, began)));
     let mut response = content(asking, outcome.source, now);
     let headers = response.headers_mut();
     status.append_to(headers);

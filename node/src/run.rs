@@ -54,7 +54,8 @@ pub enum StartError {
     /// A node with parents has nothing to prove itself with.
     #[error(
         "{name} has parents and no tier secret; set WEIR_TIER_SECRET to the same text of at least \
-         {} characters on every node", TierSecret::BYTES_MIN
+         {} characters on every node",
+        TierSecret::BYTES_MIN
     )]
     NoSecret {
         /// The node.
@@ -95,7 +96,8 @@ pub(crate) async fn start_with(
     }
     let data_listener = bind(config.listen, "data", "[node] listen (WEIR__NODE__LISTEN)")?;
     let admin_listener = bind(config.admin, "the admin API", "[node] admin (WEIR__NODE__ADMIN)")?;
-    let (data, admin) = (local(&data_listener, config.listen), local(&admin_listener, config.admin));
+    let (data, admin) =
+        (local(&data_listener, config.listen), local(&admin_listener, config.admin));
     let node = Node::new(config, clock, secret)?;
     let (stop, stopping) = watch::channel(false);
     let router = admin::router(Arc::clone(&node), token, reload);

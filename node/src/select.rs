@@ -64,9 +64,7 @@ pub(crate) fn from_fill(inbound: &Inbound, head: &FillHead, ticket: Ticket) -> R
         Part::Range { range, .. } => {
             Content::Fill(ticket.into_reader(range.first, Some(range.len())))
         }
-        Part::NotModified | Part::PreconditionFailed | Part::Unsatisfiable { .. } => {
-            leave(&ticket)
-        }
+        Part::NotModified | Part::PreconditionFailed | Part::Unsatisfiable { .. } => leave(&ticket),
     };
     make(part, head.response.status, headers, content)
 }

@@ -37,10 +37,7 @@ impl StoredResponse {
             .map(|(name, value)| length(name.as_str().len()) + length(value.len()))
             .map(|bytes| bytes + FIELD_OVERHEAD_BYTES)
             .sum();
-        ENTRY_OVERHEAD_BYTES
-            + fields
-            + length(self.body.len())
-            + length(self.text.as_str().len())
+        ENTRY_OVERHEAD_BYTES + fields + length(self.body.len()) + length(self.text.as_str().len())
     }
 }
 

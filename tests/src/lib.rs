@@ -1,1 +1,29 @@
-//! Helpers.
+//! What scenarios are made of: a stack of real nodes in this process, a scripted origin, clients.
+//!
+//! Ports are always chosen by the system, every stack has its own folder, and everything stops when
+//! it is dropped. Cache time moves only when a scenario moves it; network time is real and short.
+//! Waiting is always for a condition, with a deadline after which the scenario fails.
+
+#![expect(clippy::missing_panics_doc, reason = "helpers of tests panic to fail them")]
+#![expect(clippy::unwrap_used, reason = "a helper that fails fails its test")]
+
+mod client;
+mod metrics;
+mod stack;
+
+pub use client::{Reply, Request, Transfer, raw_exchange};
+pub use metrics::Metrics;
+pub use stack::{Shape, Stack, TestNode};
+
+use std::time::Duration;
+
+/// How long anything may take before a scenario fails. Generous: machines are shared.
+pub const DEADLINE: Duration = Duration::from_secs(20);
+
+/// Waits for `what`, and fails the scenario when it takes too long.
+pub async fn soon<T>(what: &str, future: impl Future<Output = T>) -> T {
+    match tokio::time::timeout(DEADLINE, future).await {
+        Ok(value) => value,
+        Err(_) => panic!("{what} took longer than {DEADLINE:?}"),
+    }
+}

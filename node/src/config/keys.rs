@@ -154,12 +154,6 @@ fn visit_store(store: &mut StoreConfig, v: &mut impl Visitor) {
 fn visit_fill(fill: &mut FillConfig, v: &mut impl Visitor) {
     v.table("fill", "Fetching one response for all who ask for it.");
     v.key(
-        "stall",
-        &TIMEOUT,
-        &mut fill.stall,
-        "How long a request waits for a fill that makes no progress.",
-    );
-    v.key(
         "window",
         &Size::at_least(ByteSize::from_kib(64)),
         &mut fill.window,

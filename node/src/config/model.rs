@@ -161,8 +161,6 @@ impl Default for StoreConfig {
 /// Limits of fills.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FillConfig {
-    /// How long a waiter waits without progress.
-    pub stall: Duration,
     /// Bytes kept in memory of a body that is too large to store.
     pub window: ByteSize,
     /// Bytes of such bodies in flight on disk, all together.
@@ -174,7 +172,6 @@ pub struct FillConfig {
 impl Default for FillConfig {
     fn default() -> Self {
         Self {
-            stall: Duration::from_secs(30),
             window: ByteSize::from_mib(4),
             spill_max: ByteSize::from_gib(8),
             background_max: ByteSize::from_mib(1),

@@ -21,8 +21,8 @@ use weir_cache::{
 };
 use weir_store::StoredResponse;
 
-use super::pump;
 use super::progress::{FillHead, Progress, Settled, SettledBy};
+use super::pump;
 use super::table::Fill;
 use crate::inner;
 use crate::node::Node;
@@ -200,9 +200,10 @@ fn on_failure(running: &Running, work: &FillWork, error: FillError) {
     tracing::warn!(site = work.site.name, target_uri = %work.keyed.target, error = %crate::telemetry::chain(&error), "fill failed");
     let now = node.clock.now().monotonic;
     let error = Arc::new(error);
-    let stands_in = work.stored.as_ref().filter(|stored| {
-        stored.head.may_stand_in(Failure::Unreachable, &work.site.policy, now)
-    });
+    let stands_in = work
+        .stored
+        .as_ref()
+        .filter(|stored| stored.head.may_stand_in(Failure::Unreachable, &work.site.policy, now));
     running.fill.publish(match stands_in {
         Some(stored) => settled(Arc::clone(stored), SettledBy::Unreachable(error)),
         None => Progress::Failed(error),
@@ -228,11 +229,7 @@ fn as_of(headers: &HeaderMap) -> Option<Seq> {
 }
 
 fn request_head(running: &Running) -> RequestHead<'_> {
-    RequestHead {
-        method: &Method::GET,
-        headers: &running.fill.request_headers,
-        target_uri: None,
-    }
+    RequestHead { method: &Method::GET, headers: &running.fill.request_headers, target_uri: None }
 }
 
 fn make_head(
@@ -290,7 +287,11 @@ fn settled(stored: Arc<StoredResponse>, by: SettledBy) -> Progress {
 /// Stores a whole response, unless an invalidation overtook the fill.
 ///
 /// Returns whether it is kept. The fill leaves the table after this, never before.
-pub(super) async fn keep(running: &Running, work: &FillWork, response: Arc<StoredResponse>) -> bool {
+pub(super) async fn keep(
+    running: &Running,
+    work: &FillWork,
+    response: Arc<StoredResponse>,
+) -> bool {
     let Running { node, fill } = running;
     if fill.is_overtaken() {
         return false;
@@ -311,4 +312,3 @@ pub(super) async fn keep_body(
     let response = StoredResponse { head, body, text: work.keyed.text.clone() };
     keep(running, work, Arc::new(response)).await
 }
-

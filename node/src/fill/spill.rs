@@ -41,14 +41,14 @@ impl SpillSpace {
     pub(crate) async fn create(&self) -> io::Result<Spill> {
         let serial = self.serial.fetch_add(1, Relaxed);
         let path = self.folder.join(format!("fill-{}-{serial}", std::process::id()));
-        let file = spawn_blocking(move || create_unlinked(&path)).await.map_err(io::Error::other)??;
+        let file =
+            spawn_blocking(move || create_unlinked(&path)).await.map_err(io::Error::other)??;
         Ok(Spill { file: Arc::new(file), written: 0, reserved: self.budget.reserve() })
     }
 }
 
 fn create_unlinked(path: &Path) -> io::Result<File> {
-    let file =
-        OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(path)?;
+    let file = OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(path)?;
     std::fs::remove_file(path)?;
     Ok(file)
 }
@@ -74,7 +74,9 @@ impl Spill {
         }
         let file = Arc::clone(&self.file);
         let offset = self.written;
-        spawn_blocking(move || file.write_all_at(&bytes, offset)).await.map_err(io::Error::other)??;
+        spawn_blocking(move || file.write_all_at(&bytes, offset))
+            .await
+            .map_err(io::Error::other)??;
         self.written += length;
         Ok(())
     }

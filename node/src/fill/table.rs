@@ -93,9 +93,7 @@ impl Fill {
             return false;
         }
         match &*self.progress.borrow() {
-            Progress::Pending => {
-                same_selection(known, &self.request_headers, headers, policy)
-            }
+            Progress::Pending => same_selection(known, &self.request_headers, headers, policy),
             Progress::Shared(head) => {
                 head.storable.as_ref().is_some_and(|stored| stored.vary.matches(headers, policy))
             }
@@ -179,8 +177,7 @@ impl FillTable {
         let in_flight = fills.entry(join.key).or_default();
         let mut known = join.known;
         known.extend(in_flight.iter().flat_map(|fill| fill.vary_names()));
-        let joinable =
-            in_flight.iter().find(|fill| fill.admits(join.headers, &known, join.policy));
+        let joinable = in_flight.iter().find(|fill| fill.admits(join.headers, &known, join.policy));
         if let Some(fill) = joinable {
             if fill.waiters() >= self.waiters_max {
                 return Role::Crowded;

@@ -131,9 +131,7 @@ impl FillError {
             Self::Connect { source, .. } => connect_error(source),
             Self::Reset { .. } => ProxyError::ConnectionTerminated,
             Self::HeadTimeout { .. } | Self::BodyTimeout { .. } => ProxyError::HttpResponseTimeout,
-            Self::BadResponse { .. } | Self::Truncated { .. } => {
-                ProxyError::HttpResponseIncomplete
-            }
+            Self::BadResponse { .. } | Self::Truncated { .. } => ProxyError::HttpResponseIncomplete,
             Self::Abandoned | Self::Spill { .. } => ProxyError::ProxyInternalError,
         }
     }

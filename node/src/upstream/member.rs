@@ -78,11 +78,8 @@ impl Member {
     ) -> Result<OwnedSemaphorePermit, FillError> {
         let busy =
             || FillError::Busy { upstream: self.authority.clone(), waited: config.queue_timeout };
-        match tokio::time::timeout(
-            config.queue_timeout,
-            Arc::clone(&self.permits).acquire_owned(),
-        )
-        .await
+        match tokio::time::timeout(config.queue_timeout, Arc::clone(&self.permits).acquire_owned())
+            .await
         {
             Ok(Ok(permit)) => Ok(permit),
             Ok(Err(_)) | Err(_) => Err(busy()),

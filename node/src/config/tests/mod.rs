@@ -129,7 +129,7 @@ fn variables_win_over_the_file() {
         ("WEIR__NODE__PARENTS", "http://a:1,http://b:2"),
         ("WEIR__NODE__LISTEN", "127.0.0.1:8081"),
         ("WEIR__STORE__MEMORY", "64MiB"),
-        ("WEIR__FILL__STALL", "250ms"),
+        ("WEIR__UPSTREAM__KEEPALIVE", "250ms"),
         ("WEIR__LOG__ACCESS", "true"),
         ("WEIR_TIER_SECRET", "of no concern here"),
         ("HOME", "/"),
@@ -140,6 +140,6 @@ fn variables_win_over_the_file() {
     assert_eq!(config.parents.len(), 2);
     assert_eq!(config.admin.to_string(), "127.0.0.1:9081", "derived defaults see variables");
     assert_eq!(config.store.object_max, ByteSize::from_mib(8), "derived defaults see variables");
-    assert_eq!(config.fill.stall, Duration::from_millis(250));
+    assert_eq!(config.upstream.keepalive, Duration::from_millis(250));
     assert!(config.log.access);
 }

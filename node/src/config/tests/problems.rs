@@ -29,10 +29,13 @@ fn problems_of_keys_name_their_line_and_the_way_out() {
         ("[[node]]\nlistn = 1", &["f:1:1: node: found array; expected one table, written [node]"]),
         ("store = 1", &["f:1:9: store: found integer; expected one table, written [store]"]),
         ("[node]\ntier = 'edge'", &["f:2:1: node.tier: the tier is chosen by the program"]),
-        ("[fill]\nstall = 30", &["f:2:9: fill.stall: 30 has no unit, write \"30s\""]),
         (
-            "[fill]\nstall = '0'",
-            &["f:2:9: fill.stall: found \"0\"; expected duration (1ms to 24h)"],
+            "[upstream]\nkeepalive = 30",
+            &["f:2:13: upstream.keepalive: 30 has no unit, write \"30s\""],
+        ),
+        (
+            "[upstream]\nkeepalive = '0'",
+            &["f:2:13: upstream.keepalive: found \"0\"; expected duration (1ms to 24h)"],
         ),
         ("[fill]\nwindow = '64M'", &["f:2:10: fill.window: \"64M\" has the unknown unit `M`"]),
         ("[node]\nworkers = 0", &["f:2:11: node.workers: found 0; expected integer (1 to 1024)"]),
@@ -53,8 +56,8 @@ fn problems_of_keys_name_their_line_and_the_way_out() {
             ],
         ),
         (
-            "[node]\nworkers = 0\nlistn = 1\n[fill]\nstall = 1\n[nod]",
-            &["f:2:11: ", "f:3:1: ", "f:5:9: ", "f:6:2: nod: unknown key; did you mean `node`?"],
+            "[node]\nworkers = 0\nlistn = 1\n[fill]\nwindo = 1\n[nod]",
+            &["f:2:11: ", "f:3:1: ", "f:5:1: ", "f:6:2: nod: unknown key; did you mean `node`?"],
         ),
     ]);
 }

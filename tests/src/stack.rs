@@ -1,0 +1,260 @@
+//! A stack of nodes in this process, from a single edge to three full tiers.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::time::Duration;
+
+use http::Method;
+use tokio::task::JoinHandle;
+use weir_cache::{HostPattern, Profile};
+use weir_node::config::{NodeConfig, SiteConfig, TierDefaults, UpstreamAddr};
+use weir_node::{AdminToken, Components, ManualClock, RunningNode, TierSecret, start};
+use weir_origin_mock::OriginMock;
+
+use crate::{Metrics, Reply, Request, soon};
+
+/// The admin token of every node here.
+const TOKEN: &str = "token-for-tests";
+/// The secret that the nodes of a stack share.
+const SECRET: &str = "a tier secret for tests";
+
+type Edit<T> = Box<dyn Fn(&mut T) + Send + Sync>;
+
+/// What a stack is made of.
+pub struct Shape {
+    edges: usize,
+    regionals: usize,
+    shield: bool,
+    profile: Profile,
+    site: Edit<SiteConfig>,
+    node: Edit<NodeConfig>,
+}
+
+impl Shape {
+    /// One edge that asks the origin itself.
+    #[must_use]
+    pub fn single() -> Self {
+        Self {
+            edges: 1,
+            regionals: 0,
+            shield: false,
+            profile: Profile::Default,
+            site: Box::new(|_| {}),
+            node: Box::new(|_| {}),
+        }
+    }
+
+    /// Edges, regionals and a shield.
+    #[must_use]
+    pub fn tiers(edges: usize, regionals: usize) -> Self {
+        Self { edges, regionals, shield: true, ..Self::single() }
+    }
+
+    /// The caching profile of the site.
+    #[must_use]
+    pub fn profile(mut self, profile: Profile) -> Self {
+        self.profile = profile;
+        self
+    }
+
+    /// Changes the site, on every node.
+    #[must_use]
+    pub fn site(mut self, edit: impl Fn(&mut SiteConfig) + Send + Sync + 'static) -> Self {
+        self.site = Box::new(edit);
+        self
+    }
+
+    /// Changes every node's configuration.
+    #[must_use]
+    pub fn node(mut self, edit: impl Fn(&mut NodeConfig) + Send + Sync + 'static) -> Self {
+        self.node = Box::new(edit);
+        self
+    }
+
+    /// Starts the stack with an origin of its own.
+    pub async fn start(self) -> Stack {
+        let origin = OriginMock::start().await;
+        let clock = Arc::new(ManualClock::new());
+        let folder = Folder::new();
+        let making = Making { shape: &self, origin: &origin, clock: &clock, folder: &folder };
+        let mut shields = Vec::new();
+        if self.shield {
+            shields.push(making.node(weir_shield::defaults(), "shield".to_owned(), &[]).await);
+        }
+        let mut regionals = Vec::new();
+        for index in 0..self.regionals {
+            let name = format!("regional-{index}");
+            regionals.push(making.node(weir_regional::defaults(), name, &shields).await);
+        }
+        let parents = if regionals.is_empty() { &shields } else { &regionals };
+        let mut edges = Vec::new();
+        for index in 0..self.edges {
+            edges.push(making.node(weir_edge::defaults(), format!("edge-{index}"), parents).await);
+        }
+        Stack { origin, clock, edges, regionals, shield: shields.pop(), _folder: folder }
+    }
+}
+
+struct Making<'a> {
+    shape: &'a Shape,
+    origin: &'a OriginMock,
+    clock: &'a Arc<ManualClock>,
+    folder: &'a Folder,
+}
+
+impl Making<'_> {
+    async fn node(&self, defaults: TierDefaults, name: String, parents: &[TestNode]) -> TestNode {
+        let mut site = SiteConfig::new("www", self.shape.profile);
+        site.hosts = vec![HostPattern::Any];
+        site.origins = vec![upstream(self.origin.addr())];
+        (self.shape.site)(&mut site);
+        let mut config = NodeConfig::with_defaults(&defaults);
+        config.name = name;
+        config.listen = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+        config.admin = config.listen;
+        config.parents = parents.iter().map(|parent| upstream(parent.addr())).collect();
+        config.data_dir = Some(self.folder.path.join(&config.name));
+        config.sites = vec![site];
+        (self.shape.node)(&mut config);
+        TestNode::start(config, Arc::clone(self.clock)).await
+    }
+}
+
+fn upstream(address: SocketAddr) -> UpstreamAddr {
+    UpstreamAddr { host: address.ip().to_string(), port: address.port() }
+}
+
+/// A running stack and its origin.
+pub struct Stack {
+    /// The origin.
+    pub origin: OriginMock,
+    /// The cache time of every node.
+    pub clock: Arc<ManualClock>,
+    /// The edges.
+    pub edges: Vec<TestNode>,
+    /// The regionals.
+    pub regionals: Vec<TestNode>,
+    /// The shield, where there is one.
+    pub shield: Option<TestNode>,
+    _folder: Folder,
+}
+
+impl Stack {
+    /// The first edge.
+    #[must_use]
+    pub fn edge(&self) -> &TestNode {
+        &self.edges[0]
+    }
+
+    /// Every node, edges first.
+    pub fn nodes(&self) -> impl Iterator<Item = &TestNode> {
+        self.edges.iter().chain(&self.regionals).chain(&self.shield)
+    }
+
+    /// Moves cache time on every node.
+    pub fn advance(&self, by: Duration) {
+        self.clock.advance(by);
+    }
+}
+
+/// One running node.
+pub struct TestNode {
+    running: RunningNode,
+}
+
+impl TestNode {
+    /// Starts a node with `config` and the cache time of `clock`.
+    pub async fn start(config: NodeConfig, clock: Arc<ManualClock>) -> Self {
+        let components = Components {
+            clock,
+            secret: TierSecret::new(SECRET),
+            token: AdminToken::new(TOKEN).unwrap(),
+        };
+        Self { running: start(config, components).await.unwrap() }
+    }
+
+    /// Where clients and children connect.
+    #[must_use]
+    pub fn addr(&self) -> SocketAddr {
+        self.running.data_addr()
+    }
+
+    /// GETs `path` and waits for the whole response.
+    pub async fn get(&self, path: &str) -> Reply {
+        Request::get(path).send(self.addr()).await
+    }
+
+    /// Sends `request` and waits for the whole response.
+    pub async fn send(&self, request: &Request) -> Reply {
+        request.send(self.addr()).await
+    }
+
+    /// GETs `path` in the background.
+    #[must_use]
+    pub fn spawn_get(&self, path: &str) -> JoinHandle<Reply> {
+        self.spawn(Request::get(path))
+    }
+
+    /// Sends `request` in the background.
+    #[must_use]
+    pub fn spawn(&self, request: Request) -> JoinHandle<Reply> {
+        let to = self.addr();
+        tokio::spawn(async move { request.send(to).await })
+    }
+
+    /// Sends a request to the admin API, with the token.
+    pub async fn admin(&self, method: Method, path: &str) -> Reply {
+        let token = format!("Bearer {TOKEN}");
+        Request::new(method, path).header("authorization", &token).send(self.admin_addr()).await
+    }
+
+    /// Where the admin API listens.
+    #[must_use]
+    pub fn admin_addr(&self) -> SocketAddr {
+        self.running.admin_url().trim_start_matches("http://").parse().unwrap()
+    }
+
+    /// What the node counts at this moment.
+    pub async fn metrics(&self) -> Metrics {
+        let reply = Request::get("/metrics").send(self.admin_addr()).await;
+        Metrics::new(String::from_utf8_lossy(&reply.body).into_owned())
+    }
+
+    /// Waits until the node's counters satisfy `condition`.
+    pub async fn metrics_reach(&self, condition: impl Fn(&Metrics) -> bool) {
+        soon("a condition on the metrics", async {
+            while !condition(&self.metrics().await) {
+                tokio::task::yield_now().await;
+            }
+        })
+        .await;
+    }
+
+    /// Ends the node as a signal would.
+    pub async fn shutdown(self) {
+        soon("a shutdown", self.running.shutdown()).await;
+    }
+}
+
+/// A folder of one stack, removed with it.
+struct Folder {
+    path: PathBuf,
+}
+
+impl Folder {
+    fn new() -> Self {
+        static SERIAL: AtomicU64 = AtomicU64::new(0);
+        let serial = SERIAL.fetch_add(1, Relaxed);
+        let name = format!("weir-tests-{}-{serial}", std::process::id());
+        Self { path: std::env::temp_dir().join(name) }
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        // What cannot be removed is left for the system to clean up.
+        drop(std::fs::remove_dir_all(&self.path));
+    }
+}
