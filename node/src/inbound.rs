@@ -9,9 +9,7 @@ use http::header::{CONTENT_LENGTH, HOST, TRANSFER_ENCODING};
 use http::{HeaderMap, HeaderValue, Method, Request, StatusCode, Version};
 use hyper::body::{Body, Incoming};
 use prometheus_client::metrics::counter::Counter;
-use weir_cache::{
-    Direction, Policy, Scheme, Seq, Target, reduce_accept_encoding, strip_hop_by_hop,
-};
+use weir_cache::{Direction, Policy, Scheme, Target, reduce_accept_encoding, strip_hop_by_hop};
 
 use crate::inner::{self, NoProof, TierSecret};
 
@@ -82,8 +80,6 @@ pub(crate) struct Inbound {
     pub(crate) target: Target,
     /// Whether the child refreshes: stale answers are no use to it.
     pub(crate) refresh: bool,
-    /// How far the child has applied the purge log; 0 for clients.
-    pub(crate) min_seq: Seq,
     /// The name of this request in all logs.
     pub(crate) request_id: HeaderValue,
 }
@@ -131,7 +127,7 @@ pub(crate) fn read(
     let target = Target::parse(scheme(&peer, &headers), &authority, wire_target)
         .map_err(|_invalid| Refusal::Malformed("the target or Host is not a valid URI"))?
         .without_port();
-    let (refresh, min_seq) = inner_fields(&peer, &headers);
+    let refresh = peer != Peer::Client && headers.contains_key(inner::REFRESH);
     inner::strip(&mut headers);
     strip_hop_by_hop(&mut headers, Direction::Request);
     let request_id = request_id(&peer, &headers);
@@ -144,7 +140,6 @@ pub(crate) fn read(
         address: address.ip(),
         target,
         refresh,
-        min_seq,
         request_id,
     };
     Ok(inbound)
@@ -216,15 +211,6 @@ fn scheme(peer: &Peer, headers: &HeaderMap) -> Scheme {
         Peer::Child { .. } if said == Some(b"https") => Scheme::Https,
         Peer::Child { .. } | Peer::Client => Scheme::Http,
     }
-}
-
-/// Refresh marker and purge log position, from a child only.
-fn inner_fields(peer: &Peer, headers: &HeaderMap) -> (bool, Seq) {
-    if *peer == Peer::Client {
-        return (false, Seq::default());
-    }
-    let seq = headers.get(inner::MIN_SEQ).and_then(|value| value.to_str().ok()?.parse().ok());
-    (headers.contains_key(inner::REFRESH), Seq::new(seq.unwrap_or(0)))
 }
 
 fn keep_body(method: &Method, body: Incoming) -> Option<Incoming> {

@@ -19,8 +19,6 @@ use subtle::ConstantTimeEq;
 
 /// The proof, on a request.
 const AUTH: HeaderName = HeaderName::from_static("weir-auth");
-/// The purge log position that the child has applied, on a request.
-pub(crate) const MIN_SEQ: HeaderName = HeaderName::from_static("weir-min-seq");
 /// Says that the child refreshes a stored response: answer fresh or validate, never stale.
 pub(crate) const REFRESH: HeaderName = HeaderName::from_static("weir-refresh");
 /// The purge log position that an answer reflects.
@@ -29,7 +27,7 @@ pub(crate) const AS_OF: HeaderName = HeaderName::from_static("weir-as-of");
 pub(crate) const FAILURE: HeaderName = HeaderName::from_static("weir-failure");
 
 /// The inner fields of a request that the proof covers.
-const SIGNED: [HeaderName; 2] = [MIN_SEQ, REFRESH];
+const SIGNED: [HeaderName; 1] = [REFRESH];
 
 /// How far apart the clocks of two tiers may be, in seconds, either way.
 const SKEW_SECS_MAX: u64 = 60;
@@ -214,8 +212,8 @@ mod tests {
     #[test]
     fn altered_fields_break_the_proof() {
         let good = secret("0123456789abcdef");
-        let altered: [(&str, HeaderName, &'static str); 3] =
-            [("host", HOST, "evil.example"), ("refresh", REFRESH, "0"), ("added", MIN_SEQ, "7")];
+        let altered: [(&str, HeaderName, &'static str); 2] =
+            [("host", HOST, "evil.example"), ("refresh", REFRESH, "0")];
         for (why, name, value) in altered {
             let mut headers = signed_headers();
             headers.insert(name, HeaderValue::from_static(value));

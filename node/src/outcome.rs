@@ -88,7 +88,7 @@ impl Outcome {
                 detail: Some("stale-if-error"),
                 ..stored
             },
-            SettledBy::Unreachable(_) => Self {
+            SettledBy::Unreachable => Self {
                 forward: Some(why),
                 stale: true,
                 detail: Some("upstream-unreachable"),

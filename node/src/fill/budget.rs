@@ -11,13 +11,12 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 pub(crate) struct Budget {
     used: AtomicU64,
     bytes_max: u64,
-    refused: AtomicU64,
 }
 
 impl Budget {
     /// A budget of `bytes_max`.
     pub(crate) fn new(bytes_max: u64) -> Arc<Self> {
-        Arc::new(Self { used: AtomicU64::new(0), bytes_max, refused: AtomicU64::new(0) })
+        Arc::new(Self { used: AtomicU64::new(0), bytes_max })
     }
 
     /// An empty reservation on this budget, to be grown.
@@ -28,11 +27,6 @@ impl Budget {
     /// Bytes reserved at this moment.
     pub(crate) fn used(&self) -> u64 {
         self.used.load(Relaxed)
-    }
-
-    /// How often a reservation was refused since start.
-    pub(crate) fn refused(&self) -> u64 {
-        self.refused.load(Relaxed)
     }
 }
 
@@ -51,8 +45,6 @@ impl Reserved {
         });
         if taken.is_ok() {
             self.bytes += more;
-        } else {
-            self.budget.refused.fetch_add(1, Relaxed);
         }
         taken.is_ok()
     }
@@ -80,7 +72,7 @@ mod tests {
         assert!(first.grow(60));
         let mut second = budget.reserve();
         assert!(!second.grow(50), "60 + 50 is above 100");
-        assert_eq!((budget.used(), budget.refused()), (60, 1));
+        assert_eq!(budget.used(), 60);
         drop(first);
         assert!(second.grow(50));
         second.release();

@@ -61,5 +61,5 @@ pub(crate) enum SettledBy {
     /// It stands in, stale, for an answer with this status (RFC 5861 §4).
     ServerError(StatusCode),
     /// It stands in, stale, for no answer at all (RFC 9111 §4.2.4).
-    Unreachable(Arc<FillError>),
+    Unreachable,
 }

@@ -22,7 +22,7 @@ pub(super) async fn pump(running: &Running, work: &FillWork, head: &FillHead, an
     if !head.admitted {
         pump.open_window().await;
     }
-    match pump.to_the_end(work).await {
+    match pump.until_the_end(work).await {
         Ok(()) => {}
         Err(error) => {
             running.node.metrics.fills_failed.inc();
@@ -59,7 +59,7 @@ impl<'a> Pump<'a> {
         }
     }
 
-    async fn to_the_end(&mut self, work: &FillWork) -> Result<(), FillError> {
+    async fn until_the_end(&mut self, work: &FillWork) -> Result<(), FillError> {
         while let Some(bytes) = self.next().await? {
             if self.is_last(&bytes) {
                 self.finish(work, bytes).await;

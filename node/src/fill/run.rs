@@ -107,11 +107,8 @@ async fn ask(
     if let Some(stored) = stored {
         condition_on(&stored.head, &mut headers);
     }
-    if work.site.upstream.kind() == Kind::Parents {
-        headers.insert(inner::MIN_SEQ, HeaderValue::from(running.fill.as_of.get()));
-        if work.refresh {
-            headers.insert(inner::REFRESH, HeaderValue::from_static("1"));
-        }
+    if work.refresh && work.site.upstream.kind() == Kind::Parents {
+        headers.insert(inner::REFRESH, HeaderValue::from_static("1"));
     }
     let request = OutRequest {
         method: Method::GET,
@@ -199,14 +196,13 @@ fn on_failure(running: &Running, work: &FillWork, error: FillError) {
     node.metrics.fills_failed.inc();
     tracing::warn!(site = work.site.name, target_uri = %work.keyed.target, error = %crate::telemetry::chain(&error), "fill failed");
     let now = node.clock.now().monotonic;
-    let error = Arc::new(error);
     let stands_in = work
         .stored
         .as_ref()
         .filter(|stored| stored.head.may_stand_in(Failure::Unreachable, &work.site.policy, now));
     running.fill.publish(match stands_in {
-        Some(stored) => settled(Arc::clone(stored), SettledBy::Unreachable(error)),
-        None => Progress::Failed(error),
+        Some(stored) => settled(Arc::clone(stored), SettledBy::Unreachable),
+        None => Progress::Failed(Arc::new(error)),
     });
 }
 

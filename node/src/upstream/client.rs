@@ -162,7 +162,7 @@ impl Upstreams {
         let client = Client::builder(TokioExecutor::new())
             .pool_timer(TokioTimer::new())
             .pool_idle_timeout(config.keepalive)
-            .http1_max_headers(node.limits.fields_max as usize)
+            .http1_max_headers(node.limits.fields_max)
             .set_host(false)
             .build(Connector::new(config.connect_timeout));
         Self { client, clock, config, secret, node_name: node.name.clone(), metrics }
