@@ -3,10 +3,11 @@
 //! Reads the command line and reports how the start went; everything else is in the library.
 
 use std::{
-    io::{self, Write},
-    net::SocketAddr,
+    io::{self, Read, Write},
+    net::{SocketAddr, TcpStream},
     path::PathBuf,
     process::ExitCode,
+    time::Duration,
 };
 
 use anyhow::Context;
@@ -62,11 +63,22 @@ struct Args {
     /// Print the ready line as JSON: {"origin":"http://127.0.0.1:8380"}
     #[arg(long)]
     json: bool,
+    /// Ask the origin at this address whether it answers; exit 0 if it does, 1 if not. For
+    /// container checks
+    #[arg(long, value_name = "URL", value_parser = address_of)]
+    healthcheck: Option<SocketAddr>,
 }
+
+/// How long a health check waits for each step.
+const HEALTHCHECK_WAIT: Duration = Duration::from_secs(2);
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    match serve(Args::parse()).await {
+    let args = Args::parse();
+    if let Some(addr) = args.healthcheck {
+        return if answers(addr).unwrap_or(false) { ExitCode::SUCCESS } else { ExitCode::FAILURE };
+    }
+    match serve(args).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             let advice = error.downcast_ref::<StartError>().map_or("", advice);
@@ -78,7 +90,7 @@ async fn main() -> ExitCode {
 }
 
 async fn serve(args: Args) -> anyhow::Result<()> {
-    let Args { listen, dir, cache_control, json } = args;
+    let Args { listen, dir, cache_control, json, .. } = args;
     // Before the ready line: whoever has read it may send a signal.
     let ended = Ended::install().context("cannot wait for signals")?;
     let ready = |addr| {
@@ -87,6 +99,26 @@ async fn serve(args: Args) -> anyhow::Result<()> {
     };
     run(Config { listen, dir, cache_control }, ready, ended.wait()).await?;
     Ok(())
+}
+
+/// The address in `http://ADDR:PORT`, or an address alone.
+fn address_of(url: &str) -> Result<SocketAddr, String> {
+    let address = url.strip_prefix("http://").unwrap_or(url).trim_end_matches('/');
+    address
+        .parse()
+        .map_err(|_malformed| "expected http://ADDR:PORT with a numeric address".to_owned())
+}
+
+/// Whether an origin at `addr` answers 200. Blocking, for a process that does nothing else.
+fn answers(addr: SocketAddr) -> io::Result<bool> {
+    let mut stream = TcpStream::connect_timeout(&addr, HEALTHCHECK_WAIT)?;
+    stream.set_read_timeout(Some(HEALTHCHECK_WAIT))?;
+    stream.set_write_timeout(Some(HEALTHCHECK_WAIT))?;
+    let request = "GET /__origin/stats HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
+    stream.write_all(request.as_bytes())?;
+    let mut status = [0; 12];
+    stream.read_exact(&mut status)?;
+    Ok(status == *b"HTTP/1.1 200")
 }
 
 fn ready_line(addr: SocketAddr, json: bool) -> String {
