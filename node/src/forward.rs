@@ -23,7 +23,8 @@ pub(crate) async fn forward(
     why: ForwardReason,
     detail: Option<&'static str>,
 ) -> Outcome {
-    let request = forward_request(asked.inbound, body, asked.keyed, asked.site, &node.hop);
+    let mut request = forward_request(asked.inbound, body, asked.keyed, asked.site, &node.hop);
+    request.interim = asked.interim_sink();
     let sent = node.upstreams.send(&asked.site.upstream, request).await;
     match sent.and_then(as_failure_of_parent) {
         Ok(answer) => {

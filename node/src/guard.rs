@@ -1,5 +1,5 @@
 //! A connection that may not be slow for ever: a deadline for each request head, and one for taking
-//! bytes.
+//! bytes. Interim responses leave through it as well (see [`crate::interim`]).
 //!
 //! hyper's own head timeout covers idle time as well; here the clock starts with the first byte of a
 //! head, so that idle connections may live longer than slow heads.
@@ -8,30 +8,52 @@ use std::future::Future;
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
-use std::task::{Context, Poll};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering::Relaxed};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+use http::Version;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, Sleep, sleep_until};
 
-/// How many requests of a connection are being answered.
+use crate::interim::{Interims, Sink};
+
+/// How far a connection is with its requests.
 #[derive(Debug)]
 pub(crate) struct Phase {
+    /// Requests being answered.
     answering: AtomicU32,
+    /// Whether bytes of an answer wait for the peer to take them.
+    blocked: AtomicBool,
+    interims: Interims,
 }
 
 impl Phase {
     /// Nothing has been asked.
     pub(crate) fn new() -> Arc<Self> {
-        Arc::new(Self { answering: AtomicU32::new(0) })
+        Arc::new(Self {
+            answering: AtomicU32::new(0),
+            blocked: AtomicBool::new(false),
+            interims: Interims::default(),
+        })
     }
 
     /// A request's head is complete.
     pub(crate) fn begin(self: &Arc<Self>) -> Answering {
         self.answering.fetch_add(1, Relaxed);
         Answering { phase: Arc::clone(self) }
+    }
+
+    /// The way for interim responses to the present request, of this HTTP version; `None` where they
+    /// cannot be sent: before HTTP/1.1, and while bytes of the answer before wait.
+    pub(crate) fn interim_sink(self: &Arc<Self>, version: Version) -> Option<Sink> {
+        if version != Version::HTTP_11 || self.blocked.load(Relaxed) {
+            return None;
+        }
+        let request = self.interims.open();
+        let phase = Arc::clone(self);
+        Some(Arc::new(move |status, headers| phase.interims.send(request, status, headers)))
     }
 
     fn is_answering(&self) -> bool {
@@ -47,6 +69,7 @@ pub(crate) struct Answering {
 
 impl Drop for Answering {
     fn drop(&mut self) {
+        self.phase.interims.close();
         self.phase.answering.fetch_sub(1, Relaxed);
     }
 }
@@ -61,6 +84,8 @@ pub(crate) struct Guarded {
     head_deadline: Option<Pin<Box<Sleep>>>,
     /// Runs while the peer takes no byte.
     write_deadline: Option<Pin<Box<Sleep>>>,
+    /// Bytes of interim responses that are being written.
+    interim: Vec<u8>,
 }
 
 impl Guarded {
@@ -78,7 +103,23 @@ impl Guarded {
             write_timeout,
             head_deadline: None,
             write_deadline: None,
+            interim: Vec::new(),
         }
+    }
+
+    /// Writes what waits of interim responses, before anything else.
+    fn poll_interim(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if let Some(bytes) = self.phase.interims.take() {
+            self.interim.extend_from_slice(&bytes);
+        }
+        while !self.interim.is_empty() {
+            let written = ready!(Pin::new(&mut self.stream).poll_write(cx, &self.interim))?;
+            if written == 0 {
+                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+            }
+            self.interim.drain(..written);
+        }
+        Poll::Ready(Ok(()))
     }
 
     /// Fails once a head has been coming in for too long.
@@ -99,6 +140,7 @@ impl Guarded {
         cx: &mut Context<'_>,
         poll: Poll<io::Result<T>>,
     ) -> Poll<io::Result<T>> {
+        self.phase.blocked.store(poll.is_pending(), Relaxed);
         if poll.is_ready() {
             self.write_deadline = None;
             return poll;
@@ -143,11 +185,18 @@ impl AsyncWrite for Guarded {
         cx: &mut Context<'_>,
         buf: &[u8],
     ) -> Poll<io::Result<usize>> {
-        let poll = Pin::new(&mut self.stream).poll_write(cx, buf);
+        let poll = match self.poll_interim(cx) {
+            Poll::Ready(Ok(())) => Pin::new(&mut self.stream).poll_write(cx, buf),
+            Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
+            Poll::Pending => Poll::Pending,
+        };
         self.after_write(cx, poll)
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.phase.interims.written_by(cx.waker());
+        let poll = self.poll_interim(cx);
+        ready!(self.after_write(cx, poll))?;
         Pin::new(&mut self.stream).poll_flush(cx)
     }
 
@@ -164,7 +213,11 @@ impl AsyncWrite for Guarded {
         cx: &mut Context<'_>,
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        let poll = Pin::new(&mut self.stream).poll_write_vectored(cx, bufs);
+        let poll = match self.poll_interim(cx) {
+            Poll::Ready(Ok(())) => Pin::new(&mut self.stream).poll_write_vectored(cx, bufs),
+            Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
+            Poll::Pending => Poll::Pending,
+        };
         self.after_write(cx, poll)
     }
 }

@@ -21,6 +21,7 @@ use weir_store::StoredResponse;
 use crate::body::ResponseBody;
 use crate::fill::{self, FillWork, Lead, Progress, Ticket};
 use crate::forward;
+use crate::guard::Phase;
 use crate::inbound::{self, Inbound, Refusal};
 use crate::lookup::{self, Asked, Decision};
 use crate::metrics::{Reason, SiteReason};
@@ -37,18 +38,26 @@ const ROUNDS_MAX: usize = 4;
 /// Nodes of one CDN that a request may pass.
 const HOPS_MAX: usize = 8;
 
+/// The connection a request came over.
+pub(crate) struct Caller {
+    /// The address at its other end.
+    pub(crate) address: SocketAddr,
+    /// How far it is with its requests.
+    pub(crate) phase: Arc<Phase>,
+}
+
 /// Answers one request.
 ///
 /// Dropping the future, as hyper does when the client leaves, gives up the request's place at any
 /// fill; fills that others wait for go on.
 pub(crate) async fn handle(
     node: &Arc<Node>,
-    address: SocketAddr,
+    caller: &Caller,
     request: Request<Incoming>,
 ) -> Response<ResponseBody> {
     let began = Instant::now();
     let now = node.clock.now();
-    let mut inbound = match inbound::read(&node.reading(now), address, request) {
+    let mut inbound = match inbound::read(&node.reading(now), caller.address, request) {
         Ok(inbound) => inbound,
         Err(refusal) => return refused(node, refusal),
     };
@@ -66,7 +75,8 @@ pub(crate) async fn handle(
         };
     let keyed = CacheKey::derive(&site.name, &site.key_rules, granted, &inbound.headers);
     let body = inbound.body.take();
-    let outcome = answer(node, Asked { site: &site, inbound: &inbound, keyed: &keyed }, body).await;
+    let asked = Asked { site: &site, inbound: &inbound, keyed: &keyed, phase: &caller.phase };
+    let outcome = answer(node, asked, body).await;
     note_forward(node, &site, &outcome);
     respond::finish(Asking { node, site: &site, inbound: &inbound, began }, outcome)
 }
@@ -85,10 +95,10 @@ async fn answer(node: &Arc<Node>, asked: Asked<'_>, body: Option<Incoming>) -> O
             }
             Decision::Validate { stored, lead } => {
                 let work = FillWork { stored: Some(stored), ..work(node, asked) };
-                return lead_fill(node, lead, work, ForwardReason::Stale).await;
+                return lead_fill(node, asked, lead, work, ForwardReason::Stale).await;
             }
             Decision::Fetch { why, lead } => {
-                return lead_fill(node, lead, work(node, asked), why).await;
+                return lead_fill(node, asked, lead, work(node, asked), why).await;
             }
             Decision::Wait { why, ticket } => wait(node, asked, ticket, why).await,
             Decision::Bypass { why, detail } => {
@@ -105,7 +115,7 @@ async fn answer(node: &Arc<Node>, asked: Asked<'_>, body: Option<Incoming>) -> O
 
 /// What a fill for this request needs, without conditions.
 fn work(node: &Node, asked: Asked<'_>) -> FillWork {
-    let Asked { site, inbound, keyed } = asked;
+    let Asked { site, inbound, keyed, .. } = asked;
     FillWork {
         site: Arc::clone(site),
         keyed: keyed.clone(),
@@ -128,8 +138,17 @@ fn refresh_in_background(
 }
 
 /// Starts a fill and waits for what comes of it.
-async fn lead_fill(node: &Arc<Node>, lead: Lead, work: FillWork, why: ForwardReason) -> Outcome {
+async fn lead_fill(
+    node: &Arc<Node>,
+    asked: Asked<'_>,
+    lead: Lead,
+    work: FillWork,
+    why: ForwardReason,
+) -> Outcome {
     let Lead { fill, ticket } = lead;
+    if let Some(sink) = asked.interim_sink() {
+        ticket.listen(sink);
+    }
     fill::spawn(node, fill, work);
     match ticket.progress().await {
         Progress::Shared(head) | Progress::Private(head) => Outcome::filling(head, ticket, why),
@@ -149,6 +168,9 @@ async fn wait(
     why: ForwardReason,
 ) -> Option<Outcome> {
     node.metrics.collapsed.inc();
+    if let Some(sink) = asked.interim_sink() {
+        ticket.listen(sink);
+    }
     let outcome = match ticket.progress().await {
         Progress::Shared(head) => {
             let stored = head.storable.as_ref()?;

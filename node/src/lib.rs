@@ -15,6 +15,7 @@ mod guard;
 mod handle;
 mod inbound;
 mod inner;
+mod interim;
 mod listener;
 mod lookup;
 mod metrics;

@@ -21,7 +21,7 @@ use tokio::sync::watch;
 
 use crate::config::LimitsConfig;
 use crate::guard::{Guarded, Phase};
-use crate::handle::handle;
+use crate::handle::{Caller, handle};
 use crate::node::Node;
 
 /// How long accepting pauses when the system has no descriptors left, so that the loop does not spin.
@@ -77,8 +77,9 @@ fn admit(
     let serving = Arc::clone(node);
     let service = service_fn(move |request| {
         let (node, answering) = (Arc::clone(&serving), phase.begin());
+        let caller = Caller { address, phase: Arc::clone(&phase) };
         async move {
-            let response = handle(&node, address, request).await;
+            let response = handle(&node, &caller, request).await;
             drop(answering);
             Ok::<_, Infallible>(response)
         }

@@ -11,7 +11,9 @@ use weir_cache::{ForwardReason, Keyed, RequestDirectives, Reuse, Timestamp, is_w
 use weir_store::{StoredResponse, Variants};
 
 use crate::fill::{Join, Lead, Role, Ticket};
+use crate::guard::Phase;
 use crate::inbound::Inbound;
+use crate::interim::Sink;
 use crate::node::Node;
 use crate::site::Site;
 use crate::upstream::request::has_state_precondition;
@@ -45,11 +47,20 @@ pub(crate) struct Asked<'a> {
     pub(crate) inbound: &'a Inbound,
     /// Its key.
     pub(crate) keyed: &'a Keyed,
+    /// The connection it came over.
+    pub(crate) phase: &'a Arc<Phase>,
+}
+
+impl Asked<'_> {
+    /// The way for interim responses to this request, where there is one.
+    pub(crate) fn interim_sink(&self) -> Option<Sink> {
+        self.phase.interim_sink(self.inbound.version)
+    }
 }
 
 /// Decides about one request at `now`.
 pub(crate) async fn decide(node: &Node, asked: Asked<'_>, now: Timestamp) -> Decision {
-    let Asked { site, inbound, keyed } = asked;
+    let Asked { site, inbound, keyed, .. } = asked;
     if let Some(why) = bypass(inbound) {
         return Decision::Bypass { why, detail: None };
     }

@@ -30,7 +30,6 @@ use crate::site::Site;
 use crate::upstream::{Answer, FillError, Kind, OutBody, OutRequest};
 
 /// What a run needs beside its fill.
-#[derive(Debug)]
 pub(crate) struct FillWork {
     /// The site.
     pub(crate) site: Arc<Site>,
@@ -116,6 +115,7 @@ async fn ask(
         headers,
         body: OutBody::Empty,
         key: work.request.key,
+        interim: Some(running.fill.interim_sink()),
     };
     let answer = running.node.upstreams.send(&work.site.upstream, request).await?;
     as_failure_of_parent(answer)

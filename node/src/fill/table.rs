@@ -15,7 +15,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 
-use http::{HeaderMap, HeaderName};
+use http::{HeaderMap, HeaderName, StatusCode};
 use parking_lot::Mutex;
 use tokio::sync::watch;
 use weir_cache::{CacheKey, Policy, Seq, same_selection};
@@ -23,6 +23,10 @@ use weir_cache::{CacheKey, Policy, Seq, same_selection};
 use super::body::SharedBody;
 use super::progress::Progress;
 use super::ticket::Ticket;
+use crate::interim::Sink;
+
+/// Interim responses that a fill keeps for who joins later.
+const INTERIMS_MAX: usize = 16;
 
 /// One fill in flight.
 #[derive(Debug)]
@@ -43,6 +47,20 @@ pub(crate) struct Fill {
     waiters: AtomicUsize,
     /// Whether others can find it.
     listed: bool,
+    listeners: Mutex<Listeners>,
+}
+
+/// Who gets the interim responses of a fill, and those that came so far, for who joins later.
+#[derive(Default)]
+struct Listeners {
+    sinks: Vec<Sink>,
+    past: Vec<(StatusCode, HeaderMap)>,
+}
+
+impl std::fmt::Debug for Listeners {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Listeners").field("past", &self.past).finish_non_exhaustive()
+    }
 }
 
 impl Fill {
@@ -54,6 +72,31 @@ impl Fill {
     /// Publishes a new state to all.
     pub(crate) fn publish(&self, progress: Progress) {
         self.progress.send_replace(progress);
+        // What follows a final head is not an interim response.
+        *self.listeners.lock() = Listeners::default();
+    }
+
+    /// Sends interim responses to `sink` as well, those that came before included.
+    pub(crate) fn listen(&self, sink: Sink) {
+        let mut listeners = self.listeners.lock();
+        for (status, headers) in &listeners.past {
+            sink(*status, headers);
+        }
+        listeners.sinks.push(sink);
+    }
+
+    /// Hands interim responses to everyone who waits.
+    pub(crate) fn interim_sink(self: &Arc<Self>) -> Sink {
+        let fill = Arc::clone(self);
+        Arc::new(move |status, headers| {
+            let mut listeners = fill.listeners.lock();
+            if listeners.past.len() < INTERIMS_MAX {
+                listeners.past.push((status, headers.clone()));
+                for sink in &listeners.sinks {
+                    sink(status, headers);
+                }
+            }
+        })
     }
 
     /// Publishes `progress` if there has been none yet.
@@ -219,6 +262,7 @@ impl FillTable {
             wanted: AtomicBool::new(false),
             waiters: AtomicUsize::new(0),
             listed,
+            listeners: Mutex::default(),
         }
     }
 

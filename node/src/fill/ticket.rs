@@ -14,6 +14,7 @@ use bytes::Bytes;
 use super::body::{Read, ReaderId};
 use super::progress::Progress;
 use super::table::Fill;
+use crate::interim::Sink;
 use crate::upstream::FillError;
 
 /// A place at a fill.
@@ -45,6 +46,11 @@ impl Ticket {
             Ok(progress) => progress.clone(),
             Err(_) => Progress::Abandoned,
         }
+    }
+
+    /// Has the interim responses of the fill sent to `sink`.
+    pub(crate) fn listen(&self, sink: Sink) {
+        self.fill.listen(sink);
     }
 
     /// Asks that the fill be finished though this place is given up.

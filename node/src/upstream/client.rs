@@ -21,6 +21,7 @@ use super::{FillError, Retry};
 use crate::clock::Clock;
 use crate::config::{NodeConfig, UpstreamConfig};
 use crate::inner::{self, TierSecret};
+use crate::interim::Sink;
 use crate::metrics::UpstreamMetrics;
 
 /// The body of a request upstream.
@@ -82,7 +83,6 @@ impl Body for OutBody {
 }
 
 /// A request upstream, complete but for the server it goes to.
-#[derive(Debug)]
 pub(crate) struct OutRequest {
     /// The method.
     pub(crate) method: Method,
@@ -94,6 +94,8 @@ pub(crate) struct OutRequest {
     pub(crate) body: OutBody,
     /// The key, which chooses among parents.
     pub(crate) key: CacheKey,
+    /// Who gets interim responses; `None` drops them.
+    pub(crate) interim: Option<Sink>,
 }
 
 /// What came back.
@@ -308,6 +310,11 @@ impl Upstreams {
         *outgoing.method_mut() = request.method.clone();
         *outgoing.uri_mut() = uri;
         *outgoing.headers_mut() = request.headers.clone();
+        if let Some(sink) = request.interim.clone() {
+            hyper::ext::on_informational(&mut outgoing, move |interim| {
+                sink(interim.status(), interim.headers());
+            });
+        }
         if let (Kind::Parents, Some(secret)) = (kind, &self.secret) {
             let signed = inner::Signed {
                 method: request.method.as_str(),

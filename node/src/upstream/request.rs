@@ -45,6 +45,7 @@ pub(crate) fn fill_request(
         headers,
         body: OutBody::Empty,
         key: keyed.key,
+        interim: None,
     }
 }
 
@@ -65,6 +66,7 @@ pub(crate) fn forward_request(
         headers,
         body: body.map_or(OutBody::Empty, OutBody::client),
         key: keyed.key,
+        interim: None,
     }
 }
 
