@@ -1,23 +1,23 @@
-//! Passes a request on without touching the store, and invalidates what it changed.
+//! Passes a request on without looking at the store.
 
 use std::sync::Arc;
 
-use http::{HeaderMap, Method, StatusCode};
+use http::Method;
+use http::header::CONTENT_LOCATION;
 use hyper::body::Incoming;
-use weir_cache::{
-    CacheKey, ForwardReason, Target, check as check_access, invalidates, same_origin_references,
-};
+use weir_cache::{ForwardReason, Now};
 
-use crate::fill::as_failure_of_parent;
-use crate::lookup::Asked;
+use crate::consequences;
+use crate::fill::{self, FillWork, Lead, Progress, Role, as_failure_of_parent};
+use crate::lookup::{Asked, join};
 use crate::node::Node;
 use crate::outcome::Outcome;
-use crate::upstream::Answer;
 use crate::upstream::request::forward_request;
+use crate::upstream::{Answer, FillError};
 
 /// Passes the request on, body and all.
 pub(crate) async fn forward(
-    node: &Node,
+    node: &Arc<Node>,
     asked: Asked<'_>,
     body: Option<Incoming>,
     why: ForwardReason,
@@ -25,10 +25,14 @@ pub(crate) async fn forward(
 ) -> Outcome {
     let mut request = forward_request(asked.inbound, body, asked.keyed, asked.site, &node.hop);
     request.interim = asked.interim_sink();
-    let sent = node.upstreams.send(&asked.site.upstream, request).await;
-    match sent.and_then(as_failure_of_parent) {
+    let sent = node.clock.now();
+    let answered = node.upstreams.send(&asked.site.upstream, request).await;
+    match answered.and_then(as_failure_of_parent) {
         Ok(answer) => {
-            invalidate_changed(node, asked, &answer).await;
+            consequences::take_effect(node, asked, &answer, sent).await;
+            if answers_later_gets(asked, &answer) {
+                return keep_for_gets(node, asked, answer, sent).await;
+            }
             Outcome::forwarded(answer, why, detail)
         }
         Err(error) => {
@@ -45,33 +49,28 @@ pub(crate) async fn forward(
     }
 }
 
-/// Invalidates what an unsafe method may have changed: the target, and what the answer refers to on
-/// the same origin (RFC 9111 §4.4). Happens before the client can see the answer.
-async fn invalidate_changed(node: &Node, asked: Asked<'_>, answer: &Answer) {
-    let (method, status): (&Method, StatusCode) = (&asked.inbound.method, answer.status);
-    if !invalidates(method, status) {
-        return;
-    }
-    invalidate(node, &asked.keyed.key).await;
-    for uri in same_origin_references(&asked.inbound.target.uri(), &answer.headers) {
-        if let Some(key) = key_of(asked, &uri) {
-            invalidate(node, &key).await;
+/// Whether the answer to a POST may be what a GET of its target would get (RFC 9110 §9.3.3); the
+/// rules of storing decide.
+fn answers_later_gets(asked: Asked<'_>, answer: &Answer) -> bool {
+    asked.site.policy.post_to_get
+        && asked.inbound.method == Method::POST
+        && answer.status.is_success()
+        && answer.headers.contains_key(CONTENT_LOCATION)
+}
+
+/// Streams the answer to a POST through a fill of its own, so that it is stored when it is whole.
+async fn keep_for_gets(node: &Arc<Node>, asked: Asked<'_>, answer: Answer, sent: Now) -> Outcome {
+    let why = ForwardReason::Method;
+    let Role::Leader(Lead { fill, ticket }) = node.fills.begin_alone(&join(node, asked, None))
+    else {
+        return Outcome::forwarded(answer, why, None);
+    };
+    fill::spawn_answered(node, fill, FillWork::of_post(node, asked), answer, sent);
+    match ticket.progress().await {
+        Progress::Shared(head) | Progress::Private(head) => Outcome::filling(head, ticket, why),
+        Progress::Failed(error) => Outcome::failed(error, why),
+        Progress::Pending | Progress::Settled(_) | Progress::Abandoned => {
+            Outcome::failed(Arc::new(FillError::Abandoned), why)
         }
     }
-}
-
-/// Removes what is stored under `key` and lets no fill in flight store under it.
-async fn invalidate(node: &Node, key: &CacheKey) {
-    node.fills.overtake(key);
-    node.store.remove(key).await;
-}
-
-/// The key that a plain GET of `uri` has at this site; `None` if it names nothing here.
-fn key_of(asked: Asked<'_>, uri: &str) -> Option<CacheKey> {
-    let target: Target = uri.parse().ok()?;
-    let (site, fields) = (asked.site, HeaderMap::new());
-    let now = weir_cache::UnixTime::from_secs(0);
-    let granted = check_access(&site.access, &Method::GET, &fields, target, now).ok()?;
-    let headers = &asked.inbound.headers;
-    Some(CacheKey::derive(&site.name, &site.key_rules, granted, headers).key)
 }

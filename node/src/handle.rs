@@ -31,7 +31,6 @@ use crate::refuse;
 use crate::respond::{self, Asking};
 use crate::site::Site;
 use crate::upstream::FillError;
-use crate::upstream::request::fill_request;
 
 /// How often a request may be looked up again when the fill that it waited on was not for it.
 const ROUNDS_MAX: usize = 4;
@@ -94,11 +93,11 @@ async fn answer(node: &Arc<Node>, asked: Asked<'_>, body: Option<Incoming>) -> O
                 return Outcome::stale_while_revalidate(stored);
             }
             Decision::Validate { stored, lead } => {
-                let work = FillWork { stored: Some(stored), ..work(node, asked) };
+                let work = FillWork { stored: Some(stored), ..FillWork::of_get(node, asked) };
                 return lead_fill(node, asked, lead, work, ForwardReason::Stale).await;
             }
             Decision::Fetch { why, lead } => {
-                return lead_fill(node, asked, lead, work(node, asked), why).await;
+                return lead_fill(node, asked, lead, FillWork::of_get(node, asked), why).await;
             }
             Decision::Wait { why, ticket } => wait(node, asked, ticket, why).await,
             Decision::Bypass { why, detail } => {
@@ -113,18 +112,6 @@ async fn answer(node: &Arc<Node>, asked: Asked<'_>, body: Option<Incoming>) -> O
     forward::forward(node, asked, body, ForwardReason::Miss, Some("not-shared")).await
 }
 
-/// What a fill for this request needs, without conditions.
-fn work(node: &Node, asked: Asked<'_>) -> FillWork {
-    let Asked { site, inbound, keyed, .. } = asked;
-    FillWork {
-        site: Arc::clone(site),
-        keyed: keyed.clone(),
-        request: fill_request(inbound, keyed, site, &node.hop),
-        stored: None,
-        refresh: inbound.refresh,
-    }
-}
-
 /// Starts a refresh that no client waits for.
 fn refresh_in_background(
     node: &Arc<Node>,
@@ -132,7 +119,11 @@ fn refresh_in_background(
     stored: &Arc<StoredResponse>,
     lead: Lead,
 ) {
-    let work = FillWork { stored: Some(Arc::clone(stored)), refresh: true, ..work(node, asked) };
+    let work = FillWork {
+        stored: Some(Arc::clone(stored)),
+        refresh: true,
+        ..FillWork::of_get(node, asked)
+    };
     lead.ticket.want();
     fill::spawn(node, lead.fill, work);
 }

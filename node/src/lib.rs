@@ -9,6 +9,7 @@ pub mod binary;
 mod body;
 mod clock;
 pub mod config;
+mod consequences;
 mod fill;
 mod forward;
 mod guard;

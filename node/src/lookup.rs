@@ -107,7 +107,8 @@ fn fetch(
         (None, Some(_)) => ForwardReason::VaryMiss,
         (None, None) => ForwardReason::UriMiss,
     };
-    if inbound.method == Method::HEAD && selected.is_none() {
+    // The answer to a HEAD updates what is stored (RFC 9111 §4.3.5) without moving a body.
+    if inbound.method == Method::HEAD {
         return Decision::Bypass { why, detail: None };
     }
     // A part of something unknown travels as asked: fetching the whole for it may cost gigabytes.
@@ -141,7 +142,7 @@ fn lead_refresh(node: &Node, asked: Asked<'_>, variants: Option<&Variants>) -> O
     }
 }
 
-fn join<'a>(node: &Node, asked: Asked<'a>, variants: Option<&Variants>) -> Join<'a> {
+pub(crate) fn join<'a>(node: &Node, asked: Asked<'a>, variants: Option<&Variants>) -> Join<'a> {
     Join {
         key: asked.keyed.key,
         headers: &asked.inbound.headers,

@@ -130,7 +130,7 @@ impl Outcome {
             (Source::Stored(_), _) if self.stale => CacheOutcome::Stale,
             (Source::Stored(_), None) => CacheOutcome::Hit,
             (
-                Source::Forwarded(_),
+                Source::Forwarded(_) | Source::Filling(..),
                 Some(ForwardReason::Bypass | ForwardReason::Method | ForwardReason::Request),
             ) => CacheOutcome::Bypass,
             (Source::Stored(_) | Source::Filling(..) | Source::Forwarded(_), _) => {

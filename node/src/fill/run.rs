@@ -25,8 +25,10 @@ use super::progress::{FillHead, Progress, Settled, SettledBy};
 use super::pump;
 use super::table::Fill;
 use crate::inner;
+use crate::lookup::Asked;
 use crate::node::Node;
 use crate::site::Site;
+use crate::upstream::request::fill_request;
 use crate::upstream::{Answer, FillError, Kind, OutBody, OutRequest};
 
 /// What a run needs beside its fill.
@@ -41,6 +43,28 @@ pub(crate) struct FillWork {
     pub(crate) stored: Option<Arc<StoredResponse>>,
     /// Whether the asker wants no stale answer on the way (a refresh).
     pub(crate) refresh: bool,
+    /// The method that is answered: GET, or a POST whose answer later GETs may get.
+    pub(crate) method: Method,
+}
+
+impl FillWork {
+    /// What a fetch for this request needs, without conditions.
+    pub(crate) fn of_get(node: &Node, asked: Asked<'_>) -> Self {
+        let Asked { site, inbound, keyed, .. } = asked;
+        Self {
+            site: Arc::clone(site),
+            keyed: keyed.clone(),
+            request: fill_request(inbound, keyed, site, &node.hop),
+            stored: None,
+            refresh: inbound.refresh,
+            method: Method::GET,
+        }
+    }
+
+    /// What storing the answer to this POST needs.
+    pub(crate) fn of_post(node: &Node, asked: Asked<'_>) -> Self {
+        Self { method: Method::POST, ..Self::of_get(node, asked) }
+    }
 }
 
 /// Starts the run of `fill` in a task of its own.
@@ -48,6 +72,19 @@ pub(crate) fn spawn(node: &Arc<Node>, fill: Arc<Fill>, work: FillWork) {
     node.metrics.fills.inc();
     let running = Running { node: Arc::clone(node), fill };
     tokio::spawn(async move { Box::pin(run(&running, work)).await });
+}
+
+/// Starts the run of a fill whose answer is here already.
+pub(crate) fn spawn_answered(
+    node: &Arc<Node>,
+    fill: Arc<Fill>,
+    work: FillWork,
+    answer: Answer,
+    sent: Now,
+) {
+    node.metrics.fills.inc();
+    let running = Running { node: Arc::clone(node), fill };
+    tokio::spawn(async move { Box::pin(on_answer(&running, &work, answer, sent)).await });
 }
 
 /// A run under way; releases everyone when it is dropped, whatever the reason.
@@ -142,7 +179,7 @@ async fn on_not_modified(running: &Running, work: &mut FillWork, answer: Answer,
     let (headers, as_of) = received_fields(running, &answer);
     drop(answer);
     let timing = Timing { request: sent, response: running.node.clock.now() };
-    let request = request_head(running);
+    let request = request_head(running, work, None);
     let fresh = match judge_not_modified(&stored.head, &headers) {
         NotModified::Applies => {
             freshen(&stored.head, &work.site.policy, &request, &headers, timing, as_of).ok()
@@ -179,7 +216,8 @@ async fn on_answer(running: &Running, work: &FillWork, answer: Answer, sent: Now
     let (headers, as_of) = received_fields(running, &answer);
     let response = ResponseHead { status: answer.status, headers };
     let timing = Timing { request: sent, response: now };
-    let request = request_head(running);
+    let uri = work.keyed.target.uri();
+    let request = request_head(running, work, Some(&uri));
     let derived = StoredHead::derive(&work.site.policy, &request, &response, timing, as_of);
     let head = Arc::new(make_head(running, work, response, as_of, derived));
     running.fill.publish(progress_of(&head));
@@ -224,8 +262,12 @@ fn as_of(headers: &HeaderMap) -> Option<Seq> {
     headers.get(inner::AS_OF)?.to_str().ok()?.parse().ok().map(Seq::new)
 }
 
-fn request_head(running: &Running) -> RequestHead<'_> {
-    RequestHead { method: &Method::GET, headers: &running.fill.request_headers, target_uri: None }
+fn request_head<'a>(
+    running: &'a Running,
+    work: &'a FillWork,
+    target_uri: Option<&'a str>,
+) -> RequestHead<'a> {
+    RequestHead { method: &work.method, headers: &running.fill.request_headers, target_uri }
 }
 
 fn make_head(

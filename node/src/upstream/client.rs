@@ -254,6 +254,9 @@ impl Upstreams {
             answered.mark();
         }
         let (parts, body) = response.into_parts();
+        if parts.status == StatusCode::SWITCHING_PROTOCOLS {
+            return Err(FillError::Switched { upstream: member.authority().to_owned() });
+        }
         let mut headers = parts.headers;
         // RFC 9112 §6.3: the transfer coding frames the message, the length beside it is a lie.
         if headers.contains_key(TRANSFER_ENCODING) {

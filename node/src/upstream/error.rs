@@ -37,6 +37,9 @@ pub(crate) enum FillError {
     /// The answer was not HTTP that can be used.
     #[error("{upstream} sent an unusable response")]
     BadResponse { upstream: String, source: hyper_util::client::legacy::Error },
+    /// The answer was a 101, which no request upstream asks for (RFC 9110 §7.8).
+    #[error("{upstream} switched protocols unasked")]
+    Switched { upstream: String },
     /// The head arrived and the body ended early. Bytes may already be with the client.
     #[error("{upstream} ended the body after {received} bytes")]
     Truncated { upstream: String, received: u64, source: hyper::Error },
@@ -82,6 +85,7 @@ impl FillError {
             | Self::HeadTimeout { .. }
             | Self::NoUpstream
             | Self::BadResponse { .. }
+            | Self::Switched { .. }
             | Self::Truncated { .. }
             | Self::BodyTimeout { .. }
             | Self::BehindParent { .. }
@@ -99,6 +103,7 @@ impl FillError {
             Self::NoUpstream
             | Self::Busy { .. }
             | Self::BadResponse { .. }
+            | Self::Switched { .. }
             | Self::Truncated { .. }
             | Self::BodyTimeout { .. }
             | Self::BehindParent { .. }
@@ -118,6 +123,7 @@ impl FillError {
             | Self::Connect { .. }
             | Self::Reset { .. }
             | Self::BadResponse { .. }
+            | Self::Switched { .. }
             | Self::Truncated { .. }
             | Self::Spill { .. } => StatusCode::BAD_GATEWAY,
         }
@@ -132,6 +138,7 @@ impl FillError {
             Self::Reset { .. } => ProxyError::ConnectionTerminated,
             Self::HeadTimeout { .. } | Self::BodyTimeout { .. } => ProxyError::HttpResponseTimeout,
             Self::BadResponse { .. } | Self::Truncated { .. } => ProxyError::HttpResponseIncomplete,
+            Self::Switched { .. } => ProxyError::HttpUpgradeFailed,
             Self::Abandoned | Self::Spill { .. } => ProxyError::ProxyInternalError,
         }
     }
