@@ -10,7 +10,8 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
-use http::{Request, Response, StatusCode};
+use http::header::ALLOW;
+use http::{HeaderValue, Request, Response, StatusCode};
 use hyper::body::Incoming;
 use weir_cache::{
     CacheKey, Denied, ForwardReason, HopIdentity, ProxyError, check as check_access, has_visited,
@@ -209,7 +210,13 @@ fn unknown_host(node: &Node) -> Response<ResponseBody> {
 
 fn turned_away(node: &Node, denied: Denied) -> Response<ResponseBody> {
     count_refused(node, denied.as_str());
-    refuse::unaccounted(refuse::plain(denied.status(), "Not allowed.\n"))
+    let mut response = refuse::plain(denied.status(), "Not allowed.\n");
+    if denied == Denied::Method {
+        // RFC 9110 §15.5.6 asks for the list; the origin has the last word on each of these.
+        let methods = HeaderValue::from_static("GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS");
+        response.headers_mut().insert(ALLOW, methods);
+    }
+    refuse::unaccounted(response)
 }
 
 fn count_refused(node: &Node, reason: &'static str) {

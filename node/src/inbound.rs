@@ -114,7 +114,8 @@ pub(crate) fn read(
     }
     let mut headers = parts.headers;
     check_framing(parts.version, &headers)?;
-    let authority = authority(parts.uri.authority().map(http::uri::Authority::as_str), &headers)?;
+    let in_target = parts.uri.authority().map(http::uri::Authority::as_str);
+    let authority = authority(parts.version, in_target, &headers)?;
     let (secret, now) = (reading.secret, reading.now_secs);
     let proof = inner::verify(secret, parts.method.as_str(), wire_target, &headers, now);
     let peer = match proof {
@@ -132,7 +133,7 @@ pub(crate) fn read(
     strip_hop_by_hop(&mut headers, Direction::Request);
     let request_id = request_id(&peer, &headers);
     let inbound = Inbound {
-        body: keep_body(&parts.method, body),
+        body: keep_body(&parts.method, body, &mut headers),
         method: parts.method,
         version: parts.version,
         headers,
@@ -182,7 +183,11 @@ fn check_framing(version: Version, headers: &HeaderMap) -> Result<(), Refusal> {
 }
 
 /// The one authority that routes, keys and goes upstream (RFC 9112 §3.2).
-fn authority(in_target: Option<&str>, headers: &HeaderMap) -> Result<String, Refusal> {
+fn authority(
+    version: Version,
+    in_target: Option<&str>,
+    headers: &HeaderMap,
+) -> Result<String, Refusal> {
     let mut lines = headers.get_all(HOST).iter();
     let host = lines.next();
     if lines.next().is_some() {
@@ -199,8 +204,10 @@ fn authority(in_target: Option<&str>, headers: &HeaderMap) -> Result<String, Ref
         (Some(target), Some(host)) if !target.eq_ignore_ascii_case(host) => {
             Err(Refusal::Malformed("Host differs from the authority in the target"))
         }
-        (Some(authority), _) | (None, Some(authority)) => Ok(authority.to_owned()),
-        (None, None) => Err(Refusal::Malformed("no Host field")),
+        // RFC 9112 §3.2 wants the field in HTTP/1.1, also beside a target that names the host.
+        (Some(authority), None) if version < Version::HTTP_11 => Ok(authority.to_owned()),
+        (_, Some(authority)) => Ok(authority.to_owned()),
+        (_, None) => Err(Refusal::Malformed("no Host field")),
     }
 }
 
@@ -213,9 +220,13 @@ fn scheme(peer: &Peer, headers: &HeaderMap) -> Scheme {
     }
 }
 
-fn keep_body(method: &Method, body: Incoming) -> Option<Incoming> {
-    let meaningful = !matches!(*method, Method::GET | Method::HEAD) && !body.is_end_stream();
-    meaningful.then_some(body)
+/// A body that goes nowhere takes its length along: upstream would wait for it (RFC 9112 §6.3).
+fn keep_body(method: &Method, body: Incoming, headers: &mut HeaderMap) -> Option<Incoming> {
+    if matches!(*method, Method::GET | Method::HEAD) {
+        headers.remove(CONTENT_LENGTH);
+        return None;
+    }
+    (!body.is_end_stream()).then_some(body)
 }
 
 /// A child's request keeps its name through all tiers; a client's gets one.

@@ -154,7 +154,6 @@ impl Node {
 
     /// Every upstream once, and whether it is well.
     pub(crate) fn upstream_health(&self) -> Vec<(String, bool)> {
-        let now = self.clock.now().monotonic;
         let sites = self.sites.load();
         let groups = sites.all().iter().map(|site| &site.upstream);
         let mut seen = HashSet::new();
@@ -162,7 +161,7 @@ impl Node {
             .chain(std::iter::once(&self.parents))
             .flat_map(|group| group.members())
             .filter(|member| seen.insert(member.authority().to_owned()))
-            .map(|member| (member.authority().to_owned(), member.is_healthy(now)))
+            .map(|member| (member.authority().to_owned(), member.is_healthy(&self.config.upstream)))
             .collect()
     }
 }

@@ -188,7 +188,7 @@ impl Upstreams {
     ) -> Result<Answer, FillError> {
         let body = std::mem::take(&mut request.body);
         let replayable = request.method.is_idempotent() && body.is_end_stream();
-        let order = group.order(&request.key, self.clock.now().monotonic);
+        let order = group.order(&request.key, self.clock.now().monotonic, &self.config);
         let mut body = Some(body);
         let mut candidates = order.iter();
         let mut member = candidates.next().ok_or(FillError::NoUpstream)?;
@@ -230,6 +230,8 @@ impl Upstreams {
                 self.metrics.failures(kind).inc();
                 if member.on_failure(self.clock.now().monotonic, &self.config) {
                     self.metrics.ejections.inc();
+                    let error = crate::telemetry::chain(error);
+                    tracing::warn!(upstream = member.authority(), %error, "passed over for a while");
                 }
             }
             Err(_) => {

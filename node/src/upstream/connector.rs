@@ -39,34 +39,38 @@ impl Answered {
 #[derive(Debug, Clone)]
 pub(super) struct Connector {
     http: HttpConnector,
+    timeout: Duration,
 }
 
 impl Connector {
-    /// A connector that gives up after `connect_timeout`, all addresses of a name tried.
-    pub(super) fn new(connect_timeout: Duration) -> Self {
+    /// A connector that gives up after `timeout`, looking the name up and trying all its addresses
+    /// included.
+    pub(super) fn new(timeout: Duration) -> Self {
         let mut http = HttpConnector::new();
         http.set_nodelay(true);
-        http.set_connect_timeout(Some(connect_timeout));
         http.set_keepalive(Some(Duration::from_secs(60)));
-        Self { http }
+        Self { http, timeout }
     }
 }
 
-type Connecting<E> = Pin<Box<dyn Future<Output = Result<MarkedStream, E>> + Send>>;
+type ConnectError = Box<dyn std::error::Error + Send + Sync>;
+type Connecting = Pin<Box<dyn Future<Output = Result<MarkedStream, ConnectError>> + Send>>;
 
 impl Service<Uri> for Connector {
     type Response = MarkedStream;
-    type Error = <HttpConnector as Service<Uri>>::Error;
-    type Future = Connecting<Self::Error>;
+    type Error = ConnectError;
+    type Future = Connecting;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
-        self.http.poll_ready(cx)
+        self.http.poll_ready(cx).map_err(Into::into)
     }
 
     fn call(&mut self, uri: Uri) -> Self::Future {
-        let connecting = self.http.call(uri);
+        let connecting = tokio::time::timeout(self.timeout, self.http.call(uri));
         Box::pin(async move {
-            Ok(MarkedStream { stream: connecting.await?, answered: Answered::default() })
+            let late = |_elapsed| io::Error::new(io::ErrorKind::TimedOut, "connect timeout");
+            let stream = connecting.await.map_err(late)??;
+            Ok(MarkedStream { stream, answered: Answered::default() })
         })
     }
 }

@@ -1,7 +1,9 @@
 //! One server upstream: how to reach it, how many connections it may have, and is it well?
 //!
 //! Passive health only: an upstream that fails `eject_after` times in a row is passed over for
-//! `eject_for`. After that the next request may try it again; one success clears it.
+//! `eject_for`, and for twice as long each time that it fails again, up to [`DOUBLINGS_MAX`] times.
+//! When the time is over, *one* request tries it; the others pass it over until that one succeeds, so
+//! that a server that hangs costs one client one timeout, not everybody. One success clears it.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
@@ -11,6 +13,9 @@ use weir_cache::{CacheKey, Timestamp};
 
 use super::FillError;
 use crate::config::{UpstreamAddr, UpstreamConfig};
+
+/// How often the time for which an upstream is passed over doubles: to 32 times `eject_for`.
+const DOUBLINGS_MAX: u32 = 5;
 
 /// One server upstream.
 #[derive(Debug)]
@@ -46,9 +51,21 @@ impl Member {
         mix(first_u64(key.as_bytes()) ^ self.seed)
     }
 
-    /// Whether the server is not passed over at `now`.
-    pub(crate) fn is_healthy(&self, now: Timestamp) -> bool {
-        self.ejected_until_micros.load(Relaxed) <= now.as_micros()
+    /// Whether the server has not failed of late.
+    pub(crate) fn is_healthy(&self, config: &UpstreamConfig) -> bool {
+        self.failures.load(Relaxed) < config.eject_after
+    }
+
+    /// Whether this request may ask the server at `now`: always while it is well, and once at the end
+    /// of each time for which it is passed over.
+    pub(super) fn may_try(&self, now: Timestamp, config: &UpstreamConfig) -> bool {
+        if self.is_healthy(config) {
+            return true;
+        }
+        let until = self.ejected_until_micros.load(Relaxed);
+        let next = now.saturating_add(config.eject_for).as_micros();
+        until <= now.as_micros()
+            && self.ejected_until_micros.compare_exchange(until, next, Relaxed, Relaxed).is_ok()
     }
 
     /// Notes an answer.
@@ -65,7 +82,8 @@ impl Member {
         let failures = self.failures.fetch_add(1, Relaxed).saturating_add(1);
         let eject = failures >= config.eject_after;
         if eject {
-            let until = now.saturating_add(config.eject_for);
+            let again = (failures - config.eject_after).min(DOUBLINGS_MAX);
+            let until = now.saturating_add(config.eject_for.saturating_mul(1 << again));
             self.ejected_until_micros.store(until.as_micros(), Relaxed);
         }
         eject
