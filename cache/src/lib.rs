@@ -15,6 +15,8 @@
 
 mod access;
 mod age;
+#[cfg(any(test, feature = "policy-audit"))]
+mod audit;
 mod cache_status;
 mod canonical;
 mod conditional;
@@ -53,11 +55,14 @@ mod stored;
 mod target;
 mod targeted;
 mod time;
+mod unkeyed;
 mod validation;
 mod vary;
 
 pub use access::{AccessRules, Denied, Granted, check};
 pub use age::parse_age;
+#[cfg(any(test, feature = "policy-audit"))]
+pub use audit::{Disagreement, audit};
 pub use cache_status::{CacheStatus, ForwardReason, XCache};
 pub use canonical::KeyText;
 pub use conditional::{Precondition, evaluate, if_range_holds, not_modified_headers};
@@ -89,8 +94,8 @@ pub use stored::StoredHead;
 pub use target::{Scheme, Target, TargetError};
 pub use targeted::{Governing, governing};
 pub use time::{Now, Timestamp, UnixTime};
+pub use unkeyed::strip_unkeyed;
 pub use validation::{
-    NotModified, condition_on, confirms_by_head, freshen, judge_not_modified, merge_not_modified,
-    strip_conditionals,
+    NotModified, condition_on, freshen, judge_not_modified, merge_not_modified, strip_conditionals,
 };
 pub use vary::{VaryRule, same_selection};

@@ -14,7 +14,7 @@ use http::header::{
     AGE, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, DATE, ETAG, HeaderName, IF_MATCH,
     IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_RANGE, IF_UNMODIFIED_SINCE, LAST_MODIFIED, RANGE,
 };
-use http::{HeaderMap, HeaderValue, Method, StatusCode};
+use http::{HeaderMap, HeaderValue, Method};
 
 use crate::date::{format_http_date, parse_http_date};
 use crate::etag::{is_weak, strongly_equal, weakly_equal};
@@ -159,16 +159,6 @@ pub fn freshen(
     // What was stored for a POST or is validated by a HEAD is a response to GET all the same.
     let request = RequestHead { method: &Method::GET, ..*request };
     StoredHead::derive(policy, &request, &response, timing, as_of)
-}
-
-/// Says whether the response to a forwarded HEAD confirms `stored` (RFC 9111 §4.3.5).
-///
-/// If so it may be merged like a 304; if not, the stored response is to be marked stale.
-pub fn confirms_by_head(stored: &StoredHead, status: StatusCode, headers: &HeaderMap) -> bool {
-    status == stored.status
-        && [ETAG, LAST_MODIFIED, CONTENT_LENGTH].iter().all(|name| {
-            headers.get(name).is_none_or(|value| stored.headers.get(name) == Some(value))
-        })
 }
 
 #[cfg(test)]
@@ -337,23 +327,6 @@ mod tests {
             let head = stored(&format!("Cache-Control: max-age=9\nETag: {tag}")).unwrap();
             assert_eq!(head.strong_etag().is_some(), strong, "{tag}");
             assert!(head.has_validator());
-        }
-    }
-
-    #[test]
-    fn a_head_confirms_what_it_does_not_contradict() {
-        let head = stored("Cache-Control: max-age=9\nETag: \"a\"\nContent-Length: 5").unwrap();
-        // (status, fields, expected, why); RFC 9111 §4.3.5.
-        for (status, fields, expected, why) in [
-            (200, "ETag: \"a\"\nContent-Length: 5", true, "equal"),
-            (200, "Link: x", true, "silent"),
-            (200, "ETag: \"b\"", false, "other tag"),
-            (200, "Content-Length: 6", false, "other length"),
-            (200, "Last-Modified: {date}", false, "a date we do not know"),
-            (404, "ETag: \"a\"", false, "gone"),
-        ] {
-            let status = StatusCode::from_u16(status).unwrap();
-            assert_eq!(confirms_by_head(&head, status, &headers(fields)), expected, "{why}");
         }
     }
 }

@@ -66,6 +66,16 @@ impl VaryRule {
         Self { names, selecting }
     }
 
+    /// Gives the selecting values memory of their own, so that they do not keep a connection's buffer
+    /// alive.
+    pub(crate) fn compact(&mut self) {
+        for line in self.selecting.iter_mut().flat_map(|selecting| &mut selecting.lines) {
+            if let Ok(own) = HeaderValue::from_bytes(line.as_bytes()) {
+                *line = own;
+            }
+        }
+    }
+
     /// Says whether every request matches, because the response nominates no field.
     pub fn is_empty(&self) -> bool {
         self.names.is_empty()

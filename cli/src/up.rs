@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use weir_cache::{HostPattern, Profile};
 use weir_node::config::{self, LogConfig, NodeConfig, SiteConfig, UpstreamAddr};
 use weir_node::{
-    AdminToken, Components, RunningNode, Signal, Signals, SystemClock, TIER_SECRET, TierSecret,
+    AdminToken, Components, RunningNode, Signals, SystemClock, TIER_SECRET, TierSecret,
     admin_token_from_env, random_text, telemetry, tier_secret_from_env,
 };
 use weir_origin_mock::OriginMock;
@@ -82,18 +82,16 @@ async fn stack(arguments: &Arguments) -> Result<ExitCode, Failure> {
     let stack = tokio::select! {
         started = start(&topology, arguments.access_log) => started?,
         // A signal before the stack is ready ends it all the same.
-        () = end(&mut signals) => return Ok(ExitCode::SUCCESS),
+        () = signals.end() => return Ok(ExitCode::SUCCESS),
     };
     let origin = shown_origin(&sites, demo.as_ref());
     output::out(&if arguments.json { stack.json(&origin) } else { stack.text(&origin) })?;
-    end(&mut signals).await;
-    stack.shutdown().await;
-    Ok(ExitCode::SUCCESS)
-}
-
-/// Waits for SIGTERM or SIGINT. There is no file to read again here.
-async fn end(signals: &mut Signals) {
-    while signals.next().await != Signal::End {}
+    signals.end().await;
+    tokio::select! {
+        () = stack.shutdown() => Ok(ExitCode::SUCCESS),
+        // Whoever asks twice does not want to wait for the grace time.
+        () = signals.end() => Ok(ExitCode::FAILURE),
+    }
 }
 
 /// The sites asked for: those of the file, or one for any host.

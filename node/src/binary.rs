@@ -116,8 +116,11 @@ async fn run(config: NodeConfig, reload: Reload, json: bool) -> ExitCode {
             }
         }
     }
-    running.shutdown().await;
-    ExitCode::SUCCESS
+    tokio::select! {
+        () = running.shutdown() => ExitCode::SUCCESS,
+        // Whoever asks twice does not want to wait for the grace time.
+        () = signals.end() => FAILED.into(),
+    }
 }
 
 fn components() -> Result<Components, SecretsError> {

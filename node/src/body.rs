@@ -13,6 +13,7 @@ use tokio::time::{Instant, Sleep, sleep};
 
 use crate::access_log::Record;
 use crate::fill::FillReader;
+use crate::guard::Answering;
 use crate::upstream::{FillError, UpstreamBody};
 
 /// Why a body ended before its end. hyper then breaks the connection off, so that the peer sees it.
@@ -77,12 +78,19 @@ pub(crate) struct ResponseBody {
     content: Content,
     sent: u64,
     account: Option<Account>,
+    answering: Option<Answering>,
 }
 
 impl ResponseBody {
     /// A body that is accounted for when it is dropped.
     pub(crate) fn new(content: Content, account: Option<Account>) -> Self {
-        Self { content, sent: 0, account }
+        Self { content, sent: 0, account, answering: None }
+    }
+
+    /// The same, keeping the connection in the state of answering until it has gone.
+    pub(crate) fn answering(mut self, answering: Answering) -> Self {
+        self.answering = Some(answering);
+        self
     }
 
     fn poll_content(
@@ -146,6 +154,7 @@ impl Body for ResponseBody {
 
 impl Drop for ResponseBody {
     fn drop(&mut self) {
+        drop(self.answering.take());
         let Some(account) = self.account.take() else { return };
         account.bytes.inc_by(self.sent);
         if let Some(record) = account.record {

@@ -7,13 +7,13 @@ use http::header::CONTENT_LOCATION;
 use hyper::body::Incoming;
 use weir_cache::{ForwardReason, Now};
 
-use crate::consequences;
-use crate::fill::{self, FillWork, Lead, Progress, Role, as_failure_of_parent};
+use crate::consequences::Change;
+use crate::fill::{self, FillWork, Lead, Progress};
 use crate::lookup::{Asked, join};
 use crate::node::Node;
 use crate::outcome::Outcome;
 use crate::upstream::request::forward_request;
-use crate::upstream::{Answer, FillError};
+use crate::upstream::{Answer, FillError, OutRequest};
 
 /// Passes the request on, body and all.
 pub(crate) async fn forward(
@@ -26,15 +26,11 @@ pub(crate) async fn forward(
     let mut request = forward_request(asked.inbound, body, asked.keyed, asked.site, &node.hop);
     request.interim = asked.interim_sink();
     let sent = node.clock.now();
-    let answered = node.upstreams.send(&asked.site.upstream, request).await;
-    match answered.and_then(as_failure_of_parent) {
-        Ok(answer) => {
-            consequences::take_effect(node, asked, &answer, sent).await;
-            if answers_later_gets(asked, &answer) {
-                return keep_for_gets(node, asked, answer, sent).await;
-            }
-            Outcome::forwarded(answer, why, detail)
+    match send(node, asked, request).await {
+        Ok(answer) if answers_later_gets(asked, &answer) => {
+            keep_for_gets(node, asked, answer, sent).await
         }
+        Ok(answer) => Outcome::forwarded(answer, why, detail),
         Err(error) => {
             let uri = asked.inbound.target.uri();
             let chain = crate::telemetry::chain(&error).to_string();
@@ -49,6 +45,28 @@ pub(crate) async fn forward(
     }
 }
 
+/// Sends the request and lets its answer take effect on what is stored.
+///
+/// A request that may change something is sent from a task of its own: what it changed is
+/// invalidated also when its client leaves before the answer.
+async fn send(
+    node: &Arc<Node>,
+    asked: Asked<'_>,
+    request: OutRequest,
+) -> Result<Answer, FillError> {
+    if asked.inbound.method.is_safe() {
+        return node.upstreams.send(&asked.site.upstream, request).await;
+    }
+    let (node, change) = (Arc::clone(node), Change::of(asked));
+    let upstream = Arc::clone(&asked.site.upstream);
+    let sending = tokio::spawn(async move {
+        let answer = node.upstreams.send(&upstream, request).await?;
+        change.take_effect(&node, &answer).await;
+        Ok(answer)
+    });
+    sending.await.unwrap_or(Err(FillError::Abandoned))
+}
+
 /// Whether the answer to a POST may be what a GET of its target would get (RFC 9110 §9.3.3); the
 /// rules of storing decide.
 fn answers_later_gets(asked: Asked<'_>, answer: &Answer) -> bool {
@@ -61,11 +79,9 @@ fn answers_later_gets(asked: Asked<'_>, answer: &Answer) -> bool {
 /// Streams the answer to a POST through a fill of its own, so that it is stored when it is whole.
 async fn keep_for_gets(node: &Arc<Node>, asked: Asked<'_>, answer: Answer, sent: Now) -> Outcome {
     let why = ForwardReason::Method;
-    let Role::Leader(Lead { fill, ticket }) = node.fills.begin_alone(&join(node, asked, None))
-    else {
-        return Outcome::forwarded(answer, why, None);
-    };
-    fill::spawn_answered(node, fill, FillWork::of_post(node, asked), answer, sent);
+    let Lead { begun, ticket } = node.fills.begin_alone(&join(node, asked, None));
+    let work = FillWork { method: Method::POST, ..asked.work(node) };
+    fill::spawn_answered(node, begun, work, answer, sent);
     match ticket.progress().await {
         Progress::Shared(head) | Progress::Private(head) => Outcome::filling(head, ticket, why),
         Progress::Failed(error) => Outcome::failed(error, why),

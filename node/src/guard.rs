@@ -56,12 +56,17 @@ impl Phase {
         Some(Arc::new(move |status, headers| phase.interims.send(request, status, headers)))
     }
 
+    /// The final response follows: no interim response may.
+    pub(crate) fn end_interims(&self) {
+        self.interims.close();
+    }
+
     fn is_answering(&self) -> bool {
         self.answering.load(Relaxed) > 0
     }
 }
 
-/// A request being answered, until dropped.
+/// A request being answered, until the last byte of its response has gone.
 #[derive(Debug)]
 pub(crate) struct Answering {
     phase: Arc<Phase>,
@@ -69,7 +74,6 @@ pub(crate) struct Answering {
 
 impl Drop for Answering {
     fn drop(&mut self) {
-        self.phase.interims.close();
         self.phase.answering.fetch_sub(1, Relaxed);
     }
 }

@@ -20,7 +20,7 @@ use weir_cache::{
 use weir_store::StoredResponse;
 
 use crate::body::ResponseBody;
-use crate::fill::{self, FillWork, Lead, Progress, Ticket};
+use crate::fill::{self, FillWork, Lead, Progress, Settled, SettledBy, Ticket};
 use crate::forward;
 use crate::guard::Phase;
 use crate::inbound::{self, Inbound, Refusal};
@@ -66,7 +66,7 @@ pub(crate) async fn handle(
     }
     let site = node.sites.load().find(inbound.target.host_without_port()).cloned();
     let Some(site) = site else { return unknown_host(node) };
-    inbound.normalize(&site.policy);
+    inbound.normalize(&site.policy, &site.key_rules);
     let target = inbound.target.clone();
     let granted =
         match check_access(&site.access, &inbound.method, &inbound.headers, target, now.wall) {
@@ -83,9 +83,10 @@ pub(crate) async fn handle(
 
 /// Looks the request up and does what was decided, again if the fill it waited on was not for it.
 async fn answer(node: &Arc<Node>, asked: Asked<'_>, body: Option<Incoming>) -> Outcome {
+    let mut alone = false;
     for _ in 0..ROUNDS_MAX {
         let now = node.clock.now().monotonic;
-        let outcome = match lookup::decide(node, asked, now).await {
+        match lookup::decide(node, asked, now, alone).await {
             Decision::Reuse { stored } => return Outcome::hit(stored),
             Decision::ReuseThenRefresh { stored, refresh } => {
                 if let Some(lead) = refresh {
@@ -94,20 +95,24 @@ async fn answer(node: &Arc<Node>, asked: Asked<'_>, body: Option<Incoming>) -> O
                 return Outcome::stale_while_revalidate(stored);
             }
             Decision::Validate { stored, lead } => {
-                let work = FillWork { stored: Some(stored), ..FillWork::of_get(node, asked) };
+                let work = FillWork { stored: Some(stored), ..asked.work(node) };
                 return lead_fill(node, asked, lead, work, ForwardReason::Stale).await;
             }
             Decision::Fetch { why, lead } => {
-                return lead_fill(node, asked, lead, FillWork::of_get(node, asked), why).await;
+                return lead_fill(node, asked, lead, asked.work(node), why).await;
             }
-            Decision::Wait { why, ticket } => wait(node, asked, ticket, why).await,
+            Decision::Wait { why, ticket } => match wait(node, asked, ticket, why).await {
+                Waited::Done(outcome) => return outcome,
+                Waited::Again => {}
+                Waited::Alone => alone = true,
+                Waited::PassOn => {
+                    return forward::forward(node, asked, body, why, Some("range")).await;
+                }
+            },
             Decision::Bypass { why, detail } => {
                 return forward::forward(node, asked, body, why, detail).await;
             }
             Decision::Unavailable => return Outcome::unavailable(),
-        };
-        if let Some(outcome) = outcome {
-            return outcome;
         }
     }
     forward::forward(node, asked, body, ForwardReason::Miss, Some("not-shared")).await
@@ -120,13 +125,9 @@ fn refresh_in_background(
     stored: &Arc<StoredResponse>,
     lead: Lead,
 ) {
-    let work = FillWork {
-        stored: Some(Arc::clone(stored)),
-        refresh: true,
-        ..FillWork::of_get(node, asked)
-    };
+    let stored = Some(Arc::clone(stored));
     lead.ticket.want();
-    fill::spawn(node, lead.fill, work);
+    fill::spawn(node, lead.begun, FillWork { stored, refresh: true, ..asked.work(node) });
 }
 
 /// Starts a fill and waits for what comes of it.
@@ -134,14 +135,13 @@ async fn lead_fill(
     node: &Arc<Node>,
     asked: Asked<'_>,
     lead: Lead,
-    work: FillWork,
+    mut work: FillWork,
     why: ForwardReason,
 ) -> Outcome {
-    let Lead { fill, ticket } = lead;
-    if let Some(sink) = asked.interim_sink() {
-        ticket.listen(sink);
-    }
-    fill::spawn(node, fill, work);
+    let Lead { begun, ticket } = lead;
+    // Interim responses answer this request only: nobody knows yet whether others may see them.
+    work.request.interim = asked.interim_sink();
+    fill::spawn(node, begun, work);
     match ticket.progress().await {
         Progress::Shared(head) | Progress::Private(head) => Outcome::filling(head, ticket, why),
         Progress::Settled(settled) => Outcome::settled(settled, why),
@@ -152,31 +152,54 @@ async fn lead_fill(
     }
 }
 
-/// Waits for what comes of another request's fill; `None` if it is not for this request.
-async fn wait(
-    node: &Node,
-    asked: Asked<'_>,
-    ticket: Ticket,
-    why: ForwardReason,
-) -> Option<Outcome> {
+/// What waiting on another request's fill came to.
+enum Waited {
+    /// An answer.
+    Done(Outcome),
+    /// The fill was not for this request; there may be another.
+    Again,
+    /// The response may not be shared: this request fetches for itself.
+    Alone,
+    /// The part wanted is far from what has come in: the request is passed on as it is.
+    PassOn,
+}
+
+/// Waits for what comes of another request's fill.
+async fn wait(node: &Node, asked: Asked<'_>, ticket: Ticket, why: ForwardReason) -> Waited {
     node.metrics.collapsed.inc();
-    if let Some(sink) = asked.interim_sink() {
-        ticket.listen(sink);
-    }
     let outcome = match ticket.progress().await {
         Progress::Shared(head) => {
-            let stored = head.storable.as_ref()?;
+            let Some(stored) = &head.storable else { return Waited::Alone };
             if !stored.vary.matches(&asked.inbound.headers, &asked.site.policy) {
-                return None;
+                return Waited::Again;
+            }
+            if !head.admitted && !lookup::is_near(node, asked.inbound, &ticket) {
+                return Waited::PassOn;
             }
             Outcome::filling(head, ticket, why)
         }
-        Progress::Settled(settled) => Outcome::settled(settled, why),
+        Progress::Private(head) if head.response.status.is_server_error() => {
+            // Everyone asking a failing origin for itself would not help it to its feet.
+            let status = head.response.status;
+            Outcome::failed(Arc::new(FillError::Failing { status }), why)
+        }
+        Progress::Settled(settled) if may_share(node, &settled) => Outcome::settled(settled, why),
         Progress::Failed(error) => Outcome::failed(error, why),
-        // Each goes for itself: the key is remembered, so nobody waits again.
-        Progress::Private(_) | Progress::Pending | Progress::Abandoned => return None,
+        Progress::Private(_) | Progress::Settled(_) => return Waited::Alone,
+        Progress::Pending | Progress::Abandoned => return Waited::Again,
     };
-    Some(outcome.collapsed())
+    Waited::Done(outcome.collapsed())
+}
+
+/// Whether a stored response that answers one request also answers those who waited with it: where
+/// every use must be validated, each use needs a validation of its own.
+fn may_share(node: &Node, settled: &Settled) -> bool {
+    match settled.by {
+        SettledBy::Found | SettledBy::Validated => {
+            fill::is_reusable(&settled.stored.head, node.clock.now().monotonic)
+        }
+        SettledBy::ServerError(_) | SettledBy::Unreachable => true,
+    }
 }
 
 /// Whether the request has been here before, or has passed more nodes than a chain can have.

@@ -1,15 +1,21 @@
 //! What does a request ask for, and who asks?
 //!
 //! Reads one request into the form that the rest of the path works on: target from one authority,
-//! connection fields and inner fields gone, the peer known. Whatever is ambiguous is refused here.
+//! connection fields and inner fields gone, the peer known. Whatever is ambiguous is refused here; how
+//! messages are framed is hyper's work, which lets Transfer-Encoding win over Content-Length and closes
+//! the connection after the answer (RFC 9112 §6.3).
 
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Once;
 
-use http::header::{CONTENT_LENGTH, HOST, TRANSFER_ENCODING};
+use http::header::{CONTENT_LENGTH, FORWARDED, HOST};
 use http::{HeaderMap, HeaderValue, Method, Request, StatusCode, Version};
 use hyper::body::{Body, Incoming};
 use prometheus_client::metrics::counter::Counter;
-use weir_cache::{Direction, Policy, Scheme, Target, reduce_accept_encoding, strip_hop_by_hop};
+use weir_cache::{
+    Direction, KeyRules, Policy, Scheme, Target, reduce_accept_encoding, strip_hop_by_hop,
+    strip_unkeyed,
+};
 
 use crate::inner::{self, NoProof, TierSecret};
 
@@ -113,7 +119,10 @@ pub(crate) fn read(
         return Err(Refusal::TargetTooLong);
     }
     let mut headers = parts.headers;
-    check_framing(parts.version, &headers)?;
+    // RFC 9110 §7.4: what belongs on a secured connection is not answered on this one.
+    if parts.uri.scheme().is_some_and(|scheme| *scheme != http::uri::Scheme::HTTP) {
+        return Err(Refusal::Malformed("the target has another scheme than this listener"));
+    }
     let in_target = parts.uri.authority().map(http::uri::Authority::as_str);
     let authority = authority(parts.version, in_target, &headers)?;
     let (secret, now) = (reading.secret, reading.now_secs);
@@ -151,14 +160,24 @@ pub(crate) fn read(
 fn note_no_proof(reading: &Reading<'_>, address: SocketAddr, no_proof: NoProof) {
     if no_proof == NoProof::Invalid {
         reading.proof_failures.inc();
-        tracing::warn!(%address, "the proof of a tier does not hold; its request is treated as a client's");
+        static TOLD: Once = Once::new();
+        // Said once: anyone can send a wrong proof, and the counter goes on.
+        TOLD.call_once(|| {
+            tracing::warn!(%address, "the proof of a tier does not hold; such requests are treated as a client's. Do all nodes have the same WEIR_TIER_SECRET and the right time?");
+        });
     }
 }
 
 impl Inbound {
     /// Brings the fields that select a variant into the form that the site's rules give them, before
     /// anything is looked up or sent.
-    pub(crate) fn normalize(&mut self, policy: &Policy) {
+    ///
+    /// A client's claims about itself that the key does not know go no further.
+    pub(crate) fn normalize(&mut self, policy: &Policy, rules: &KeyRules) {
+        if self.peer == Peer::Client {
+            strip_unkeyed(&mut self.headers, rules);
+            drop_forwarded_claims(&mut self.headers);
+        }
         if policy.reduce_accept_encoding {
             reduce_accept_encoding(&mut self.headers);
         }
@@ -168,18 +187,6 @@ impl Inbound {
     pub(crate) fn is_child(&self) -> bool {
         matches!(self.peer, Peer::Child { .. })
     }
-}
-
-/// Refuses framing that two readers could read in two ways (RFC 9112 §6.3).
-fn check_framing(version: Version, headers: &HeaderMap) -> Result<(), Refusal> {
-    let coded = headers.contains_key(TRANSFER_ENCODING);
-    if coded && headers.contains_key(CONTENT_LENGTH) {
-        return Err(Refusal::Malformed("Content-Length and Transfer-Encoding together"));
-    }
-    if coded && version < Version::HTTP_11 {
-        return Err(Refusal::Malformed("Transfer-Encoding in HTTP/1.0"));
-    }
-    Ok(())
 }
 
 /// The one authority that routes, keys and goes upstream (RFC 9112 §3.2).
@@ -221,6 +228,19 @@ fn scheme(peer: &Peer, headers: &HeaderMap) -> Scheme {
 }
 
 /// A body that goes nowhere takes its length along: upstream would wait for it (RFC 9112 §6.3).
+/// Drops a client's `Forwarded` where it speaks of a host or a scheme: an origin that believes the first
+/// element would believe the client (RFC 7239 §8.1).
+fn drop_forwarded_claims(headers: &mut HeaderMap) {
+    let claims = headers.get_all(FORWARDED).iter().any(|line| {
+        let line = line.as_bytes().to_ascii_lowercase();
+        let has = |word: &[u8]| line.windows(word.len()).any(|part| part == word);
+        has(b"host=") || has(b"proto=")
+    });
+    if claims {
+        headers.remove(FORWARDED);
+    }
+}
+
 fn keep_body(method: &Method, body: Incoming, headers: &mut HeaderMap) -> Option<Incoming> {
     if matches!(*method, Method::GET | Method::HEAD) {
         headers.remove(CONTENT_LENGTH);

@@ -9,7 +9,7 @@
 //!
 //! 1. Nothing is queued before [`Interims::open`] or after [`Interims::close`], so no interim response
 //!    follows a final one.
-//! 2. A client that pipelines, or that speaks HTTP/1.0, gets none.
+//! 2. A client that speaks HTTP/1.0, or that has not taken all of the answer before, gets none.
 //! 3. At most [`COUNT_MAX`] of [`BYTES_MAX`] bytes together wait for one request; more are dropped.
 
 use std::io::Write;
@@ -17,6 +17,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 use futures_util::task::AtomicWaker;
+use http::header::CONTENT_LENGTH;
 use http::{HeaderMap, StatusCode};
 use parking_lot::Mutex;
 use weir_cache::{Direction, strip_hop_by_hop};
@@ -37,6 +38,8 @@ pub(crate) struct Interims {
     queue: Mutex<Queue>,
     /// Whether the queue holds bytes, so that a connection without any pays one load.
     waiting: AtomicBool,
+    /// Whether the queue has been opened for the present request.
+    opened: AtomicBool,
     connection: AtomicWaker,
 }
 
@@ -52,6 +55,7 @@ struct Queue {
 impl Interims {
     /// Lets interim responses through until [`Interims::close`]; returns the number to send with.
     pub(crate) fn open(&self) -> u64 {
+        self.opened.store(true, Relaxed);
         let mut queue = self.queue.lock();
         queue.open = true;
         queue.count = 0;
@@ -59,9 +63,11 @@ impl Interims {
         queue.request
     }
 
-    /// Lets no more through: the final response follows.
+    /// Lets no more through: the final response follows. Free where the queue was never opened.
     pub(crate) fn close(&self) {
-        self.queue.lock().open = false;
+        if self.opened.swap(false, Relaxed) {
+            self.queue.lock().open = false;
+        }
     }
 
     /// Queues one interim response to `request`, connection fields and inner fields removed.
@@ -105,6 +111,7 @@ fn serialize(status: StatusCode, headers: &HeaderMap) -> Option<Vec<u8>> {
     let mut headers = headers.clone();
     inner::strip(&mut headers);
     strip_hop_by_hop(&mut headers, Direction::Response);
+    headers.remove(CONTENT_LENGTH);
     let mut message = Vec::with_capacity(256);
     let reason = status.canonical_reason().unwrap_or("Interim");
     write!(message, "HTTP/1.1 {} {reason}\r\n", status.as_u16()).ok()?;

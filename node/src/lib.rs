@@ -5,6 +5,7 @@
 
 mod access_log;
 mod admin;
+mod admin_listener;
 pub mod binary;
 mod body;
 mod clock;

@@ -18,6 +18,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
+use tokio::task::JoinSet;
 
 use crate::config::LimitsConfig;
 use crate::guard::{Guarded, Phase};
@@ -29,29 +30,35 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
 /// Serves `listener` until `stop` says so, then lets requests in flight finish.
 ///
-/// Returns when the last connection has ended, or after `drain_grace`.
+/// Returns when the last connection has ended; at the end of `drain_grace` those left are cut off.
+/// Dropping the future cuts all connections off at once.
 pub(crate) async fn serve(node: Arc<Node>, listener: TcpListener, mut stop: watch::Receiver<bool>) {
     let graceful = GracefulShutdown::new();
+    let mut connections = JoinSet::new();
     let stopping = async move { stop.wait_for(|stop| *stop).await.is_ok() };
     tokio::pin!(stopping);
     loop {
-        let accepted = tokio::select! {
+        tokio::select! {
             _ = &mut stopping => break,
-            accepted = listener.accept() => accepted,
-        };
-        match accepted {
-            Ok((stream, address)) => {
-                if let Some(serving) = admit(&node, stream, address, &graceful) {
-                    tokio::spawn(serving);
+            accepted = listener.accept() => match accepted {
+                Ok((stream, address)) => {
+                    if let Some(serving) = admit(&node, stream, address, &graceful) {
+                        connections.spawn(serving);
+                    }
                 }
-            }
-            Err(error) => on_accept_error(&error).await,
+                Err(error) => on_accept_error(&error).await,
+            },
+            Some(_) = connections.join_next() => {}
         }
     }
     drop(listener);
     let grace = node.config.drain_grace;
-    if tokio::time::timeout(grace, graceful.shutdown()).await.is_err() {
-        tracing::warn!(?grace, "connections were cut off at the end of the grace time");
+    let drained = async {
+        graceful.shutdown().await;
+        while connections.join_next().await.is_some() {}
+    };
+    if tokio::time::timeout(grace, drained).await.is_err() {
+        tracing::warn!(?grace, "connections are cut off at the end of the grace time");
     }
 }
 
@@ -80,8 +87,8 @@ fn admit(
         let caller = Caller { address, phase: Arc::clone(&phase) };
         async move {
             let response = handle(&node, &caller, request).await;
-            drop(answering);
-            Ok::<_, Infallible>(response)
+            caller.phase.end_interims();
+            Ok::<_, Infallible>(response.map(|body| body.answering(answering)))
         }
     });
     let connection = builder(limits).serve_connection(TokioIo::new(io), service);

@@ -7,16 +7,19 @@ use std::sync::Arc;
 
 use http::header::RANGE;
 use http::{HeaderName, Method};
-use weir_cache::{ForwardReason, Keyed, RequestDirectives, Reuse, Timestamp, is_whole_open};
+use weir_cache::{
+    ForwardReason, Keyed, RangeSpec, RequestDirectives, Reuse, Timestamp, is_whole_open,
+    resolve_range,
+};
 use weir_store::{StoredResponse, Variants};
 
-use crate::fill::{Join, Lead, Role, Ticket};
+use crate::fill::{FillWork, Join, Lead, Role, Ticket};
 use crate::guard::Phase;
 use crate::inbound::Inbound;
 use crate::interim::Sink;
 use crate::node::Node;
 use crate::site::Site;
-use crate::upstream::request::has_state_precondition;
+use crate::upstream::request::{fill_request, has_state_precondition};
 
 /// What the node decided for one request.
 #[derive(Debug)]
@@ -56,10 +59,24 @@ impl Asked<'_> {
     pub(crate) fn interim_sink(&self) -> Option<Sink> {
         self.phase.interim_sink(self.inbound.version)
     }
+
+    /// What a fetch for this request needs, without conditions.
+    pub(crate) fn work(&self, node: &Node) -> FillWork {
+        FillWork {
+            site: Arc::clone(self.site),
+            keyed: self.keyed.clone(),
+            request: fill_request(self.inbound, self.keyed, self.site, &node.hop),
+            stored: None,
+            refresh: self.inbound.refresh,
+            method: Method::GET,
+        }
+    }
 }
 
 /// Decides about one request at `now`.
-pub(crate) async fn decide(node: &Node, asked: Asked<'_>, now: Timestamp) -> Decision {
+///
+/// `alone` asks for a fill that is shared with nobody: the request has learned that it must not be.
+pub(crate) async fn decide(node: &Node, asked: Asked<'_>, now: Timestamp, alone: bool) -> Decision {
     let Asked { site, inbound, keyed, .. } = asked;
     if let Some(why) = bypass(inbound) {
         return Decision::Bypass { why, detail: None };
@@ -81,7 +98,7 @@ pub(crate) async fn decide(node: &Node, asked: Asked<'_>, now: Timestamp) -> Dec
             Decision::ReuseThenRefresh { stored, refresh }
         }
         _ if directives.as_ref().is_some_and(|asked| asked.only_if_cached) => Decision::Unavailable,
-        (selected, _) => fetch(node, asked, selected, variants.as_deref()),
+        (selected, _) => fetch(node, asked, selected, variants.as_deref(), alone),
     }
 }
 
@@ -100,6 +117,7 @@ fn fetch(
     asked: Asked<'_>,
     selected: Option<Arc<StoredResponse>>,
     variants: Option<&Variants>,
+    alone: bool,
 ) -> Decision {
     let Asked { inbound, keyed, .. } = asked;
     let why = match (&selected, &variants) {
@@ -107,8 +125,8 @@ fn fetch(
         (None, Some(_)) => ForwardReason::VaryMiss,
         (None, None) => ForwardReason::UriMiss,
     };
-    // The answer to a HEAD updates what is stored (RFC 9111 §4.3.5) without moving a body.
-    if inbound.method == Method::HEAD {
+    // A stale stored response is validated with a GET for a HEAD as well: it serves both from then on.
+    if inbound.method == Method::HEAD && selected.is_none() {
         return Decision::Bypass { why, detail: None };
     }
     // A part of something unknown travels as asked: fetching the whole for it may cost gigabytes.
@@ -116,8 +134,8 @@ fn fetch(
         return Decision::Bypass { why, detail: Some("range") };
     }
     let join = join(node, asked, variants);
-    let role = if node.unshared.contains(&keyed.key) {
-        node.fills.begin_alone(&join)
+    let role = if alone || node.unshared.contains(&keyed.key) {
+        Role::Leader(node.fills.begin_alone(&join))
     } else {
         node.fills.join(join)
     };
@@ -132,6 +150,18 @@ fn fetch(
 /// Whether the request asks for less than everything.
 fn wants_part(inbound: &Inbound) -> bool {
     inbound.headers.get(RANGE).is_some_and(|range| !is_whole_open(range.as_bytes()))
+}
+
+/// Whether the first byte that the request asks for has come in at a fill, or soon will. A seek in a
+/// large file must not wait for all that lies before it.
+pub(crate) fn is_near(node: &Node, inbound: &Inbound, ticket: &Ticket) -> bool {
+    let Some(range) = inbound.headers.get(RANGE) else { return true };
+    // The length counts for the end of the range only.
+    let first = match resolve_range(range.as_bytes(), u64::MAX) {
+        RangeSpec::One(range) => range.first,
+        RangeSpec::Whole | RangeSpec::Many(_) | RangeSpec::Unsatisfiable => 0,
+    };
+    ticket.is_near(first, node.config.fill.window.as_u64())
 }
 
 /// Begins a refresh unless one is under way.
@@ -149,6 +179,7 @@ pub(crate) fn join<'a>(node: &Node, asked: Asked<'a>, variants: Option<&Variants
         policy: &asked.site.policy,
         known: variants.map_or_else(Vec::new, vary_names),
         as_of: node.applied(),
+        now: node.clock.now().monotonic,
     }
 }
 

@@ -45,7 +45,7 @@ pub(crate) fn finish(asking: Asking<'_>, outcome: Outcome) -> Response<ResponseB
     let (as_of, failed) = (as_of(&outcome.source), made_by_failure(&outcome.source));
     let mut record =
         node.config.log.access.then(|| Box::new(Record::new(&site.name, inbound, &outcome, began)));
-    let mut response = content(asking, outcome.source, now);
+    let mut response = content(asking, outcome.source, outcome.collapsed, now);
     let headers = response.headers_mut();
     status.append_to(headers);
     headers.insert(X_CACHE, HeaderValue::from_static(x_cache.as_str()));
@@ -66,10 +66,18 @@ pub(crate) fn finish(asking: Asking<'_>, outcome: Outcome) -> Response<ResponseB
 }
 
 /// Status, fields and body as their source has them.
-fn content(asking: Asking<'_>, source: Source, now: Timestamp) -> Response<Content> {
+fn content(
+    asking: Asking<'_>,
+    source: Source,
+    collapsed: bool,
+    now: Timestamp,
+) -> Response<Content> {
     let Asking { node, inbound, .. } = asking;
     match source {
         Source::Stored(stored) => select::from_store(inbound, &stored, now),
+        Source::Filling(head, ticket) if collapsed => {
+            select::from_shared_fill(inbound, &head, ticket, now)
+        }
         Source::Filling(head, ticket) => select::from_fill(inbound, &head, ticket),
         Source::Forwarded(answer) => from_upstream(node, *answer),
         Source::Failed(error) => from_failure(asking, &error),

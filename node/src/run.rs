@@ -4,14 +4,12 @@ use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 
-use hyper::server::conn::http1;
-use hyper_util::rt::{TokioIo, TokioTimer};
-use hyper_util::service::TowerToHyperService;
-use tokio::net::{TcpListener, TcpSocket, TcpStream};
-use tokio::sync::{Semaphore, watch};
+use tokio::net::{TcpListener, TcpSocket};
+use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use crate::admin::{self, AdminToken};
+use crate::admin_listener;
 use crate::clock::Clock;
 use crate::config::NodeConfig;
 use crate::inner::TierSecret;
@@ -21,8 +19,6 @@ use crate::reload::Reload;
 
 /// Connections that may wait to be accepted.
 const BACKLOG: u32 = 4096;
-/// Admin connections at once.
-const ADMIN_CONNECTIONS_MAX: usize = 256;
 
 /// What a node is given beside its configuration.
 #[derive(Clone)]
@@ -72,7 +68,8 @@ pub struct RunningNode {
     data: SocketAddr,
     admin: SocketAddr,
     stop: watch::Sender<bool>,
-    serving: Vec<JoinHandle<()>>,
+    serving: JoinHandle<()>,
+    administering: JoinHandle<()>,
 }
 
 /// Starts a node in the present runtime; it answers from the moment this returns.
@@ -101,13 +98,11 @@ pub(crate) async fn start_with(
     let node = Node::new(config, clock, secret)?;
     let (stop, stopping) = watch::channel(false);
     let router = admin::router(Arc::clone(&node), token, reload);
-    let serving = vec![
-        tokio::spawn(listener::serve(Arc::clone(&node), data_listener, stopping.clone())),
-        tokio::spawn(serve_admin(admin_listener, router, stopping)),
-    ];
+    let serving = tokio::spawn(listener::serve(Arc::clone(&node), data_listener, stopping));
+    let administering = tokio::spawn(admin_listener::serve(admin_listener, router));
     let (name, tier) = (&node.config.name, node.config.tier.as_str());
     tracing::info!(%name, tier, %data, %admin, "listening");
-    Ok(RunningNode { node, data, admin, stop, serving })
+    Ok(RunningNode { node, data, admin, stop, serving, administering })
 }
 
 fn local(listener: &TcpListener, asked: SocketAddr) -> SocketAddr {
@@ -178,11 +173,12 @@ impl RunningNode {
     pub async fn shutdown(mut self) {
         self.node.drain();
         self.stop.send_replace(true);
-        for task in self.serving.drain(..) {
-            if task.await.is_err() {
-                tracing::error!("a listener ended in a panic; please report this");
-            }
+        if (&mut self.serving).await.is_err() {
+            tracing::error!("the listener ended in a panic; please report this");
         }
+        // The admin API ends last: readiness can be asked for until here. Aborting it is how it ends.
+        self.administering.abort();
+        drop((&mut self.administering).await);
     }
 }
 
@@ -190,9 +186,8 @@ impl Drop for RunningNode {
     /// Ends at once what [`RunningNode::shutdown`] has not ended in peace.
     fn drop(&mut self) {
         self.stop.send_replace(true);
-        for task in &self.serving {
-            task.abort();
-        }
+        self.serving.abort();
+        self.administering.abort();
     }
 }
 
@@ -206,41 +201,5 @@ fn reachable(address: SocketAddr) -> SocketAddr {
             SocketAddr::from((Ipv6Addr::LOCALHOST, v6.port()))
         }
         other => other,
-    }
-}
-
-/// Serves the admin API until told to stop. Readiness must be askable while the data listener drains,
-/// so this ends without a grace time of its own, last.
-async fn serve_admin(
-    listener: TcpListener,
-    router: axum::Router,
-    mut stopping: watch::Receiver<bool>,
-) {
-    let permits = Arc::new(Semaphore::new(ADMIN_CONNECTIONS_MAX));
-    loop {
-        let accepted = tokio::select! {
-            _ = stopping.wait_for(|stop| *stop) => break,
-            accepted = listener.accept() => accepted,
-        };
-        let Ok((stream, _)) = accepted else {
-            tokio::time::sleep(std::time::Duration::from_millis(50)).await;
-            continue;
-        };
-        let Ok(permit) = Arc::clone(&permits).try_acquire_owned() else { continue };
-        let router = router.clone();
-        tokio::spawn(async move {
-            serve_admin_connection(stream, router).await;
-            drop(permit);
-        });
-    }
-}
-
-async fn serve_admin_connection(stream: TcpStream, router: axum::Router) {
-    let connection = http1::Builder::new()
-        .timer(TokioTimer::new())
-        .header_read_timeout(std::time::Duration::from_secs(30))
-        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
-    if let Err(error) = connection.await {
-        tracing::debug!(%error, "admin connection ended");
     }
 }

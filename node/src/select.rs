@@ -50,14 +50,38 @@ pub(crate) fn from_store(
     make(part, stored.head.status, headers, content)
 }
 
-/// A response that streams in. The place at the fill goes where the bytes go.
+/// A response that streams in for the one whose request it answers, with the fields as they came.
 pub(crate) fn from_fill(inbound: &Inbound, head: &FillHead, ticket: Ticket) -> Response<Content> {
+    streaming(inbound, head, &head.response.headers, ticket)
+}
+
+/// The same for one who joined: it gets the fields that are stored, as if it had come a moment later,
+/// and is told how old they are.
+pub(crate) fn from_shared_fill(
+    inbound: &Inbound,
+    head: &FillHead,
+    ticket: Ticket,
+    now: Timestamp,
+) -> Response<Content> {
+    let Some(stored) = &head.storable else { return from_fill(inbound, head, ticket) };
+    let mut headers = stored.headers.clone();
+    headers.insert(AGE, HeaderValue::from(stored.plan.age_secs(now)));
+    streaming(inbound, head, &headers, ticket)
+}
+
+/// A response that streams in. The place at the fill goes where the bytes go.
+fn streaming(
+    inbound: &Inbound,
+    head: &FillHead,
+    headers: &HeaderMap,
+    ticket: Ticket,
+) -> Response<Content> {
     let part = match &head.storable {
         Some(stored) => part(inbound, stored, head.content_length),
         // A response that is only this client's is passed on as it is.
         None => Part::Whole,
     };
-    let headers = fields(inbound, part, &head.response.headers);
+    let headers = fields(inbound, part, headers);
     let content = match part {
         _ if inbound.method == Method::HEAD => leave(&ticket),
         Part::Whole => Content::Fill(ticket.into_reader(0, None)),

@@ -35,6 +35,11 @@ impl Signals {
         })
     }
 
+    /// Waits for a signal to end.
+    pub async fn end(&mut self) {
+        while self.next().await != Signal::End {}
+    }
+
     /// Waits for the next signal.
     pub async fn next(&mut self) -> Signal {
         tokio::select! {

@@ -24,8 +24,10 @@ const LINES_MAX: usize = 16 * 1024;
 pub fn start(config: &LogConfig) -> WorkerGuard {
     let (writer, guard) =
         NonBlockingBuilder::default().buffered_lines_limit(LINES_MAX).lossy(true).finish(stderr());
-    let level = config.level.as_str();
-    let filter = EnvFilter::try_from_env("WEIR_LOG").unwrap_or_else(|_unset| EnvFilter::new(level));
+    // The access log has a switch of its own and is not a matter of level.
+    let directives = format!("{},weir::access=info", config.level.as_str());
+    let filter =
+        EnvFilter::try_from_env("WEIR_LOG").unwrap_or_else(|_unset| EnvFilter::new(directives));
     let layer = tracing_subscriber::fmt::layer().with_writer(writer).with_ansi(false);
     let registry = tracing_subscriber::registry().with(filter);
     let started = match config.format {

@@ -9,9 +9,10 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use http::HeaderMap;
 use moka::future::Cache;
 use moka::notification::RemovalCause;
-use moka::ops::compute::Op;
+use moka::ops::compute::{CompResult, Op};
 use weir_cache::{CacheKey, Policy};
 
+use crate::variants::KeyBounds;
 use crate::{StoredResponse, Variants};
 
 /// What a store may hold.
@@ -23,6 +24,13 @@ pub struct StoreLimits {
     pub object_bytes_max: u64,
     /// Variants kept under one key, at least 1.
     pub variants_max: usize,
+}
+
+impl StoreLimits {
+    /// What one key may hold, so that no key outgrows the store and is dropped as a whole.
+    fn of_one_key(&self) -> KeyBounds {
+        KeyBounds { variants_max: self.variants_max, bytes_max: self.memory_bytes_max / 4 }
+    }
 }
 
 /// What a store holds and has done since it was made.
@@ -80,7 +88,8 @@ impl MemoryStore {
 
     /// Stores `response` under `key`, in place of what answered the same request before.
     ///
-    /// Returns whether it was kept: a body above `object_bytes_max` is not. `request_headers` are
+    /// Returns whether it was taken in: a body above `object_bytes_max` is not, and what was taken in
+    /// may be dropped for room at any time. `request_headers` are
     /// those of the request that the response answered. If the future is dropped half way, the key
     /// holds either the old variants or the new ones.
     pub async fn insert(
@@ -95,12 +104,12 @@ impl MemoryStore {
             self.oversized.fetch_add(1, Relaxed);
             return false;
         }
-        let variants_max = self.limits.variants_max;
+        let bounds = self.limits.of_one_key();
         self.map
             .entry(key)
             .and_compute_with(|entry| {
                 let old = entry.map(moka::Entry::into_value).unwrap_or_default();
-                let variants = old.with(response, request_headers, policy, variants_max);
+                let variants = old.with(response, request_headers, policy, bounds);
                 std::future::ready(Op::Put(Arc::new(variants)))
             })
             .await;
@@ -108,9 +117,36 @@ impl MemoryStore {
         true
     }
 
+    /// Stores `response` in place of `old`, unless `old` is not stored any more; returns whether it
+    /// was.
+    ///
+    /// For validation: what was removed while upstream was asked must not come back.
+    pub async fn replace(
+        &self,
+        key: CacheKey,
+        old: &Arc<StoredResponse>,
+        response: Arc<StoredResponse>,
+    ) -> bool {
+        let result = self
+            .map
+            .entry(key)
+            .and_compute_with(|entry| {
+                let list = entry.map(moka::Entry::into_value);
+                let replaced = list.and_then(|list| list.with_replaced(old, response));
+                std::future::ready(replaced.map_or(Op::Nop, |list| Op::Put(Arc::new(list))))
+            })
+            .await;
+        self.map.run_pending_tasks().await;
+        matches!(result, CompResult::ReplacedWith(_))
+    }
+
     /// Removes everything stored under `key`; returns whether there was something.
+    ///
+    /// Takes its turn among the writers of the key, so that none of them brings back what is removed.
     pub async fn remove(&self, key: &CacheKey) -> bool {
-        self.map.remove(key).await.is_some()
+        let removed =
+            self.map.entry(*key).and_compute_with(|_| std::future::ready(Op::Remove)).await;
+        matches!(removed, CompResult::Removed(_))
     }
 
     /// What is held at this moment. Costs a pass over pending bookkeeping.

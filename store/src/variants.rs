@@ -7,6 +7,31 @@ use weir_cache::Policy;
 
 use crate::StoredResponse;
 
+/// What one key may hold.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct KeyBounds {
+    /// Variants, at least 1.
+    pub(crate) variants_max: usize,
+    /// Bytes of all of them; one is kept even if it is larger.
+    pub(crate) bytes_max: u64,
+}
+
+impl KeyBounds {
+    /// Drops the oldest variants beyond the bounds.
+    fn cut(self, newest_first: &mut Vec<Arc<StoredResponse>>) {
+        newest_first.truncate(self.variants_max);
+        let mut bytes = 0;
+        let fitting = newest_first
+            .iter()
+            .take_while(|stored| {
+                bytes += stored.weight();
+                bytes <= self.bytes_max
+            })
+            .count();
+        newest_first.truncate(fitting.max(1));
+    }
+}
+
 /// The responses stored under one key, newest first. Immutable: a change makes a new list.
 #[derive(Debug, Default)]
 pub struct Variants {
@@ -34,13 +59,13 @@ impl Variants {
 
     /// A list with `response` in place of every variant that answered the same request.
     ///
-    /// At most `variants_max` are kept, the newest by `Date`; ties go to the later arrival.
+    /// As many are kept as `bounds` allow, the newest by `Date`; ties go to the later arrival.
     pub(crate) fn with(
         &self,
         response: Arc<StoredResponse>,
         request_headers: &HeaderMap,
         policy: &Policy,
-        variants_max: usize,
+        bounds: KeyBounds,
     ) -> Self {
         let mut newest_first = vec![response];
         newest_first.extend(
@@ -50,8 +75,22 @@ impl Variants {
                 .map(Arc::clone),
         );
         newest_first.sort_by_key(|stored| std::cmp::Reverse(stored.head.plan.date));
-        newest_first.truncate(variants_max);
+        bounds.cut(&mut newest_first);
         Self { newest_first }
+    }
+
+    /// The list with `response` in place of `old`; `None` if `old` is not in it.
+    pub(crate) fn with_replaced(
+        &self,
+        old: &Arc<StoredResponse>,
+        response: Arc<StoredResponse>,
+    ) -> Option<Self> {
+        let place = self.newest_first.iter().position(|stored| Arc::ptr_eq(stored, old))?;
+        let mut newest_first = self.newest_first.clone();
+        newest_first.remove(place);
+        // Confirmed last, hence the newest.
+        newest_first.insert(0, response);
+        Some(Self { newest_first })
     }
 
     /// The bytes all variants are charged for.

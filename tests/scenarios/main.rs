@@ -1,3 +1,27 @@
 //! One file a behaviour: what a user of the stack sees.
 
+#![expect(clippy::unwrap_used, reason = "a scenario that fails fails here")]
+
+mod admin;
+mod bad_input;
+mod binaries;
+mod bounds;
 mod collapse;
+mod conditional;
+mod configuration;
+mod hops;
+mod inner;
+mod interim;
+mod keys;
+mod leaving;
+mod limits;
+mod loops;
+mod ranges;
+mod reuse;
+mod spill;
+mod stale;
+mod truncation;
+mod unsafe_methods;
+mod unshared;
+mod upstream;
+mod validation;

@@ -9,11 +9,15 @@
 
 mod client;
 mod metrics;
+mod process;
+mod raw;
 mod stack;
 
 pub use client::{Reply, Request, Transfer, raw_exchange};
 pub use metrics::Metrics;
-pub use stack::{Shape, Stack, TestNode};
+pub use process::{Ended, Process, Program, free_base_port, until_so};
+pub use raw::{Raw, RawReply};
+pub use stack::{Folder, SECRET, Shape, Stack, TOKEN, TestNode, config, free_addr, upstream};
 
 use std::time::Duration;
 
@@ -26,4 +30,14 @@ pub async fn soon<T>(what: &str, future: impl Future<Output = T>) -> T {
         Ok(value) => value,
         Err(_) => panic!("{what} took longer than {DEADLINE:?}"),
     }
+}
+
+/// Waits until `condition` holds, and fails the scenario when it takes too long.
+pub async fn until(what: &str, condition: impl Fn() -> bool) {
+    soon(what, async {
+        while !condition() {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
 }

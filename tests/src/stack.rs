@@ -6,19 +6,20 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
+use bytes::Bytes;
 use http::Method;
 use tokio::task::JoinHandle;
-use weir_cache::{HostPattern, Profile};
+use weir_cache::{HostPattern, Profile, format_http_date};
 use weir_node::config::{NodeConfig, SiteConfig, TierDefaults, UpstreamAddr};
-use weir_node::{AdminToken, Components, ManualClock, RunningNode, TierSecret, start};
-use weir_origin_mock::OriginMock;
+use weir_node::{AdminToken, Clock, Components, ManualClock, RunningNode, TierSecret, start};
+use weir_origin_mock::{OriginMock, Script};
 
 use crate::{Metrics, Reply, Request, soon};
 
 /// The admin token of every node here.
-const TOKEN: &str = "token-for-tests";
+pub const TOKEN: &str = "token-for-tests";
 /// The secret that the nodes of a stack share.
-const SECRET: &str = "a tier secret for tests";
+pub const SECRET: &str = "a tier secret for tests";
 
 type Edit<T> = Box<dyn Fn(&mut T) + Send + Sync>;
 
@@ -110,10 +111,7 @@ impl Making<'_> {
         site.hosts = vec![HostPattern::Any];
         site.origins = vec![upstream(self.origin.addr())];
         (self.shape.site)(&mut site);
-        let mut config = NodeConfig::with_defaults(&defaults);
-        config.name = name;
-        config.listen = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-        config.admin = config.listen;
+        let mut config = config(&defaults, &name);
         config.parents = parents.iter().map(|parent| upstream(parent.addr())).collect();
         config.data_dir = Some(self.folder.path.join(&config.name));
         config.sites = vec![site];
@@ -122,8 +120,31 @@ impl Making<'_> {
     }
 }
 
-fn upstream(address: SocketAddr) -> UpstreamAddr {
+/// The configuration of a node called `name` on free ports of the loopback address, without sites
+/// and parents.
+#[must_use]
+pub fn config(defaults: &TierDefaults, name: &str) -> NodeConfig {
+    let mut config = NodeConfig::with_defaults(defaults);
+    name.clone_into(&mut config.name);
+    config.listen = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+    config.admin = config.listen;
+    config
+}
+
+/// The address of a server as a configuration has it.
+#[must_use]
+pub fn upstream(address: SocketAddr) -> UpstreamAddr {
     UpstreamAddr { host: address.ip().to_string(), port: address.port() }
+}
+
+/// An address of this machine that nobody listens on.
+///
+/// For what must know its address before it starts; the system hands the port to nobody else for a
+/// while.
+#[must_use]
+pub fn free_addr() -> SocketAddr {
+    let listener = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    listener.local_addr().unwrap()
 }
 
 /// A running stack and its origin.
@@ -153,26 +174,78 @@ impl Stack {
         self.edges.iter().chain(&self.regionals).chain(&self.shield)
     }
 
+    /// An answer of the origin with this status, made at the present cache time.
+    ///
+    /// The origin's own clock does not move with the nodes': without this Date, what it says after
+    /// cache time has moved would have aged on arrival (RFC 9111 §4.2.3, `apparent_age`).
+    pub fn answer(&self, path: &str, status: u16) -> Script<'_> {
+        let date = format_http_date(self.clock.now().wall);
+        self.origin.script(path).status(status).header("date", date)
+    }
+
+    /// Makes the origin answer `path` with 200, this Cache-Control and this body.
+    pub fn serve(&self, path: &str, cache_control: &str, body: impl Into<Bytes>) {
+        self.answer(path, 200).header("cache-control", cache_control).body(body).set();
+    }
+
+    /// The node that asks the origin.
+    #[must_use]
+    pub fn top(&self) -> &TestNode {
+        self.shield.as_ref().unwrap_or(&self.edges[0])
+    }
+
     /// Moves cache time on every node.
     pub fn advance(&self, by: Duration) {
         self.clock.advance(by);
+    }
+
+    /// Restarts the shield at the same address with an empty store.
+    pub async fn restart_shield(&mut self) {
+        let shield = self.shield.take().unwrap();
+        self.shield = Some(shield.restart().await);
     }
 }
 
 /// One running node.
 pub struct TestNode {
     running: RunningNode,
+    config: NodeConfig,
+    clock: Arc<ManualClock>,
 }
 
 impl TestNode {
     /// Starts a node with `config` and the cache time of `clock`.
     pub async fn start(config: NodeConfig, clock: Arc<ManualClock>) -> Self {
-        let components = Components {
-            clock,
-            secret: TierSecret::new(SECRET),
-            token: AdminToken::new(TOKEN).unwrap(),
-        };
-        Self { running: start(config, components).await.unwrap() }
+        Self::start_with(config, clock, TierSecret::new(SECRET)).await
+    }
+
+    /// The same with a tier secret of its own, or none.
+    pub async fn start_with(
+        config: NodeConfig,
+        clock: Arc<ManualClock>,
+        secret: Option<TierSecret>,
+    ) -> Self {
+        let shared: Arc<ManualClock> = Arc::clone(&clock);
+        let components =
+            Components { clock: shared, secret, token: AdminToken::new(TOKEN).unwrap() };
+        let running = start(config.clone(), components).await.unwrap();
+        Self { running, config, clock }
+    }
+
+    /// What the node was told.
+    #[must_use]
+    pub fn config(&self) -> &NodeConfig {
+        &self.config
+    }
+
+    /// Ends the node and starts it again at the same address, with an empty store.
+    pub async fn restart(self) -> Self {
+        let mut config = self.config.clone();
+        config.listen = self.addr();
+        config.admin = self.admin_addr();
+        let clock = Arc::clone(&self.clock);
+        self.shutdown().await;
+        Self::start(config, clock).await
     }
 
     /// Where clients and children connect.
@@ -239,16 +312,30 @@ impl TestNode {
 }
 
 /// A folder of one stack, removed with it.
-struct Folder {
+pub struct Folder {
     path: PathBuf,
 }
 
+impl Default for Folder {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 impl Folder {
-    fn new() -> Self {
+    /// A name nobody else uses; the folder is made by who writes to it first.
+    #[must_use]
+    pub fn new() -> Self {
         static SERIAL: AtomicU64 = AtomicU64::new(0);
         let serial = SERIAL.fetch_add(1, Relaxed);
         let name = format!("weir-tests-{}-{serial}", std::process::id());
         Self { path: std::env::temp_dir().join(name) }
+    }
+
+    /// Where it is.
+    #[must_use]
+    pub fn path(&self) -> &std::path::Path {
+        &self.path
     }
 }
 

@@ -21,9 +21,10 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use parking_lot::Mutex;
 
+use super::budget::Reserved;
 use super::spill::SpillReader;
 use crate::upstream::FillError;
 
@@ -88,6 +89,8 @@ struct State {
     writer: Option<Waker>,
     spill: Option<SpillReader>,
     spilled: u64,
+    /// The memory that the chunks are charged for, held as long as they can be read.
+    reserved: Option<Reserved>,
 }
 
 /// A body in flight.
@@ -110,6 +113,7 @@ impl SharedBody {
                 writer: None,
                 spill: None,
                 spilled: 0,
+                reserved: None,
             }),
         }
     }
@@ -117,7 +121,9 @@ impl SharedBody {
     /// Adds a reader at `offset`, or returns `None` if bytes from there on are gone.
     pub(crate) fn attach(&self, offset: u64) -> Option<ReaderId> {
         let mut state = self.state.lock();
-        if !state.holds_from(offset) {
+        // Where the file no longer takes bytes, a reader at the start would stop all others.
+        let pacing = matches!(state.keep, Keep::Window { .. }) && !state.spilling();
+        if !state.holds_from(offset) || (pacing && offset < state.memory_start()) {
             return None;
         }
         state.readers_made += 1;
@@ -144,9 +150,25 @@ impl SharedBody {
         self.state.lock().received
     }
 
-    /// Keeps only the last `bytes` in memory from here on; `spill` has nothing yet or the prefix.
+    /// Keeps only the last `bytes` in memory from here on.
     pub(crate) fn keep_window(&self, bytes: u64) {
         self.state.lock().keep = Keep::Window { bytes };
+    }
+
+    /// Holds `reserved` for as long as the body can be read.
+    pub(crate) fn charge(&self, reserved: Reserved) {
+        self.state.lock().reserved = Some(reserved);
+    }
+
+    /// Takes `whole` in place of the chunks that it is made of, so that the bytes are held once.
+    pub(crate) fn replace_by(&self, whole: Bytes) {
+        let mut state = self.state.lock();
+        state.received = whole.len() as u64;
+        state.chunks.clear();
+        if !whole.is_empty() {
+            state.chunks.push_back(Chunk { start: 0, bytes: whole });
+        }
+        state.wake_readers();
     }
 
     /// Everything that has arrived, for writing to a spill file. Shares the bytes.
@@ -162,8 +184,11 @@ impl SharedBody {
         state.trim();
     }
 
-    /// Adds bytes and wakes every reader.
+    /// Adds bytes and wakes every reader. Adding none changes nothing.
     pub(crate) fn push(&self, bytes: Bytes) {
+        if bytes.is_empty() {
+            return;
+        }
         let mut state = self.state.lock();
         let start = state.received;
         state.received += bytes.len() as u64;
@@ -172,44 +197,11 @@ impl SharedBody {
         state.wake_readers();
     }
 
-    /// Adds the last bytes, which may be none, and ends the body in the same step.
-    pub(crate) fn push_last(&self, bytes: Bytes) {
-        let mut state = self.state.lock();
-        if !bytes.is_empty() {
-            let start = state.received;
-            state.received += bytes.len() as u64;
-            state.chunks.push_back(Chunk { start, bytes });
-        }
-        state.end.get_or_insert(End::Whole);
-        state.wake_readers();
-    }
-
     /// Ends the body and wakes every reader. The first end stands.
     pub(crate) fn finish(&self, end: End) {
         let mut state = self.state.lock();
         state.end.get_or_insert(end);
         state.wake_readers();
-    }
-
-    /// Everything that has arrived and `last` after it, in one piece, if all of it is in memory.
-    ///
-    /// Copies unless it came in one piece.
-    pub(crate) fn whole_with(&self, last: &Bytes) -> Option<Bytes> {
-        let state = self.state.lock();
-        let Some(first) = state.chunks.front() else { return Some(last.clone()) };
-        if first.start > 0 {
-            return None;
-        }
-        if state.chunks.len() == 1 && last.is_empty() {
-            return Some(first.bytes.clone());
-        }
-        let length = usize::try_from(state.received).ok()?.checked_add(last.len())?;
-        let mut whole = BytesMut::with_capacity(length);
-        for chunk in &state.chunks {
-            whole.extend_from_slice(&chunk.bytes);
-        }
-        whole.extend_from_slice(last);
-        Some(whole.freeze())
     }
 
     /// Waits until the writer may add more.
@@ -261,14 +253,18 @@ impl SharedBody {
 impl State {
     /// Whether every byte from `offset` on is still somewhere.
     fn holds_from(&self, offset: u64) -> bool {
-        let memory_start = self.chunks.front().map_or(self.received, |chunk| chunk.start);
+        let memory_start = self.memory_start();
         offset >= memory_start || self.spilled >= memory_start
+    }
+
+    /// The offset of the first byte that is in memory.
+    fn memory_start(&self) -> u64 {
+        self.chunks.front().map_or(self.received, |chunk| chunk.start)
     }
 
     fn find(&self, offset: u64) -> Option<Read> {
         let after = self.chunks.partition_point(|chunk| chunk.end() <= offset);
-        let memory_start = self.chunks.front().map_or(self.received, |chunk| chunk.start);
-        if offset < memory_start {
+        if offset < self.memory_start() {
             let file = self.spill.clone()?;
             let length = self.spilled.saturating_sub(offset);
             return (length > 0).then_some(Read::Spilled { file, offset, length });
@@ -310,12 +306,14 @@ impl State {
     /// Drops chunks from memory that the window does not cover and nobody needs there.
     fn trim(&mut self) {
         let Keep::Window { bytes } = self.keep else { return };
-        let slowest = self.readers.values().map(|reader| reader.offset).min();
         while let Some(first) = self.chunks.front() {
             let end = first.end();
             let outside = self.received.saturating_sub(end) >= bytes;
-            let needed = slowest.is_some_and(|offset| offset < end) && self.spilled < end;
-            if !outside || needed {
+            let needed = || {
+                let mut offsets = self.readers.values().map(|reader| reader.offset);
+                self.spilled < end && offsets.any(|offset| offset < end)
+            };
+            if !outside || needed() {
                 break;
             }
             self.chunks.pop_front();
@@ -365,8 +363,9 @@ mod tests {
         let late = body.attach(0).unwrap();
         body.push(Bytes::from_static(b"cd"));
         assert_eq!((read(&body, late), read(&body, late)), ("ab".to_owned(), "cd".to_owned()));
-        assert_eq!(body.whole_with(&Bytes::from_static(b"e")).unwrap(), "abcde");
-        body.push_last(Bytes::new());
+        assert_eq!(body.arrived(), ["ab", "cd"]);
+        body.replace_by(Bytes::from_static(b"abcd"));
+        body.finish(End::Whole);
         assert_eq!(read(&body, late), "<end>");
         assert_eq!(read(&body, early), "cd", "the end does not overtake bytes");
     }

@@ -26,7 +26,7 @@ mod table;
 mod ticket;
 
 pub(crate) use progress::{FillHead, Progress, Settled, SettledBy};
-pub(crate) use run::{FillWork, as_failure_of_parent, spawn, spawn_answered};
+pub(crate) use run::{FillWork, is_reusable, spawn, spawn_answered};
 pub(crate) use spill::SpillSpace;
 pub(crate) use table::{FillTable, Join, Lead, Role};
 pub(crate) use ticket::{FillReader, Ticket};

@@ -15,7 +15,8 @@ pub(crate) enum Progress {
     Pending,
     /// A response that all attached may use streams in.
     Shared(Arc<FillHead>),
-    /// A response streams in that only the leader may use; waiters forward for themselves.
+    /// A response streams in that only the leader may use: it may not be shared, or not be reused
+    /// without asking upstream. Waiters go for themselves.
     Private(Arc<FillHead>),
     /// A stored response answers everyone.
     Settled(Settled),

@@ -6,15 +6,19 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use http_body_util::BodyExt;
 
 use super::body::End;
 use super::budget::Reserved;
-use super::progress::FillHead;
+use super::progress::{FillHead, Progress};
 use super::run::{FillWork, Running, keep_body};
 use super::spill::Spill;
+use crate::telemetry::chain;
 use crate::upstream::{Answer, FillError, UpstreamBody};
+
+/// What one piece of a body costs beyond its bytes, so that many tiny ones are charged for.
+const PIECE_OVERHEAD_BYTES: u64 = 64;
 
 /// Pumps `answer` until it ends, fails, or nobody wants it.
 pub(super) async fn pump(running: &Running, work: &FillWork, head: &FillHead, answer: Answer) {
@@ -22,16 +26,18 @@ pub(super) async fn pump(running: &Running, work: &FillWork, head: &FillHead, an
     if !head.admitted {
         pump.open_window().await;
     }
-    match pump.until_the_end(work).await {
-        Ok(()) => {}
-        Err(error) => {
-            running.node.metrics.fills_failed.inc();
-            tracing::warn!(target_uri = %work.keyed.target, error = %crate::telemetry::chain(&error), "body ended early");
-            // Whoever comes next starts anew instead of joining what cannot end well.
-            running.node.fills.remove(&running.fill);
-            running.fill.body.finish(End::Cut(Arc::new(error)));
-        }
+    let Err(error) = pump.until_the_end(work).await else { return };
+    let fill = running.fill();
+    // Whoever comes next starts anew instead of joining what cannot end well.
+    running.node.fills.remove(fill);
+    if matches!(error, FillError::Abandoned) {
+        tracing::debug!(target_uri = %work.keyed.target, "nobody reads the body any more");
+    } else {
+        running.node.metrics.fills_failed.inc();
+        let error = chain(&error).to_string();
+        tracing::warn!(target_uri = %work.keyed.target, error, "body ended early");
     }
+    fill.body.finish(End::Cut(Arc::new(error)));
 }
 
 struct Pump<'a> {
@@ -66,7 +72,7 @@ impl<'a> Pump<'a> {
                 return Ok(());
             }
             self.add(bytes).await;
-            self.running.fill.body.room().await;
+            self.running.fill().body.room().await;
             if self.is_given_up() {
                 return Err(FillError::Abandoned);
             }
@@ -79,7 +85,7 @@ impl<'a> Pump<'a> {
     async fn next(&mut self) -> Result<Option<Bytes>, FillError> {
         loop {
             let frame = tokio::time::timeout(self.idle, self.body.frame()).await;
-            let received = self.running.fill.body.received();
+            let received = self.running.fill().body.received();
             let upstream = || self.upstream.clone();
             match frame {
                 Err(_elapsed) => {
@@ -101,21 +107,25 @@ impl<'a> Pump<'a> {
 
     /// Whether `bytes` complete a body whose length was announced.
     fn is_last(&self, bytes: &Bytes) -> bool {
-        let received = self.running.fill.body.received() + bytes.len() as u64;
+        let received = self.running.fill().body.received() + bytes.len() as u64;
         self.head.content_length == Some(received)
     }
 
     /// Adds bytes, in the way that fits the body so far.
     async fn add(&mut self, bytes: Bytes) {
-        let length = bytes.len() as u64;
-        let limit = self.running.node.store.limits().object_bytes_max;
-        let fits = self.running.fill.body.received() + length <= limit;
-        let held = fits && self.whole.as_mut().is_some_and(|reserved| reserved.grow(length));
-        if !held {
+        if !self.fits_in_memory(&bytes) {
             self.open_window().await;
             self.spill_next(&bytes).await;
         }
-        self.running.fill.body.push(bytes);
+        self.running.fill().body.push(bytes);
+    }
+
+    /// Whether the body may stay in memory whole with `bytes` added; charges for them if so.
+    fn fits_in_memory(&mut self, bytes: &Bytes) -> bool {
+        let length = bytes.len() as u64;
+        let limit = self.running.node.store.limits().object_bytes_max;
+        let storable = self.running.fill().body.received() + length <= limit;
+        storable && self.whole.as_mut().is_some_and(|held| held.grow(length + PIECE_OVERHEAD_BYTES))
     }
 
     /// Changes from keeping everything to keeping a window, with a spill file for what others may
@@ -124,23 +134,28 @@ impl<'a> Pump<'a> {
         if self.whole.take().is_none() {
             return;
         }
-        let Running { node, fill } = self.running;
-        if self.head.storable.is_some() {
+        let node = &self.running.node;
+        if self.is_shared() {
             match node.spill.create().await {
                 Ok(spill) => self.spill = Some(spill),
                 Err(error) => self.on_spill_failure(&error),
             }
-            for bytes in fill.body.arrived() {
+            for bytes in self.running.fill().body.arrived() {
                 self.spill_next(&bytes).await;
             }
         }
-        fill.body.keep_window(node.config.fill.window.as_u64());
+        self.running.fill().body.keep_window(node.config.fill.window.as_u64());
+    }
+
+    /// Whether others may join.
+    fn is_shared(&self) -> bool {
+        matches!(&*self.running.fill().watch().borrow(), Progress::Shared(_))
     }
 
     async fn spill_next(&mut self, bytes: &Bytes) {
         let Some(spill) = &mut self.spill else { return };
         match spill.append(bytes.clone()).await {
-            Ok(()) => self.running.fill.body.spilled(spill.reader(), spill.written()),
+            Ok(()) => self.running.fill().body.spilled(spill.reader(), spill.written()),
             Err(error) => {
                 self.spill = None;
                 self.on_spill_failure(&error);
@@ -153,30 +168,35 @@ impl<'a> Pump<'a> {
         tracing::warn!(%error, "a large body cannot be set aside on disk; its slowest reader sets its pace");
     }
 
-    /// Stores the whole body if that is what it was kept for, then ends it.
+    /// Ends the body with its last bytes, which may be none, and stores it if it is all here.
     ///
     /// The last bytes reach the readers after the response is stored, so that whoever has read a
     /// whole response and asks again finds it.
     async fn finish(&mut self, work: &FillWork, last: Bytes) {
-        let Running { node, fill } = self.running;
-        if !last.is_empty() {
-            self.spill_next(&last).await;
-        }
-        if let (Some(_), true, Some(stored)) =
-            (&self.whole, self.head.admitted, &self.head.storable)
-            && let Some(body) = fill.body.whole_with(&last)
-            && !keep_body(self.running, work, stored, body).await
+        let (node, fill) = (&self.running.node, self.running.fill());
+        if self.head.admitted
+            && self.fits_in_memory(&last)
+            && let Some(stored) = &self.head.storable
         {
-            tracing::debug!(target_uri = %work.keyed.target, "not kept");
+            let whole = joined(&fill.body.arrived(), &last);
+            if !keep_body(self.running, work, stored, whole.clone()).await {
+                tracing::debug!(target_uri = %work.keyed.target, "not kept");
+            }
+            fill.body.replace_by(whole);
+        } else {
+            self.add(last).await;
         }
-        fill.body.push_last(last);
+        if let Some(held) = self.whole.take() {
+            fill.body.charge(held);
+        }
+        fill.body.finish(End::Whole);
         node.fills.remove(fill);
     }
 
     /// Whether nobody reads the body and finishing it is not worth it; if so, nobody can join any
     /// more.
     fn is_given_up(&self) -> bool {
-        let Running { node, fill } = self.running;
+        let (node, fill) = (&self.running.node, self.running.fill());
         if fill.body.readers() > 0 || (self.is_worth_finishing() && !fill.is_overtaken()) {
             return false;
         }
@@ -186,7 +206,7 @@ impl<'a> Pump<'a> {
     /// A response that will be stored and is asked for by nobody is finished when it was wanted
     /// explicitly, when half of it is here, or when little is left.
     fn is_worth_finishing(&self) -> bool {
-        let Running { node, fill } = self.running;
+        let (node, fill) = (&self.running.node, self.running.fill());
         if self.whole.is_none() || !self.head.admitted {
             return false;
         }
@@ -200,4 +220,16 @@ impl<'a> Pump<'a> {
                 None => received <= background,
             }
     }
+}
+
+/// All pieces and `last` in memory of their own: what came off a connection is a slice of its read
+/// buffer and would keep all of it alive.
+fn joined(pieces: &[Bytes], last: &Bytes) -> Bytes {
+    let length = pieces.iter().map(Bytes::len).sum::<usize>() + last.len();
+    let mut whole = BytesMut::with_capacity(length);
+    for piece in pieces {
+        whole.extend_from_slice(piece);
+    }
+    whole.extend_from_slice(last);
+    whole.freeze()
 }

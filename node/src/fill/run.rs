@@ -16,19 +16,18 @@ use bytes::Bytes;
 use http::header::CONTENT_LENGTH;
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use weir_cache::{
-    Direction, Failure, Keyed, NotModified, NotStorable, Now, RequestHead, ResponseHead, Seq,
-    StoredHead, Timing, condition_on, freshen, judge_not_modified, strip_hop_by_hop,
+    Direction, Failure, Keyed, NotModified, NotStorable, Now, RequestHead, ResponseHead, Reuse,
+    Seq, StoredHead, Timestamp, Timing, condition_on, freshen, judge_not_modified,
+    strip_hop_by_hop,
 };
 use weir_store::StoredResponse;
 
 use super::progress::{FillHead, Progress, Settled, SettledBy};
 use super::pump;
-use super::table::Fill;
+use super::table::{Begun, Fill};
 use crate::inner;
-use crate::lookup::Asked;
 use crate::node::Node;
 use crate::site::Site;
-use crate::upstream::request::fill_request;
 use crate::upstream::{Answer, FillError, Kind, OutBody, OutRequest};
 
 /// What a run needs beside its fill.
@@ -47,64 +46,55 @@ pub(crate) struct FillWork {
     pub(crate) method: Method,
 }
 
-impl FillWork {
-    /// What a fetch for this request needs, without conditions.
-    pub(crate) fn of_get(node: &Node, asked: Asked<'_>) -> Self {
-        let Asked { site, inbound, keyed, .. } = asked;
-        Self {
-            site: Arc::clone(site),
-            keyed: keyed.clone(),
-            request: fill_request(inbound, keyed, site, &node.hop),
-            stored: None,
-            refresh: inbound.refresh,
-            method: Method::GET,
-        }
-    }
-
-    /// What storing the answer to this POST needs.
-    pub(crate) fn of_post(node: &Node, asked: Asked<'_>) -> Self {
-        Self { method: Method::POST, ..Self::of_get(node, asked) }
-    }
-}
-
-/// Starts the run of `fill` in a task of its own.
-pub(crate) fn spawn(node: &Arc<Node>, fill: Arc<Fill>, work: FillWork) {
-    node.metrics.fills.inc();
-    let running = Running { node: Arc::clone(node), fill };
+/// Starts the run of a fill in a task of its own.
+pub(crate) fn spawn(node: &Arc<Node>, begun: Begun, work: FillWork) {
+    let running = Running::new(node, begun);
     tokio::spawn(async move { Box::pin(run(&running, work)).await });
 }
 
 /// Starts the run of a fill whose answer is here already.
 pub(crate) fn spawn_answered(
     node: &Arc<Node>,
-    fill: Arc<Fill>,
+    begun: Begun,
     work: FillWork,
     answer: Answer,
     sent: Now,
 ) {
-    node.metrics.fills.inc();
-    let running = Running { node: Arc::clone(node), fill };
+    let running = Running::new(node, begun);
     tokio::spawn(async move { Box::pin(on_answer(&running, &work, answer, sent)).await });
 }
 
 /// A run under way; releases everyone when it is dropped, whatever the reason.
 pub(super) struct Running {
     pub(super) node: Arc<Node>,
-    pub(super) fill: Arc<Fill>,
+    begun: Begun,
+}
+
+impl Running {
+    fn new(node: &Arc<Node>, begun: Begun) -> Self {
+        node.metrics.fills.inc();
+        Self { node: Arc::clone(node), begun }
+    }
+
+    /// The fill that runs.
+    pub(super) fn fill(&self) -> &Arc<Fill> {
+        self.begun.fill()
+    }
 }
 
 impl Drop for Running {
     fn drop(&mut self) {
-        self.node.fills.remove(&self.fill);
-        self.fill.publish_if_pending(Progress::Abandoned);
-        self.fill.body.finish(super::body::End::Cut(Arc::new(FillError::Abandoned)));
+        let fill = self.fill();
+        self.node.fills.remove(fill);
+        fill.publish_if_pending(Progress::Abandoned);
+        fill.body.finish(super::body::End::Cut(Arc::new(FillError::Abandoned)));
         self.node.fills.ended();
     }
 }
 
 async fn run(running: &Running, mut work: FillWork) {
     if let Some(found) = found_meanwhile(running, &work).await {
-        running.fill.publish(settled(found, SettledBy::Found));
+        running.fill().publish(settled(found, SettledBy::Found));
         return;
     }
     let sent = running.node.clock.now();
@@ -122,11 +112,11 @@ async fn run(running: &Running, mut work: FillWork) {
 /// Without this second look, a request that missed just before another fill stored its response
 /// would ask upstream again.
 async fn found_meanwhile(running: &Running, work: &FillWork) -> Option<Arc<StoredResponse>> {
-    let Running { node, fill } = running;
+    let (node, fill) = (&running.node, running.fill());
     let variants = node.store.lookup(&fill.key).await?;
     let stored = variants.select(&fill.request_headers, &work.site.policy)?;
     let known = work.stored.as_ref().is_some_and(|old| Arc::ptr_eq(old, stored));
-    let fresh = stored.head.judge(None, node.clock.now().monotonic) == weir_cache::Reuse::Fresh;
+    let fresh = stored.head.judge(None, node.clock.now().monotonic) == Reuse::Fresh;
     (!known && fresh).then(|| Arc::clone(stored))
 }
 
@@ -152,20 +142,9 @@ async fn ask(
         headers,
         body: OutBody::Empty,
         key: work.request.key,
-        interim: Some(running.fill.interim_sink()),
+        interim: work.request.interim.clone(),
     };
-    let answer = running.node.upstreams.send(&work.site.upstream, request).await?;
-    as_failure_of_parent(answer)
-}
-
-/// Takes a parent's word that it could not reach what lies behind it for no answer at all
-/// (RFC 9111 §4.2.4), so that a stale response may stand in here.
-pub(crate) fn as_failure_of_parent(answer: Answer) -> Result<Answer, FillError> {
-    if answer.kind == Kind::Parents && answer.headers.contains_key(inner::FAILURE) {
-        let upstream = answer.upstream.authority().to_owned();
-        return Err(FillError::BehindParent { upstream, status: answer.status });
-    }
-    Ok(answer)
+    running.node.upstreams.send(&work.site.upstream, request).await
 }
 
 fn is_not_modified(answer: &Answer, work: &FillWork) -> bool {
@@ -187,7 +166,7 @@ async fn on_not_modified(running: &Running, work: &mut FillWork, answer: Answer,
         NotModified::Mismatch => None,
     };
     let Some(head) = fresh else {
-        running.node.store.remove(&running.fill.key).await;
+        running.node.store.remove(&running.fill().key).await;
         let sent = running.node.clock.now();
         match ask(running, work, None).await {
             Ok(answer) => on_answer(running, work, answer, sent).await,
@@ -195,10 +174,14 @@ async fn on_not_modified(running: &Running, work: &mut FillWork, answer: Answer,
         }
         return;
     };
-    let freshened =
-        Arc::new(StoredResponse { head, body: stored.body.clone(), text: stored.text.clone() });
-    keep(running, work, Arc::clone(&freshened)).await;
-    running.fill.publish(settled(freshened, SettledBy::Validated));
+    let freshened = Arc::new(StoredResponse {
+        head: head.compact(),
+        body: stored.body.clone(),
+        text: stored.text.clone(),
+    });
+    // What was removed while upstream was asked does not come back.
+    running.node.store.replace(running.fill().key, &stored, Arc::clone(&freshened)).await;
+    running.fill().publish(settled(freshened, SettledBy::Validated));
 }
 
 /// Any other answer: it fills, unless it is an error that a stale response may stand in for.
@@ -210,7 +193,12 @@ async fn on_answer(running: &Running, work: &FillWork, answer: Answer, sent: Now
         && stored.head.may_stand_in(Failure::ServerError, &work.site.policy, now.monotonic)
     {
         let by = SettledBy::ServerError(answer.status);
-        running.fill.publish(settled(Arc::clone(stored), by));
+        running.fill().publish(settled(Arc::clone(stored), by));
+        return;
+    }
+    if answer.is_unsolicited() {
+        let upstream = answer.upstream.authority().to_owned();
+        on_failure(running, work, FillError::Unsolicited { upstream, status: answer.status });
         return;
     }
     let (headers, as_of) = received_fields(running, &answer);
@@ -220,11 +208,7 @@ async fn on_answer(running: &Running, work: &FillWork, answer: Answer, sent: Now
     let request = request_head(running, work, Some(&uri));
     let derived = StoredHead::derive(&work.site.policy, &request, &response, timing, as_of);
     let head = Arc::new(make_head(running, work, response, as_of, derived));
-    running.fill.publish(progress_of(&head));
-    if head.storable.is_none() {
-        // Those who come from here on do not find it; those who wait forward for themselves.
-        node.fills.remove(&running.fill);
-    }
+    running.fill().publish(progress_of(&head));
     pump::pump(running, work, &head, answer).await;
 }
 
@@ -238,7 +222,7 @@ fn on_failure(running: &Running, work: &FillWork, error: FillError) {
         .stored
         .as_ref()
         .filter(|stored| stored.head.may_stand_in(Failure::Unreachable, &work.site.policy, now));
-    running.fill.publish(match stands_in {
+    running.fill().publish(match stands_in {
         Some(stored) => settled(Arc::clone(stored), SettledBy::Unreachable),
         None => Progress::Failed(Arc::new(error)),
     });
@@ -249,7 +233,7 @@ fn received_fields(running: &Running, answer: &Answer) -> (HeaderMap, Seq) {
     let mut headers = answer.headers.clone();
     let as_of = match answer.kind {
         // A fill from the origin reflects what this node had applied when it asked.
-        Kind::Origins => running.fill.as_of,
+        Kind::Origins => running.fill().as_of,
         Kind::Parents => as_of(&headers).unwrap_or_default(),
     };
     inner::strip(&mut headers);
@@ -267,7 +251,7 @@ fn request_head<'a>(
     work: &'a FillWork,
     target_uri: Option<&'a str>,
 ) -> RequestHead<'a> {
-    RequestHead { method: &work.method, headers: &running.fill.request_headers, target_uri }
+    RequestHead { method: &work.method, headers: &running.fill().request_headers, target_uri }
 }
 
 fn make_head(
@@ -283,26 +267,38 @@ fn make_head(
         Ok(storable) => (Some(storable), None),
         Err(reason) => (None, Some(reason)),
     };
-    if let Some(reason) = reason {
-        note_not_storable(running, work, reason);
-    } else {
-        running.node.unshared.forget(&running.fill.key);
-    }
+    note_shareability(running, work, &response, storable.as_ref(), reason);
     let fits = content_length.is_none_or(|length| length <= limit);
-    let admitted = storable.is_some() && fits && !running.fill.is_overtaken();
+    let admitted = storable.is_some() && fits && !running.fill().is_overtaken();
     let too_large = (storable.is_some() && !fits).then_some("too-large");
     let detail = reason.map(|reason| reason.as_str()).or(too_large);
     FillHead { response, storable, admitted, detail, as_of, content_length }
 }
 
 /// Counts why a response is not stored, and remembers the key where the next will be like it.
-fn note_not_storable(running: &Running, work: &FillWork, reason: NotStorable) {
-    if reason.lasting() {
-        running.node.unshared.remember(running.fill.key);
+///
+/// Errors are not remembered: one bad request, or one bad moment of the origin, must not let everyone
+/// through to it.
+fn note_shareability(
+    running: &Running,
+    work: &FillWork,
+    response: &ResponseHead,
+    storable: Option<&StoredHead>,
+    reason: Option<NotStorable>,
+) {
+    let (node, key) = (&running.node, running.fill().key);
+    let is_error = response.status.is_client_error() || response.status.is_server_error();
+    if let Some(reason) = reason {
+        let site = work.site.name.clone();
+        let labels = crate::metrics::SiteReason { site, reason: reason.as_str() };
+        node.metrics.not_stored.get_or_create(&labels).inc();
     }
-    let labels =
-        crate::metrics::SiteReason { site: work.site.name.clone(), reason: reason.as_str() };
-    running.node.metrics.not_stored.get_or_create(&labels).inc();
+    let shared = storable.is_some_and(|stored| is_reusable(stored, stored.plan.response_time));
+    if shared {
+        node.unshared.forget(&key);
+    } else if !is_error && reason.is_none_or(|reason| reason.lasting()) {
+        node.unshared.remember(key);
+    }
 }
 
 /// The body's announced length.
@@ -310,12 +306,20 @@ fn content_length(headers: &HeaderMap) -> Option<u64> {
     headers.get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
 }
 
+/// A response may be shared with those who wait exactly where it could be reused from the store
+/// without asking upstream (RFC 9111 §4).
 fn progress_of(head: &Arc<FillHead>) -> Progress {
-    if head.storable.is_some() {
+    let reusable = |stored: &StoredHead| is_reusable(stored, stored.plan.response_time);
+    if head.storable.as_ref().is_some_and(reusable) {
         Progress::Shared(Arc::clone(head))
     } else {
         Progress::Private(Arc::clone(head))
     }
+}
+
+/// Whether a stored response answers without asking upstream at `now`.
+pub(crate) fn is_reusable(stored: &StoredHead, now: Timestamp) -> bool {
+    stored.judge(None, now) != Reuse::Validate
 }
 
 fn settled(stored: Arc<StoredResponse>, by: SettledBy) -> Progress {
@@ -330,11 +334,19 @@ pub(super) async fn keep(
     work: &FillWork,
     response: Arc<StoredResponse>,
 ) -> bool {
-    let Running { node, fill } = running;
+    let (node, fill) = (&running.node, running.fill());
     if fill.is_overtaken() {
         return false;
     }
-    node.store.insert(fill.key, response, &fill.request_headers, &work.site.policy).await
+    let policy = &work.site.policy;
+    let kept = node.store.insert(fill.key, response, &fill.request_headers, policy).await;
+    // An invalidation marks the fill before it removes from the store. So if it removed before this
+    // response came in, the mark is seen here.
+    if fill.is_overtaken() {
+        node.store.remove(&fill.key).await;
+        return false;
+    }
+    kept
 }
 
 /// Puts a whole body under the head that came with it, and stores both.
@@ -344,7 +356,7 @@ pub(super) async fn keep_body(
     head: &StoredHead,
     body: Bytes,
 ) -> bool {
-    let mut head = head.clone();
+    let mut head = head.clone().compact();
     // A body whose length was not announced has one once it is whole.
     head.headers.insert(CONTENT_LENGTH, HeaderValue::from(body.len()));
     let response = StoredResponse { head, body, text: work.keyed.text.clone() };

@@ -3,14 +3,14 @@
 //! An unlinked file, so that nothing is left behind whatever happens to the process. Reads and
 //! writes run on the blocking pool. A write that fails ends the spilling of that body, not the body.
 
-use std::fs::{File, OpenOptions};
+use std::fs::{DirBuilder, File, OpenOptions};
 use std::io;
-use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use bytes::Bytes;
+use parking_lot::Mutex;
 use tokio::task::spawn_blocking;
 
 use super::budget::{Budget, Reserved};
@@ -23,7 +23,6 @@ const READ_BYTES: usize = 64 * 1024;
 pub(crate) struct SpillSpace {
     folder: PathBuf,
     budget: Arc<Budget>,
-    serial: AtomicU64,
 }
 
 impl SpillSpace {
@@ -33,17 +32,21 @@ impl SpillSpace {
     ///
     /// The folder cannot be made; the caller reports it and the node does not start.
     pub(crate) fn open(folder: &Path, budget: Arc<Budget>) -> io::Result<Self> {
-        std::fs::create_dir_all(folder)?;
-        Ok(Self { folder: folder.to_owned(), budget, serial: AtomicU64::new(0) })
+        DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
+        Ok(Self { folder: folder.to_owned(), budget })
     }
 
     /// A fresh, empty, unlinked file.
     pub(crate) async fn create(&self) -> io::Result<Spill> {
-        let serial = self.serial.fetch_add(1, Relaxed);
-        let path = self.folder.join(format!("fill-{}-{serial}", std::process::id()));
+        // Nodes of one process may share the folder, and a process before this one may have had its
+        // number.
+        let mut random = [0; 8];
+        getrandom::fill(&mut random).map_err(|error| io::Error::other(error.to_string()))?;
+        let path = self.folder.join(format!("fill-{:016x}", u64::from_le_bytes(random)));
         let file =
             spawn_blocking(move || create_unlinked(&path)).await.map_err(io::Error::other)??;
-        Ok(Spill { file: Arc::new(file), written: 0, reserved: self.budget.reserve() })
+        let reserved = Mutex::new(self.budget.reserve());
+        Ok(Spill { held: Arc::new(Held { file, reserved }), written: 0 })
     }
 }
 
@@ -53,12 +56,18 @@ fn create_unlinked(path: &Path) -> io::Result<File> {
     Ok(file)
 }
 
+/// A file and the disk space it is charged for, until its last reader is gone.
+#[derive(Debug)]
+struct Held {
+    file: File,
+    reserved: Mutex<Reserved>,
+}
+
 /// The prefix of one body on disk.
 #[derive(Debug)]
 pub(crate) struct Spill {
-    file: Arc<File>,
+    held: Arc<Held>,
     written: u64,
-    reserved: Reserved,
 }
 
 impl Spill {
@@ -69,12 +78,12 @@ impl Spill {
     /// The disk refused or the budget is used up. What was written before stays readable.
     pub(crate) async fn append(&mut self, bytes: Bytes) -> io::Result<()> {
         let length = bytes.len() as u64;
-        if !self.reserved.grow(length) {
+        if !self.held.reserved.lock().grow(length) {
             return Err(io::Error::new(io::ErrorKind::StorageFull, "spill budget used up"));
         }
-        let file = Arc::clone(&self.file);
+        let held = Arc::clone(&self.held);
         let offset = self.written;
-        spawn_blocking(move || file.write_all_at(&bytes, offset))
+        spawn_blocking(move || held.file.write_all_at(&bytes, offset))
             .await
             .map_err(io::Error::other)??;
         self.written += length;
@@ -88,14 +97,14 @@ impl Spill {
 
     /// A handle that reads what has been written.
     pub(crate) fn reader(&self) -> SpillReader {
-        SpillReader { file: Arc::clone(&self.file) }
+        SpillReader { held: Arc::clone(&self.held) }
     }
 }
 
 /// Reads a spilled prefix.
 #[derive(Debug, Clone)]
 pub(crate) struct SpillReader {
-    file: Arc<File>,
+    held: Arc<Held>,
 }
 
 impl SpillReader {
@@ -104,7 +113,7 @@ impl SpillReader {
         let length = usize::try_from(length).unwrap_or(READ_BYTES).min(READ_BYTES);
         spawn_blocking(move || {
             let mut buffer = vec![0; length];
-            self.file.read_exact_at(&mut buffer, offset)?;
+            self.held.file.read_exact_at(&mut buffer, offset)?;
             Ok(Bytes::from(buffer))
         })
         .await

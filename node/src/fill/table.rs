@@ -5,28 +5,26 @@
 //!
 //! # Invariants
 //!
-//! 1. A fill leaves the table only after what it stored can be found, so that a request that finds
-//!    neither the fill nor the response starts the only new one.
+//! 1. A fill leaves the table only after what it stored has been handed to the store, so that a
+//!    request that finds neither the fill nor the response starts the only new one.
 //! 2. A request joins a fill only if the fill's response is, or by all that is known will be, the
-//!    variant it selects.
+//!    variant it selects, and only while that response could be reused without asking upstream.
 //! 3. A fill without readers that gives up leaves the table in the same step, so nobody joins it.
+//! 4. Every fill is here until it ends, also one that nobody may join, so that an invalidation
+//!    reaches all of them.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 
-use http::{HeaderMap, HeaderName, StatusCode};
+use http::{HeaderMap, HeaderName};
 use parking_lot::Mutex;
 use tokio::sync::watch;
-use weir_cache::{CacheKey, Policy, Seq, same_selection};
+use weir_cache::{CacheKey, Policy, Reuse, Seq, Timestamp, same_selection};
 
 use super::body::SharedBody;
 use super::progress::Progress;
 use super::ticket::Ticket;
-use crate::interim::Sink;
-
-/// Interim responses that a fill keeps for who joins later.
-const INTERIMS_MAX: usize = 16;
 
 /// One fill in flight.
 #[derive(Debug)]
@@ -44,23 +42,8 @@ pub(crate) struct Fill {
     overtaken: AtomicBool,
     /// Set when the fill is to be finished though nobody reads it.
     wanted: AtomicBool,
-    waiters: AtomicUsize,
-    /// Whether others can find it.
-    listed: bool,
-    listeners: Mutex<Listeners>,
-}
-
-/// Who gets the interim responses of a fill, and those that came so far, for who joins later.
-#[derive(Default)]
-struct Listeners {
-    sinks: Vec<Sink>,
-    past: Vec<(StatusCode, HeaderMap)>,
-}
-
-impl std::fmt::Debug for Listeners {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Listeners").field("past", &self.past).finish_non_exhaustive()
-    }
+    /// Whether others may join.
+    joinable: bool,
 }
 
 impl Fill {
@@ -72,31 +55,6 @@ impl Fill {
     /// Publishes a new state to all.
     pub(crate) fn publish(&self, progress: Progress) {
         self.progress.send_replace(progress);
-        // What follows a final head is not an interim response.
-        *self.listeners.lock() = Listeners::default();
-    }
-
-    /// Sends interim responses to `sink` as well, those that came before included.
-    pub(crate) fn listen(&self, sink: Sink) {
-        let mut listeners = self.listeners.lock();
-        for (status, headers) in &listeners.past {
-            sink(*status, headers);
-        }
-        listeners.sinks.push(sink);
-    }
-
-    /// Hands interim responses to everyone who waits.
-    pub(crate) fn interim_sink(self: &Arc<Self>) -> Sink {
-        let fill = Arc::clone(self);
-        Arc::new(move |status, headers| {
-            let mut listeners = fill.listeners.lock();
-            if listeners.past.len() < INTERIMS_MAX {
-                listeners.past.push((status, headers.clone()));
-                for sink in &listeners.sinks {
-                    sink(status, headers);
-                }
-            }
-        })
     }
 
     /// Publishes `progress` if there has been none yet.
@@ -125,21 +83,19 @@ impl Fill {
         self.wanted.load(Relaxed)
     }
 
-    /// How many joined after the leader.
-    pub(crate) fn waiters(&self) -> usize {
-        self.waiters.load(Relaxed)
-    }
-
-    /// Whether a request with `headers` may join, given the fields `known` to select variants.
-    fn admits(&self, headers: &HeaderMap, known: &[HeaderName], policy: &Policy) -> bool {
-        if self.is_overtaken() {
+    /// Whether the request may join, given the fields `known` to select variants.
+    fn admits(&self, join: &Join<'_>, known: &[HeaderName]) -> bool {
+        if self.is_overtaken() || !self.joinable {
             return false;
         }
         match &*self.progress.borrow() {
-            Progress::Pending => same_selection(known, &self.request_headers, headers, policy),
-            Progress::Shared(head) => {
-                head.storable.as_ref().is_some_and(|stored| stored.vary.matches(headers, policy))
+            Progress::Pending => {
+                same_selection(known, &self.request_headers, join.headers, join.policy)
             }
+            Progress::Shared(head) => head.storable.as_ref().is_some_and(|stored| {
+                stored.vary.matches(join.headers, join.policy)
+                    && stored.judge(None, join.now) != Reuse::Validate
+            }),
             Progress::Private(_)
             | Progress::Settled(_)
             | Progress::Failed(_)
@@ -158,6 +114,34 @@ impl Fill {
     }
 }
 
+/// A fill that has begun and is still to be run.
+///
+/// Dropped without a run, it releases those who have joined meanwhile.
+#[derive(Debug)]
+pub(crate) struct Begun(Arc<Fill>);
+
+impl Begun {
+    /// The fill.
+    pub(crate) fn fill(&self) -> &Arc<Fill> {
+        &self.0
+    }
+}
+
+impl Drop for Begun {
+    fn drop(&mut self) {
+        self.0.publish_if_pending(Progress::Abandoned);
+    }
+}
+
+/// A fill that a request has begun, with the request's own place at it.
+#[derive(Debug)]
+pub(crate) struct Lead {
+    /// The fill, to be run.
+    pub(crate) begun: Begun,
+    /// The leader's place.
+    pub(crate) ticket: Ticket,
+}
+
 /// What a request that asks for a fill becomes.
 #[derive(Debug)]
 pub(crate) enum Role {
@@ -167,22 +151,6 @@ pub(crate) enum Role {
     Waiter(Ticket),
     /// Too many wait already; it forwards for itself.
     Crowded,
-}
-
-/// A fill that a request has begun, with the request's own place at it.
-#[derive(Debug)]
-pub(crate) struct Lead {
-    /// The fill, to be run.
-    pub(crate) fill: Arc<Fill>,
-    /// The leader's place.
-    pub(crate) ticket: Ticket,
-}
-
-impl Lead {
-    fn of(fill: Arc<Fill>) -> Self {
-        let ticket = Ticket::attach_new(&fill);
-        Self { fill, ticket }
-    }
 }
 
 /// What a request brings when it asks for a fill.
@@ -198,6 +166,8 @@ pub(crate) struct Join<'a> {
     pub(crate) known: Vec<HeaderName>,
     /// This node's position in the purge log.
     pub(crate) as_of: Seq,
+    /// The present.
+    pub(crate) now: Timestamp,
 }
 
 /// The fills in flight on one node.
@@ -205,72 +175,65 @@ pub(crate) struct Join<'a> {
 pub(crate) struct FillTable {
     fills: Mutex<HashMap<CacheKey, Vec<Arc<Fill>>>>,
     waiters_max: usize,
-    active: Arc<AtomicUsize>,
+    active: AtomicUsize,
 }
 
 impl FillTable {
-    /// An empty table; at most `waiters_max` requests wait on one fill.
+    /// An empty table; at most `waiters_max` requests read one fill at a time.
     pub(crate) fn new(waiters_max: usize) -> Self {
-        Self { fills: Mutex::default(), waiters_max, active: Arc::new(AtomicUsize::new(0)) }
+        Self { fills: Mutex::default(), waiters_max, active: AtomicUsize::new(0) }
     }
 
     /// Joins a fill that may answer the request, or begins one.
-    pub(crate) fn join(&self, join: Join<'_>) -> Role {
+    pub(crate) fn join(&self, mut join: Join<'_>) -> Role {
         let mut fills = self.fills.lock();
         let in_flight = fills.entry(join.key).or_default();
-        let mut known = join.known;
+        let mut known = std::mem::take(&mut join.known);
         known.extend(in_flight.iter().flat_map(|fill| fill.vary_names()));
-        let joinable = in_flight.iter().find(|fill| fill.admits(join.headers, &known, join.policy));
-        if let Some(fill) = joinable {
-            if fill.waiters() >= self.waiters_max {
-                return Role::Crowded;
-            }
-            if let Some(ticket) = Ticket::attach(fill) {
-                fill.waiters.fetch_add(1, Relaxed);
+        let mut crowded = false;
+        for fill in in_flight.iter().filter(|fill| fill.admits(&join, &known)) {
+            if fill.body.readers() > self.waiters_max {
+                crowded = true;
+            } else if let Some(ticket) = Ticket::attach(fill) {
                 return Role::Waiter(ticket);
             }
         }
-        let fill = Arc::new(self.make(join.key, join.headers.clone(), join.as_of, true));
-        in_flight.push(Arc::clone(&fill));
-        Role::Leader(Lead::of(fill))
+        if crowded {
+            return Role::Crowded;
+        }
+        Role::Leader(self.begin(in_flight, &join, true))
     }
 
-    /// Begins a fill that nobody can join: for keys whose responses are known not to be shared.
-    pub(crate) fn begin_alone(&self, join: &Join<'_>) -> Role {
-        Role::Leader(Lead::of(Arc::new(self.make(
-            join.key,
-            join.headers.clone(),
-            join.as_of,
-            false,
-        ))))
+    /// Begins a fill that nobody may join: for keys whose responses are known not to be shared.
+    pub(crate) fn begin_alone(&self, join: &Join<'_>) -> Lead {
+        let mut fills = self.fills.lock();
+        self.begin(fills.entry(join.key).or_default(), join, false)
     }
 
-    /// Whether any fill of `key` is in flight.
-    pub(crate) fn is_filling(&self, key: &CacheKey) -> bool {
-        self.fills.lock().contains_key(key)
-    }
-
-    fn make(&self, key: CacheKey, request_headers: HeaderMap, as_of: Seq, listed: bool) -> Fill {
+    fn begin(&self, in_flight: &mut Vec<Arc<Fill>>, join: &Join<'_>, joinable: bool) -> Lead {
         self.active.fetch_add(1, Relaxed);
-        Fill {
-            key,
-            request_headers,
-            as_of,
+        let fill = Arc::new(Fill {
+            key: join.key,
+            request_headers: join.headers.clone(),
+            as_of: join.as_of,
             body: SharedBody::new(),
             progress: watch::Sender::new(Progress::Pending),
             overtaken: AtomicBool::new(false),
             wanted: AtomicBool::new(false),
-            waiters: AtomicUsize::new(0),
-            listed,
-            listeners: Mutex::default(),
-        }
+            joinable,
+        });
+        in_flight.push(Arc::clone(&fill));
+        let ticket = Ticket::attach_new(&fill);
+        Lead { begun: Begun(fill), ticket }
+    }
+
+    /// Whether a fill of `key` that others may join is in flight.
+    pub(crate) fn is_filling(&self, key: &CacheKey) -> bool {
+        self.fills.lock().get(key).is_some_and(|fills| fills.iter().any(|fill| fill.joinable))
     }
 
     /// Takes a fill out, so that nobody joins it any more. Doing so twice is harmless.
     pub(crate) fn remove(&self, fill: &Arc<Fill>) {
-        if !fill.listed {
-            return;
-        }
         Self::unlist(&mut self.fills.lock(), fill);
     }
 
@@ -278,7 +241,7 @@ impl FillTable {
     pub(crate) fn remove_if_unread(&self, fill: &Arc<Fill>) -> bool {
         let mut fills = self.fills.lock();
         let unread = fill.body.readers() == 0;
-        if unread && fill.listed {
+        if unread {
             Self::unlist(&mut fills, fill);
         }
         unread
@@ -306,7 +269,7 @@ impl FillTable {
         self.active.fetch_sub(1, Relaxed);
     }
 
-    /// Fills in flight, those that nobody can join included.
+    /// Fills in flight, those that nobody may join included.
     pub(crate) fn active(&self) -> usize {
         self.active.load(Relaxed)
     }

@@ -14,7 +14,6 @@ use bytes::Bytes;
 use super::body::{Read, ReaderId};
 use super::progress::Progress;
 use super::table::Fill;
-use crate::interim::Sink;
 use crate::upstream::FillError;
 
 /// A place at a fill.
@@ -48,9 +47,9 @@ impl Ticket {
         }
     }
 
-    /// Has the interim responses of the fill sent to `sink`.
-    pub(crate) fn listen(&self, sink: Sink) {
-        self.fill.listen(sink);
+    /// Whether byte `offset` has arrived or will within `window` bytes.
+    pub(crate) fn is_near(&self, offset: u64, window: u64) -> bool {
+        offset <= self.fill.body.received().saturating_add(window)
     }
 
     /// Asks that the fill be finished though this place is given up.

@@ -2,101 +2,31 @@
 
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{CONTENT_LENGTH, TRANSFER_ENCODING};
-use http::{Extensions, HeaderMap, Method, Request, Response, StatusCode, Uri};
+use http::{Extensions, HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri};
 use hyper::body::{Body, Frame, Incoming, SizeHint};
 use hyper_util::client::legacy::{Client, Error as ClientError};
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use tokio::sync::OwnedSemaphorePermit;
-use weir_cache::CacheKey;
 
 use super::connector::{Answered, Connector};
 use super::group::{Group, Kind};
 use super::member::Member;
+use super::out::{OutBody, OutRequest, Sent};
 use super::{FillError, Retry};
 use crate::clock::Clock;
-use crate::config::{NodeConfig, UpstreamConfig};
+use crate::config::{NodeConfig, Tier, UpstreamConfig};
 use crate::inner::{self, TierSecret};
-use crate::interim::Sink;
 use crate::metrics::UpstreamMetrics;
 
-/// The body of a request upstream.
-#[derive(Debug, Default)]
-pub(crate) enum OutBody {
-    /// None.
-    #[default]
-    Empty,
-    /// The client's, as it comes, with a count of the frames that have gone.
-    Client(Incoming, Arc<AtomicU64>),
-}
-
-impl OutBody {
-    /// The client's body.
-    pub(crate) fn client(body: Incoming) -> Self {
-        Self::Client(body, Arc::default())
-    }
-
-    /// The count of frames sent; stays at zero where there is no body.
-    fn frames_sent(&self) -> Arc<AtomicU64> {
-        match self {
-            Self::Empty => Arc::default(),
-            Self::Client(_, frames) => Arc::clone(frames),
-        }
-    }
-}
-
-impl Body for OutBody {
-    type Data = Bytes;
-    type Error = hyper::Error;
-
-    fn poll_frame(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
-        match self.get_mut() {
-            Self::Empty => Poll::Ready(None),
-            Self::Client(body, frames) => {
-                let frame = std::task::ready!(Pin::new(body).poll_frame(cx));
-                frames.fetch_add(1, Relaxed);
-                Poll::Ready(frame)
-            }
-        }
-    }
-
-    fn is_end_stream(&self) -> bool {
-        match self {
-            Self::Empty => true,
-            Self::Client(body, _) => body.is_end_stream(),
-        }
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        match self {
-            Self::Empty => SizeHint::with_exact(0),
-            Self::Client(body, _) => body.size_hint(),
-        }
-    }
-}
-
-/// A request upstream, complete but for the server it goes to.
-pub(crate) struct OutRequest {
-    /// The method.
-    pub(crate) method: Method,
-    /// Path and query, byte for byte as the key was made.
-    pub(crate) path_and_query: String,
-    /// The fields, Host included.
-    pub(crate) headers: HeaderMap,
-    /// The body.
-    pub(crate) body: OutBody,
-    /// The key, which chooses among parents.
-    pub(crate) key: CacheKey,
-    /// Who gets interim responses; `None` drops them.
-    pub(crate) interim: Option<Sink>,
-}
+/// How much longer a child waits than its parent does.
+const PATIENCE: Duration = Duration::from_secs(1);
+/// Fields that an answer may have; `limits.fields_max` is for clients.
+const FIELDS_MAX: usize = 256;
 
 /// What came back.
 #[derive(Debug)]
@@ -113,6 +43,23 @@ pub(crate) struct Answer {
     pub(crate) upstream: Arc<Member>,
     /// What the answering server is to this node.
     pub(crate) kind: Kind,
+}
+
+impl Answer {
+    /// Whether the status answers conditions or a range that the request did not have.
+    pub(crate) fn is_unsolicited(&self) -> bool {
+        matches!(self.status, StatusCode::NOT_MODIFIED | StatusCode::PARTIAL_CONTENT)
+    }
+
+    /// Takes a parent's word that it could not reach what lies behind it for no answer at all
+    /// (RFC 9111 §4.2.4), so that a stale response may stand in here.
+    fn or_failure_of_parent(self) -> Result<Self, FillError> {
+        if self.kind == Kind::Parents && self.headers.contains_key(inner::FAILURE) {
+            let upstream = self.upstream.authority().to_owned();
+            return Err(FillError::BehindParent { upstream, status: self.status });
+        }
+        Ok(self)
+    }
 }
 
 /// The body of an answer, with the right to the connection it comes over.
@@ -149,6 +96,9 @@ pub(crate) struct Upstreams {
     config: UpstreamConfig,
     secret: Option<TierSecret>,
     node_name: String,
+    /// How much longer a parent may take than an origin: it has an upstream of its own to wait for,
+    /// and is to give up first, so that its answer says what failed.
+    patience: Duration,
     metrics: UpstreamMetrics,
 }
 
@@ -161,13 +111,17 @@ impl Upstreams {
         metrics: UpstreamMetrics,
     ) -> Self {
         let config = node.upstream.clone();
+        let patience = match node.tier {
+            Tier::Edge => 2 * PATIENCE,
+            Tier::Regional | Tier::Shield => PATIENCE,
+        };
         let client = Client::builder(TokioExecutor::new())
             .pool_timer(TokioTimer::new())
             .pool_idle_timeout(config.keepalive)
-            .http1_max_headers(node.limits.fields_max)
+            .http1_max_headers(FIELDS_MAX)
             .set_host(false)
             .build(Connector::new(config.connect_timeout));
-        Self { client, clock, config, secret, node_name: node.name.clone(), metrics }
+        Self { client, clock, config, secret, node_name: node.name.clone(), patience, metrics }
     }
 
     /// The timeouts and bounds in force.
@@ -198,7 +152,7 @@ impl Upstreams {
                 Ok(answer) => return Ok(answer),
                 Err(error) => error,
             };
-            match error.retry(replayable) {
+            match error.retry(replayable, group.kind()) {
                 Retry::Anywhere => {}
                 Retry::Elsewhere => match candidates.next() {
                     Some(next) => member = next,
@@ -249,46 +203,49 @@ impl Upstreams {
         body: OutBody,
     ) -> Result<Answer, FillError> {
         let permit = member.permit(&self.config).await?;
-        let frames = body.frames_sent();
+        let sent = body.sent();
         let outgoing = self.compose(kind, member, request, body)?;
-        let response = self.head_of(member, outgoing, &frames).await?;
+        let response = self.head_of((kind, member), outgoing, &sent).await?;
         if let Some(answered) = response.extensions().get::<Answered>() {
             answered.mark();
         }
         let (parts, body) = response.into_parts();
-        if parts.status == StatusCode::SWITCHING_PROTOCOLS {
-            return Err(FillError::Switched { upstream: member.authority().to_owned() });
+        if parts.status.is_informational() {
+            let upstream = member.authority().to_owned();
+            return Err(FillError::Unsolicited { upstream, status: parts.status });
         }
-        let mut headers = parts.headers;
-        // RFC 9112 §6.3: the transfer coding frames the message, the length beside it is a lie.
-        if headers.contains_key(TRANSFER_ENCODING) {
-            headers.remove(CONTENT_LENGTH);
-        }
-        Ok(Answer {
+        let answer = Answer {
             status: parts.status,
-            headers,
+            headers: with_true_length(&request.method, parts.status, parts.headers, &body),
             version: parts.version,
             body: UpstreamBody { body, _permit: permit },
             upstream: Arc::clone(member),
             kind,
-        })
+        };
+        answer.or_failure_of_parent()
     }
 
     /// Waits for the response head: `first_byte_timeout` from the last moment at which the request's
     /// body moved, so that a long upload is no timeout.
     async fn head_of(
         &self,
-        member: &Member,
+        (kind, member): (Kind, &Member),
         outgoing: Request<OutBody>,
-        frames: &AtomicU64,
+        sent: &Sent,
     ) -> Result<Response<Incoming>, FillError> {
-        let waited = self.config.first_byte_timeout;
+        let waited = match kind {
+            Kind::Origins => self.config.first_byte_timeout,
+            Kind::Parents => self.config.first_byte_timeout + self.patience,
+        };
         let mut response = self.client.request(outgoing);
         loop {
-            let before = frames.load(Relaxed);
+            let before = sent.frames();
             match tokio::time::timeout(waited, &mut response).await {
                 Ok(result) => return result.map_err(|source| classify(member, source)),
-                Err(_elapsed) if frames.load(Relaxed) != before => {}
+                Err(_elapsed) if sent.frames() != before => {}
+                Err(_elapsed) if !sent.is_whole() => {
+                    return Err(FillError::ClientStalled { waited });
+                }
                 Err(_elapsed) => {
                     let upstream = member.authority().to_owned();
                     return Err(FillError::HeadTimeout { upstream, waited });
@@ -311,10 +268,12 @@ impl Upstreams {
             .path_and_query(request.path_and_query.as_str())
             .build()
             .map_err(|_invalid| FillError::NoUpstream)?;
+        let without_body = matches!(body, OutBody::Empty);
         let mut outgoing = Request::new(body);
         *outgoing.method_mut() = request.method.clone();
         *outgoing.uri_mut() = uri;
         *outgoing.headers_mut() = request.headers.clone();
+        frame(&request.method, without_body, outgoing.headers_mut());
         if let Some(sink) = request.interim.clone() {
             hyper::ext::on_informational(&mut outgoing, move |interim| {
                 sink(interim.status(), interim.headers());
@@ -331,6 +290,41 @@ impl Upstreams {
         }
         Ok(outgoing)
     }
+}
+
+/// Leaves the length of the request's body to hyper, which knows the body (RFC 9112 §6.2).
+///
+/// A length that came with a body that was dropped would make the next request on the connection look
+/// like that body.
+fn frame(method: &Method, without_body: bool, headers: &mut HeaderMap) {
+    let announced = headers.remove(CONTENT_LENGTH).is_some();
+    if announced && without_body && !matches!(*method, Method::GET | Method::HEAD) {
+        headers.insert(CONTENT_LENGTH, HeaderValue::from_static("0"));
+    }
+}
+
+/// The answer's fields with the one length that its body has.
+///
+/// RFC 9112 §6.3: where a transfer coding frames the message, the length beside it is a lie; a list of
+/// equal lengths is one length.
+fn with_true_length(
+    method: &Method,
+    status: StatusCode,
+    mut headers: HeaderMap,
+    body: &Incoming,
+) -> HeaderMap {
+    if headers.contains_key(TRANSFER_ENCODING) {
+        headers.remove(CONTENT_LENGTH);
+    }
+    let has_body = *method != Method::HEAD
+        && !matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
+    if has_body
+        && headers.contains_key(CONTENT_LENGTH)
+        && let Some(length) = body.size_hint().exact()
+    {
+        headers.insert(CONTENT_LENGTH, HeaderValue::from(length));
+    }
+    headers
 }
 
 /// What the client's error means to a caller.

@@ -24,9 +24,9 @@ use tower::Service;
 pub(super) struct Answered(Arc<AtomicBool>);
 
 impl Answered {
-    /// Marks the connection; returns whether it was marked before.
-    pub(super) fn mark(&self) -> bool {
-        self.0.swap(true, Relaxed)
+    /// Marks the connection.
+    pub(super) fn mark(&self) {
+        self.0.store(true, Relaxed);
     }
 
     /// Whether the connection has answered before.

@@ -6,6 +6,8 @@ use std::time::Duration;
 use http::StatusCode;
 use weir_cache::ProxyError;
 
+use super::group::Kind;
+
 /// Why a fill or a forwarded request produced no usable response.
 ///
 /// A variant exists only where some caller acts differently on it. `Display` describes this level
@@ -37,9 +39,6 @@ pub(crate) enum FillError {
     /// The answer was not HTTP that can be used.
     #[error("{upstream} sent an unusable response")]
     BadResponse { upstream: String, source: hyper_util::client::legacy::Error },
-    /// The answer was a 101, which no request upstream asks for (RFC 9110 §7.8).
-    #[error("{upstream} switched protocols unasked")]
-    Switched { upstream: String },
     /// The head arrived and the body ended early. Bytes may already be with the client.
     #[error("{upstream} ended the body after {received} bytes")]
     Truncated { upstream: String, received: u64, source: hyper::Error },
@@ -49,6 +48,15 @@ pub(crate) enum FillError {
     /// A parent answered that it could not reach what lies behind it.
     #[error("{upstream} could not reach its own upstream")]
     BehindParent { upstream: String, status: StatusCode },
+    /// The answer has a status that nothing in the request asked for.
+    #[error("{upstream} answered {status} to a request without conditions or range")]
+    Unsolicited { upstream: String, status: StatusCode },
+    /// The client's own request body did not move.
+    #[error("the client sent no byte of its body for {waited:?}")]
+    ClientStalled { waited: Duration },
+    /// The request that was waited for got a server error, which is not shared.
+    #[error("the upstream server fails with {status}")]
+    Failing { status: StatusCode },
     /// Nobody wanted the response any more, so the fill gave up.
     #[error("the fill was given up")]
     Abandoned,
@@ -60,7 +68,7 @@ pub(crate) enum FillError {
 /// Whether the same request may be sent again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Retry {
-    /// To another upstream of the group.
+    /// To another server of the group.
     Elsewhere,
     /// To any, the same included.
     Anywhere,
@@ -69,26 +77,29 @@ pub(crate) enum Retry {
 }
 
 impl FillError {
-    /// Says whether the request may be sent again; `replayable` is true where it is idempotent and
-    /// has no body (RFC 9110 §9.2.2).
+    /// Says whether a request to servers of `kind` may be sent again; `replayable` is true where it is
+    /// idempotent and has no body (RFC 9110 §9.2.2).
     ///
     /// Matched without `_` on purpose: a new variant must stop the build until someone decides.
-    pub(crate) fn retry(&self, replayable: bool) -> Retry {
+    pub(crate) fn retry(&self, replayable: bool, kind: Kind) -> Retry {
         match self {
-            // The request may have a body, but none of it was read.
             Self::Connect { .. } | Self::Busy { .. } if replayable => Retry::Elsewhere,
             Self::Reset { reused: true, .. } if replayable => Retry::Anywhere,
-            Self::HeadTimeout { .. } if replayable => Retry::Elsewhere,
+            // A parent has a shorter patience than its children (see `Upstreams`), so one that says
+            // nothing is stuck itself. An origin that says nothing would keep the next one busy too.
+            Self::HeadTimeout { .. } if replayable && kind == Kind::Parents => Retry::Elsewhere,
             Self::Connect { .. }
             | Self::Busy { .. }
             | Self::Reset { .. }
             | Self::HeadTimeout { .. }
             | Self::NoUpstream
             | Self::BadResponse { .. }
-            | Self::Switched { .. }
             | Self::Truncated { .. }
             | Self::BodyTimeout { .. }
             | Self::BehindParent { .. }
+            | Self::Unsolicited { .. }
+            | Self::ClientStalled { .. }
+            | Self::Failing { .. }
             | Self::Abandoned
             | Self::Spill { .. } => Retry::Never,
         }
@@ -103,10 +114,12 @@ impl FillError {
             Self::NoUpstream
             | Self::Busy { .. }
             | Self::BadResponse { .. }
-            | Self::Switched { .. }
             | Self::Truncated { .. }
             | Self::BodyTimeout { .. }
             | Self::BehindParent { .. }
+            | Self::Unsolicited { .. }
+            | Self::ClientStalled { .. }
+            | Self::Failing { .. }
             | Self::Abandoned
             | Self::Spill { .. } => false,
         }
@@ -118,13 +131,14 @@ impl FillError {
         match self {
             Self::Busy { .. } | Self::Abandoned => StatusCode::SERVICE_UNAVAILABLE,
             Self::HeadTimeout { .. } | Self::BodyTimeout { .. } => StatusCode::GATEWAY_TIMEOUT,
-            Self::BehindParent { status, .. } => *status,
+            Self::ClientStalled { .. } => StatusCode::REQUEST_TIMEOUT,
+            Self::BehindParent { status, .. } | Self::Failing { status } => *status,
             Self::NoUpstream
             | Self::Connect { .. }
             | Self::Reset { .. }
             | Self::BadResponse { .. }
-            | Self::Switched { .. }
             | Self::Truncated { .. }
+            | Self::Unsolicited { .. }
             | Self::Spill { .. } => StatusCode::BAD_GATEWAY,
         }
     }
@@ -133,12 +147,16 @@ impl FillError {
     pub(crate) fn proxy_error(&self) -> ProxyError {
         match self {
             Self::NoUpstream => ProxyError::ProxyConfigurationError,
-            Self::Busy { .. } | Self::BehindParent { .. } => ProxyError::DestinationUnavailable,
+            Self::Busy { .. } | Self::BehindParent { .. } | Self::Failing { .. } => {
+                ProxyError::DestinationUnavailable
+            }
+            Self::ClientStalled { .. } => ProxyError::HttpRequestError,
             Self::Connect { source, .. } => connect_error(source),
             Self::Reset { .. } => ProxyError::ConnectionTerminated,
             Self::HeadTimeout { .. } | Self::BodyTimeout { .. } => ProxyError::HttpResponseTimeout,
-            Self::BadResponse { .. } | Self::Truncated { .. } => ProxyError::HttpResponseIncomplete,
-            Self::Switched { .. } => ProxyError::HttpUpgradeFailed,
+            Self::BadResponse { .. } | Self::Truncated { .. } | Self::Unsolicited { .. } => {
+                ProxyError::HttpResponseIncomplete
+            }
             Self::Abandoned | Self::Spill { .. } => ProxyError::ProxyInternalError,
         }
     }

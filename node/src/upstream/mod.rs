@@ -14,8 +14,10 @@ mod connector;
 mod error;
 mod group;
 mod member;
+mod out;
 pub(crate) mod request;
 
-pub(crate) use client::{Answer, OutBody, OutRequest, UpstreamBody, Upstreams};
+pub(crate) use client::{Answer, UpstreamBody, Upstreams};
 pub(crate) use error::{FillError, Retry};
 pub(crate) use group::{Group, Kind};
+pub(crate) use out::{OutBody, OutRequest};

@@ -7,7 +7,7 @@ use weir_cache::{
     HopIdentity, Keyed, Target, append_cdn_loop, append_forwarded, append_via, strip_conditionals,
 };
 
-use super::client::{OutBody, OutRequest};
+use super::out::{OutBody, OutRequest};
 use crate::inbound::{Inbound, Peer};
 use crate::site::Site;
 
@@ -60,9 +60,14 @@ pub(crate) fn forward_request(
     let mut headers = inbound.headers.clone();
     add_hop(&mut headers, inbound, hop);
     set_host(&mut headers, &keyed.target, site);
+    // What the key leaves out of the query means something to a method that acts on it.
+    let target = match inbound.method {
+        Method::GET | Method::HEAD => &keyed.target,
+        _ => &inbound.target,
+    };
     OutRequest {
         method: inbound.method.clone(),
-        path_and_query: keyed.target.path_and_query(),
+        path_and_query: target.path_and_query(),
         headers,
         body: body.map_or(OutBody::Empty, OutBody::client),
         key: keyed.key,
