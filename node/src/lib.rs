@@ -23,17 +23,18 @@ mod lookup;
 mod metrics;
 mod node;
 mod outcome;
+mod part;
 mod problem;
+mod recent;
 mod refuse;
 mod reload;
 mod respond;
 mod run;
 mod secrets;
-mod select;
+
 mod signals;
 mod site;
 pub mod telemetry;
-mod unshared;
 mod upstream;
 
 pub use admin::AdminToken;

@@ -164,8 +164,11 @@ pub(crate) fn is_near(node: &Node, inbound: &Inbound, ticket: &Ticket) -> bool {
     ticket.is_near(first, node.config.fill.window.as_u64())
 }
 
-/// Begins a refresh unless one is under way.
+/// Begins a refresh unless one is under way or has just failed.
 fn lead_refresh(node: &Node, asked: Asked<'_>, variants: Option<&Variants>) -> Option<Lead> {
+    if node.unrefreshed.contains(&asked.keyed.key) {
+        return None;
+    }
     match node.fills.join(join(node, asked, variants)) {
         Role::Leader(lead) => Some(lead),
         Role::Waiter(_) | Role::Crowded => None,

@@ -17,8 +17,8 @@ use crate::fill::{FillTable, SpillSpace};
 use crate::inbound::Reading;
 use crate::inner::{TierSecret, hex8};
 use crate::metrics::{Metrics, Readings};
+use crate::recent::{REFRESH_AGAIN_AFTER, RecentKeys, UNSHARED_FOR};
 use crate::site::Sites;
-use crate::unshared::Unshared;
 use crate::upstream::request::via_pseudonym;
 use crate::upstream::{Group, Kind, Upstreams};
 
@@ -38,7 +38,10 @@ pub(crate) struct Node {
     pub(crate) fill_memory: Arc<Budget>,
     pub(crate) fill_disk: Arc<Budget>,
     pub(crate) spill: SpillSpace,
-    pub(crate) unshared: Unshared,
+    /// Keys whose responses may not be shared.
+    pub(crate) unshared: RecentKeys,
+    /// Keys whose refresh has failed.
+    pub(crate) unrefreshed: RecentKeys,
     pub(crate) metrics: Arc<Metrics>,
     draining: AtomicBool,
 }
@@ -89,7 +92,8 @@ impl Node {
             fill_memory: Budget::new(config.store.memory.as_u64() / 4),
             fill_disk,
             spill,
-            unshared: Unshared::new(Arc::clone(&clock)),
+            unshared: RecentKeys::new(Arc::clone(&clock), UNSHARED_FOR),
+            unrefreshed: RecentKeys::new(Arc::clone(&clock), REFRESH_AGAIN_AFTER),
             metrics,
             draining: AtomicBool::new(false),
             clock,

@@ -16,8 +16,8 @@ use crate::inbound::Inbound;
 use crate::inner;
 use crate::node::Node;
 use crate::outcome::{Outcome, Source};
+use crate::part;
 use crate::refuse;
-use crate::select;
 use crate::site::Site;
 use crate::upstream::{Answer, FillError};
 
@@ -74,11 +74,11 @@ fn content(
 ) -> Response<Content> {
     let Asking { node, inbound, .. } = asking;
     match source {
-        Source::Stored(stored) => select::from_store(inbound, &stored, now),
+        Source::Stored(stored) => part::from_store(inbound, &stored, now),
         Source::Filling(head, ticket) if collapsed => {
-            select::from_shared_fill(inbound, &head, ticket, now)
+            part::from_shared_fill(inbound, &head, ticket, now)
         }
-        Source::Filling(head, ticket) => select::from_fill(inbound, &head, ticket),
+        Source::Filling(head, ticket) => part::from_fill(inbound, &head, ticket),
         Source::Forwarded(answer) => from_upstream(node, *answer),
         Source::Failed(error) => from_failure(asking, &error),
         Source::Unavailable => {

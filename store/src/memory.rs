@@ -42,8 +42,6 @@ pub struct StoreStats {
     pub keys: u64,
     /// Keys dropped for room since start.
     pub evictions: u64,
-    /// Responses refused because they are larger than the store allows, since start.
-    pub oversized: u64,
 }
 
 /// Stored responses in memory, bounded in bytes.
@@ -52,7 +50,6 @@ pub struct MemoryStore {
     map: Cache<CacheKey, Arc<Variants>>,
     limits: StoreLimits,
     evictions: Arc<AtomicU64>,
-    oversized: AtomicU64,
 }
 
 impl MemoryStore {
@@ -72,7 +69,7 @@ impl MemoryStore {
                 }
             })
             .build();
-        Self { map, limits, evictions, oversized: AtomicU64::new(0) }
+        Self { map, limits, evictions }
     }
 
     /// The limits this store was made with.
@@ -101,7 +98,6 @@ impl MemoryStore {
     ) -> bool {
         let body_bytes = u64::try_from(response.body.len()).unwrap_or(u64::MAX);
         if body_bytes > self.limits.object_bytes_max {
-            self.oversized.fetch_add(1, Relaxed);
             return false;
         }
         let bounds = self.limits.of_one_key();
@@ -156,7 +152,6 @@ impl MemoryStore {
             bytes: self.map.weighted_size(),
             keys: self.map.entry_count(),
             evictions: self.evictions.load(Relaxed),
-            oversized: self.oversized.load(Relaxed),
         }
     }
 }

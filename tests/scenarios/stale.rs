@@ -193,3 +193,22 @@ async fn a_stale_stand_in_is_asked_about_again_each_time() {
     let fresh = stack.edge().get("/a").await;
     assert_eq!((fresh.status.as_u16(), fresh.body.as_ref()), (200, b"version 2".as_slice()));
 }
+
+/// An origin that fails is asked again once a second for a key, not once for each stale answer.
+#[tokio::test]
+async fn a_failed_refresh_is_not_repeated_for_every_stale_answer() {
+    let stack = Shape::single().start().await;
+    stack.serve("/a", "max-age=60, stale-while-revalidate=600", "good");
+    stack.edge().get("/a").await;
+    stack.advance(MINUTE);
+    stack.answer("/a", 503).body("bad").set();
+    for second in 1..=3 {
+        for _ in 0..10 {
+            let reply = stack.edge().get("/a").await;
+            assert_eq!((reply.x_cache().as_str(), reply.body.as_ref()), ("STALE", &b"good"[..]));
+            stack.edge().metrics_reach(|metrics| metrics.get("weir_fills_active") == 0.0).await;
+        }
+        assert_eq!(stack.origin.hits("/a"), 1 + second);
+        stack.advance(std::time::Duration::from_secs(1));
+    }
+}

@@ -12,7 +12,7 @@ use http_body_util::BodyExt;
 use super::body::End;
 use super::budget::Reserved;
 use super::progress::{FillHead, Progress};
-use super::run::{FillWork, Running, keep_body};
+use super::run::{FillWork, Running, count_not_stored, keep_body};
 use super::spill::Spill;
 use crate::telemetry::chain;
 use crate::upstream::{Answer, FillError, UpstreamBody};
@@ -71,7 +71,7 @@ impl<'a> Pump<'a> {
                 self.finish(work, bytes).await;
                 return Ok(());
             }
-            self.add(bytes).await;
+            self.add(work, bytes).await;
             self.running.fill().body.room().await;
             if self.is_given_up() {
                 return Err(FillError::Abandoned);
@@ -112,8 +112,11 @@ impl<'a> Pump<'a> {
     }
 
     /// Adds bytes, in the way that fits the body so far.
-    async fn add(&mut self, bytes: Bytes) {
+    async fn add(&mut self, work: &FillWork, bytes: Bytes) {
         if !self.fits_in_memory(&bytes) {
+            if self.head.admitted && self.whole.is_some() {
+                count_not_stored(self.running, work, "no-room");
+            }
             self.open_window().await;
             self.spill_next(&bytes).await;
         }
@@ -184,7 +187,7 @@ impl<'a> Pump<'a> {
             }
             fill.body.replace_by(whole);
         } else {
-            self.add(last).await;
+            self.add(work, last).await;
         }
         if let Some(held) = self.whole.take() {
             fill.body.charge(held);

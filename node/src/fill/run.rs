@@ -26,6 +26,7 @@ use super::progress::{FillHead, Progress, Settled, SettledBy};
 use super::pump;
 use super::table::{Begun, Fill};
 use crate::inner;
+use crate::metrics::SiteReason;
 use crate::node::Node;
 use crate::site::Site;
 use crate::upstream::{Answer, FillError, Kind, OutBody, OutRequest};
@@ -188,6 +189,9 @@ async fn on_not_modified(running: &Running, work: &mut FillWork, answer: Answer,
 async fn on_answer(running: &Running, work: &FillWork, answer: Answer, sent: Now) {
     let node = &running.node;
     let now = node.clock.now();
+    if answer.status.is_server_error() {
+        note_failed_refresh(running, work);
+    }
     if answer.status.is_server_error()
         && let Some(stored) = &work.stored
         && stored.head.may_stand_in(Failure::ServerError, &work.site.policy, now.monotonic)
@@ -216,6 +220,7 @@ async fn on_answer(running: &Running, work: &FillWork, answer: Answer, sent: Now
 fn on_failure(running: &Running, work: &FillWork, error: FillError) {
     let node = &running.node;
     node.metrics.fills_failed.inc();
+    note_failed_refresh(running, work);
     tracing::warn!(site = work.site.name, target_uri = %work.keyed.target, error = %crate::telemetry::chain(&error), "fill failed");
     let now = node.clock.now().monotonic;
     let stands_in = work
@@ -271,6 +276,9 @@ fn make_head(
     let fits = content_length.is_none_or(|length| length <= limit);
     let admitted = storable.is_some() && fits && !running.fill().is_overtaken();
     let too_large = (storable.is_some() && !fits).then_some("too-large");
+    if let Some(reason) = too_large {
+        count_not_stored(running, work, reason);
+    }
     let detail = reason.map(|reason| reason.as_str()).or(too_large);
     FillHead { response, storable, admitted, detail, as_of, content_length }
 }
@@ -289,9 +297,7 @@ fn note_shareability(
     let (node, key) = (&running.node, running.fill().key);
     let is_error = response.status.is_client_error() || response.status.is_server_error();
     if let Some(reason) = reason {
-        let site = work.site.name.clone();
-        let labels = crate::metrics::SiteReason { site, reason: reason.as_str() };
-        node.metrics.not_stored.get_or_create(&labels).inc();
+        count_not_stored(running, work, reason.as_str());
     }
     let shared = storable.is_some_and(|stored| is_reusable(stored, stored.plan.response_time));
     if shared {
@@ -299,6 +305,12 @@ fn note_shareability(
     } else if !is_error && reason.is_none_or(|reason| reason.lasting()) {
         node.unshared.remember(key);
     }
+}
+
+/// Counts a response that is not stored, under the reason why.
+pub(super) fn count_not_stored(running: &Running, work: &FillWork, reason: &'static str) {
+    let labels = SiteReason { site: work.site.name.clone(), reason };
+    running.node.metrics.not_stored.get_or_create(&labels).inc();
 }
 
 /// The body's announced length.
@@ -320,6 +332,13 @@ fn progress_of(head: &Arc<FillHead>) -> Progress {
 /// Whether a stored response answers without asking upstream at `now`.
 pub(crate) fn is_reusable(stored: &StoredHead, now: Timestamp) -> bool {
     stored.judge(None, now) != Reuse::Validate
+}
+
+/// Leaves a key alone for a moment whose refresh has failed.
+fn note_failed_refresh(running: &Running, work: &FillWork) {
+    if work.refresh {
+        running.node.unrefreshed.remember(running.fill().key);
+    }
 }
 
 fn settled(stored: Arc<StoredResponse>, by: SettledBy) -> Progress {
