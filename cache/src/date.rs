@@ -91,7 +91,7 @@ fn parse_rfc850(value: &[u8], now: UnixTime) -> Option<i64> {
     })
 }
 
-/// Returns the years that `short_year` may stand for, the latest first.
+/// Returns the years of four digits that `short_year` may stand for, the latest first.
 fn widen_year(short_year: i64, now: UnixTime) -> impl Iterator<Item = i64> {
     let this_year =
         Date::from_days(now.as_secs().clamp(FIRST_SECOND, LAST_SECOND).div_euclid(SECS_PER_DAY))
@@ -100,6 +100,7 @@ fn widen_year(short_year: i64, now: UnixTime) -> impl Iterator<Item = i64> {
     [100, 0, -100]
         .into_iter()
         .map(move |shift| century.saturating_add(shift).saturating_add(short_year))
+        .filter(|year| (0..=9999).contains(year))
 }
 
 fn parse_asctime(value: &[u8]) -> Option<i64> {
@@ -299,5 +300,30 @@ mod tests {
         let at_2099 = UnixTime::from_secs(4_086_000_000);
         let parsed = parse_http_date(b"Thursday, 01-Jan-04 00:00:00 GMT", at_2099);
         assert_eq!(parsed, parse_http_date(b"Tue, 01 Jan 2104 00:00:00 GMT", at_2099));
+    }
+
+    #[test]
+    fn a_two_digit_year_stands_for_none_that_four_digits_cannot_name() {
+        // (now, text, the same in four digits, why).
+        const CASES: &[(i64, &str, Option<&str>, &str)] = &[
+            (
+                FIRST_SECOND,
+                "Saturday, 01-Jan-49 00:00:00 GMT",
+                Some("Fri, 01 Jan 0049 00:00:00 GMT"),
+                "the first century",
+            ),
+            (FIRST_SECOND, "Saturday, 01-Jan-94 00:00:00 GMT", None, "the one before it"),
+            (
+                LAST_SECOND,
+                "Friday, 01-Jan-04 00:00:00 GMT",
+                Some("Thu, 01 Jan 9904 00:00:00 GMT"),
+                "not the one after the last",
+            ),
+        ];
+        for &(now, text, expected, why) in CASES {
+            let now = UnixTime::from_secs(now);
+            let expected = expected.and_then(|text| parse_http_date(text.as_bytes(), now));
+            assert_eq!(parse_http_date(text.as_bytes(), now), expected, "{why}: {text}");
+        }
     }
 }

@@ -9,7 +9,7 @@ use http::HeaderValue;
 use crate::grammar::{parse_digits, trim_ows};
 use crate::list::members;
 
-/// The most ranges of one request that are answered one by one.
+/// The most parts of one body that a request gets one by one.
 const RANGES_MAX: usize = 16;
 
 /// What a Range comes to for a body of known length.
@@ -19,7 +19,7 @@ pub enum RangeSpec {
     Whole,
     /// One part, 206 with Content-Range.
     One(ByteRange),
-    /// At least two parts that do not overlap, 206 with multipart/byteranges.
+    /// At least two parts with a gap between any two, 206 with multipart/byteranges.
     Many(Vec<ByteRange>),
     /// Nothing that exists, 416.
     Unsatisfiable,
@@ -44,23 +44,24 @@ impl ByteRange {
 
 /// Works out what the field value `value` asks for, of a body of `length` bytes.
 ///
-/// Another unit or bad syntax asks for the whole (RFC 9110 §14.2), and so do more than 16 ranges
-/// and ranges that together are longer than the body. Ranges that overlap are joined; others keep
-/// the order of the request.
+/// Ranges that overlap or touch are joined and then sorted; others keep the order of the request.
+/// Another unit or bad syntax asks for the whole (RFC 9110 §14.2), and so do ranges of which more
+/// than 16 are left and ranges that together are longer than the body.
 pub fn resolve_range(value: &[u8], length: u64) -> RangeSpec {
     let Some(list) = strip_unit(value) else { return RangeSpec::Whole };
     let specs: Option<Vec<Spec>> = members(list).map(Spec::parse).collect();
     let specs = match specs {
-        Some(specs) if !specs.is_empty() && specs.len() <= RANGES_MAX => specs,
+        Some(specs) if !specs.is_empty() => specs,
         _ => return RangeSpec::Whole,
     };
     let ranges: Vec<ByteRange> = specs.iter().filter_map(|spec| spec.within(length)).collect();
     let asked = ranges.iter().fold(0_u64, |sum, range| sum.saturating_add(range.len()));
-    match join_overlapping(ranges).as_slice() {
+    let ranges = join_touching(ranges);
+    match ranges.as_slice() {
         [] => RangeSpec::Unsatisfiable,
         [one] => RangeSpec::One(*one),
-        _ if asked > length => RangeSpec::Whole,
-        many => RangeSpec::Many(many.to_vec()),
+        many if many.len() > RANGES_MAX || asked > length => RangeSpec::Whole,
+        _ => RangeSpec::Many(ranges),
     }
 }
 
@@ -154,14 +155,16 @@ fn split_once(bytes: &[u8], separator: u8) -> Option<(&[u8], &[u8])> {
     Some((head, tail.get(1..)?))
 }
 
-/// Joins ranges if any two of them overlap; the result is then sorted (RFC 9110 §15.3.7.2).
-fn join_overlapping(ranges: Vec<ByteRange>) -> Vec<ByteRange> {
+/// Joins ranges if any two of them overlap or touch; the result is then sorted (RFC 9110 §15.3.7.2).
+fn join_touching(ranges: Vec<ByteRange>) -> Vec<ByteRange> {
     let mut sorted = ranges.clone();
     sorted.sort_unstable();
     let mut joined: Vec<ByteRange> = Vec::new();
     for range in sorted {
         match joined.last_mut() {
-            Some(before) if range.first <= before.last => before.last = before.last.max(range.last),
+            Some(before) if range.first <= before.last.saturating_add(1) => {
+                before.last = before.last.max(range.last);
+            }
             _ => joined.push(range),
         }
     }
@@ -197,7 +200,14 @@ mod tests {
             ("bytes=3-4,0-1", 10, Many(vec![range(3, 4), range(0, 1)]), "in the order asked"),
             ("bytes=0-3,2-5", 10, One(range(0, 5)), "overlapping parts are joined"),
             ("bytes=6-7,0-3,2-4", 10, Many(vec![range(0, 4), range(6, 7)]), "joined and sorted"),
-            ("bytes=0-8,0-8,9-9", 10, Whole, "more bytes asked than there are"),
+            ("bytes=0-3,4-5", 10, One(range(0, 5)), "touching parts are joined"),
+            ("bytes=6-9,4-5", 10, One(range(4, 9)), "in whatever order they come"),
+            ("bytes=6-7,0-3,4-4", 10, Many(vec![range(0, 4), range(6, 7)]), "joined and sorted"),
+            ("bytes=0-6,0-6,8-9", 10, Whole, "more bytes asked than there are"),
+            ("bytes= 0-1 ,\t3-4 ", 10, Many(vec![range(0, 1), range(3, 4)]), "white space"),
+            ("bytes=0-1 3-4", 10, Whole, "a list without a comma"),
+            ("bytes=0-1,-0,30-40", 10, One(range(0, 1)), "only one exists"),
+            ("bytes=20-,30-40", 10, Unsatisfiable, "none exists"),
             ("bytes=0-,0-,0-", 10, One(range(0, 9)), "repetition is joined, never multiplied"),
             ("bytes=", 10, Whole, "no range is no syntax"),
             ("bytes=5-4", 10, Whole, "backwards"),
@@ -218,13 +228,17 @@ mod tests {
     }
 
     #[test]
-    fn more_ranges_than_the_bound_get_the_whole() {
-        let list = |count: u64| -> String {
-            (0..count).map(|n| format!("{0}-{0},", n.saturating_mul(2))).collect()
+    fn the_bound_counts_what_is_left_when_ranges_are_joined() {
+        let list = |count: u64, step: u64| {
+            let ranges: String =
+                (0..count).map(|n| format!("{0}-{0},", n.saturating_mul(step))).collect();
+            resolve_range(format!("bytes={ranges}").as_bytes(), 3000)
         };
-        assert_eq!(resolve_range(format!("bytes={}", list(17)).as_bytes(), 1000), Whole);
-        let many = resolve_range(format!("bytes={}", list(16)).as_bytes(), 1000);
-        assert!(matches!(many, Many(ranges) if ranges.len() == 16));
+        assert!(matches!(list(16, 2), Many(ranges) if ranges.len() == 16));
+        assert_eq!(list(17, 2), Whole);
+        assert_eq!(list(1_300, 2), Whole);
+        assert_eq!(list(1_300, 1), One(range(0, 1299)), "they touch");
+        assert_eq!(list(1_300, 0), One(range(0, 0)), "all the same byte");
     }
 
     #[test]
