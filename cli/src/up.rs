@@ -49,7 +49,7 @@ pub(crate) struct Arguments {
     /// The folder for the nodes' files; without it the system's temporary folder.
     #[arg(long, value_name = "DIR")]
     data_dir: Option<PathBuf>,
-    /// A TOML file of [[site]] tables; without it one site serves any host.
+    /// A TOML file of site tables; without it one site serves any host.
     #[arg(long, value_name = "FILE")]
     sites: Option<PathBuf>,
     /// Print the addresses as one line of JSON on standard output, and nothing else there.
