@@ -3,7 +3,6 @@
 //!
 //! `cargo bench -p weir-cache`
 
-#![expect(missing_docs, reason = "a benchmark has no users")]
 #![expect(clippy::unwrap_used, reason = "its inputs are constants")]
 
 use std::time::Duration;
@@ -106,7 +105,8 @@ fn target_and_key(bencher: Bencher<'_, '_>) {
     let (rules, request) = (KeyRules::default(), fields(REQUEST));
     let access = AccessRules::default();
     bencher.bench(|| {
-        let target = Target::parse(Scheme::Http, "www.example.com", "/a/page.html?b=2&a=1").unwrap();
+        let target =
+            Target::parse(Scheme::Http, "www.example.com", "/a/page.html?b=2&a=1").unwrap();
         let now = UnixTime::from_secs(0);
         let granted = check(&access, &Method::GET, &request, target, now).unwrap();
         CacheKey::derive("www", &rules, granted, &request)

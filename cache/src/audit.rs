@@ -22,6 +22,8 @@ use crate::directives::{Lifetime, ResponseDirectives, Scope};
 use crate::freshness::{corrected_initial_age, last_modified, response_date};
 use crate::not_storable::NotStorable;
 use crate::policy::Policy;
+use crate::rules::LifetimeRule;
+use crate::seq::Seq;
 use crate::storable::{RequestHead, ResponseHead, Timing};
 use crate::stored::StoredHead;
 use crate::targeted::governing;
@@ -71,7 +73,8 @@ impl fmt::Display for Disagreement {
 
 /// Compares `found`, what [`StoredHead::derive`] made of the same arguments, with a second opinion.
 ///
-/// `None` where the two agree, and where the other side is known to be no judge.
+/// `None` where the two agree, and where the other side is known to be no judge. Where rules of the
+/// site speak about the response, what they were applied to is compared instead of `found`.
 pub fn audit(
     policy: &Policy,
     request: &RequestHead<'_>,
@@ -79,6 +82,11 @@ pub fn audit(
     timing: Timing,
     found: &Result<StoredHead, NotStorable>,
 ) -> Option<Disagreement> {
+    if policy.lifetime_rule != LifetimeRule::default() {
+        let plain = Policy { lifetime_rule: LifetimeRule::default(), ..policy.clone() };
+        let found = StoredHead::derive(&plain, request, response, timing, Seq::default());
+        return audit(&plain, request, response, timing, &found);
+    }
     let ours = Opinion::ours(policy, found)?;
     let theirs = second_opinion(policy, request, response, timing)?;
     if ours.storable.is_some_and(|storable| storable != theirs.is_storable()) {
@@ -274,7 +282,8 @@ mod tests {
 
     use super::*;
     use crate::fixture::{at_once, headers, response};
-    use crate::seq::Seq;
+    use crate::key::CacheKey;
+    use crate::rules::RuleSet;
 
     const EXPIRES_LATER: &str = "Expires: {date+60}\nDate: {date}";
 
@@ -380,6 +389,22 @@ mod tests {
         let forbidden = crate::fixture::response(200, "Cache-Control: no-store");
         let stored = audited("", &forbidden, &Ok(right));
         assert_eq!(stored, Some(Disagreement::Storable { theirs: false }));
+    }
+
+    #[test]
+    fn a_rule_of_the_site_is_no_disagreement() {
+        let rules = RuleSet { rules: Vec::new(), jitter_percent: 100 };
+        let response = response(200, EXPIRES_LATER);
+        let key = CacheKey::from_bytes([128; 32]);
+        let lifetime_rule = rules.lifetime_rule("/", &key, response.status);
+        let ruled = Policy { lifetime_rule, ..Policy::default() };
+        let (found, audited_with_rule) = with_request("", |request| {
+            let found = StoredHead::derive(&ruled, request, &response, at_once(), Seq::new(0));
+            let disagreement = audit(&ruled, request, &response, at_once(), &found);
+            (found, disagreement)
+        });
+        assert!(audited("", &response, &found).is_some(), "the rule halves the lifetime");
+        assert_eq!(audited_with_rule, None);
     }
 
     #[test]

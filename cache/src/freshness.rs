@@ -27,6 +27,8 @@ pub struct FreshnessLifetime {
     pub duration: Duration,
     /// Whether it was guessed from Last-Modified (RFC 9111 §4.2.2).
     pub heuristic: bool,
+    /// Whether the field that states it could be read; if not, it is zero.
+    pub readable: bool,
 }
 
 /// Returns the freshness lifetime of a response (RFC 9111 §4.2.1), or `None` if nothing gives it one.
@@ -43,7 +45,7 @@ pub fn freshness_lifetime(
     let directives = &governing.directives;
     // s-maxage comes first because this is a shared cache (RFC 9111 §5.2.2.10).
     if let Some(lifetime) = directives.s_maxage.or(directives.max_age) {
-        return Some(stated(lifetime.duration()));
+        return Some(stated(lifetime.usable()));
     }
     // A targeted field replaces Expires as well (RFC 9213 §2.2).
     if !governing.targeted && headers.contains_key(EXPIRES) {
@@ -92,20 +94,23 @@ fn parse_first(headers: &HeaderMap, name: HeaderName, arrival: UnixTime) -> Opti
     headers.get(name).and_then(|line| parse_http_date(line.as_bytes(), arrival))
 }
 
-/// Returns Expires - Date, with the earliest of several Expires lines (RFC 9111 §4.2.1 and §5.3).
-fn expires_after(headers: &HeaderMap, arrival: UnixTime) -> Duration {
+/// Returns Expires - Date, with the earliest of several Expires lines (RFC 9111 §4.2.1 and §5.3);
+/// `None` where a line cannot be read.
+fn expires_after(headers: &HeaderMap, arrival: UnixTime) -> Option<Duration> {
     let date = response_date(headers, arrival);
     headers
         .get_all(EXPIRES)
         .iter()
         .map(|line| parse_http_date(line.as_bytes(), arrival))
-        .map(|expires| expires.map_or(Duration::ZERO, |expires| expires.saturating_since(date)))
+        .map(|expires| expires.map(|expires| expires.saturating_since(date)))
         .min()
-        .unwrap_or(Duration::ZERO)
+        .flatten()
 }
 
-fn stated(duration: Duration) -> FreshnessLifetime {
-    FreshnessLifetime { duration, heuristic: false }
+/// `None` is a field that cannot be read: it counts as expired.
+fn stated(duration: Option<Duration>) -> FreshnessLifetime {
+    let readable = duration.is_some();
+    FreshnessLifetime { duration: duration.unwrap_or_default(), heuristic: false, readable }
 }
 
 /// Guesses that what did not change for long will not change soon (RFC 9111 §4.2.2).
@@ -114,7 +119,7 @@ fn guessed(rule: Heuristic, headers: &HeaderMap, arrival: UnixTime) -> Option<Fr
         response_date(headers, arrival).saturating_since(last_modified(headers, arrival)?);
     let share = unmodified.as_secs_f64() * rule.fraction;
     let duration = Duration::try_from_secs_f64(share).unwrap_or(Duration::ZERO).min(rule.max);
-    Some(FreshnessLifetime { duration, heuristic: true })
+    Some(FreshnessLifetime { duration, heuristic: true, readable: true })
 }
 
 #[cfg(test)]

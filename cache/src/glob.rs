@@ -44,7 +44,7 @@ pub enum BadGlob {
     PartOfSegment,
     /// It has characters that no normal path has.
     #[error(
-        "has characters that no path has (expected visible ASCII without #, others as %C3%A9)"
+        "has characters that no path has (expected visible ASCII without # and \\, others as %C3%A9)"
     )]
     Characters,
     /// It has a segment that no normal path has.
@@ -58,10 +58,9 @@ pub enum BadGlob {
 impl Glob {
     /// Says whether the pattern stands for `path`, a path in normal form.
     pub fn matches(&self, path: &str) -> bool {
-        let segments: Vec<&str> = path.strip_prefix('/').unwrap_or(path).split('/').collect();
         matches_with_gaps(
             &self.segments,
-            &segments,
+            path.strip_prefix('/').unwrap_or(path).split('/'),
             |pattern| *pattern == Segment::Many,
             |pattern, segment| match pattern {
                 Segment::Many => false,
@@ -74,7 +73,7 @@ impl Glob {
 fn matches_segment(pattern: &str, segment: &str) -> bool {
     matches_with_gaps(
         pattern.as_bytes(),
-        segment.as_bytes(),
+        segment.bytes(),
         |byte| *byte == b'*',
         |pattern, byte| *pattern == b'?' || pattern == byte,
     )
@@ -84,33 +83,37 @@ fn matches_segment(pattern: &str, segment: &str) -> bool {
 ///
 /// Only the last gap is ever widened: what lies before it matched as early as it could, which
 /// leaves the most to the rest.
-fn matches_with_gaps<P, T>(
+fn matches_with_gaps<P, I: Iterator + Clone>(
     pattern: &[P],
-    items: &[T],
+    items: I,
     is_gap: impl Fn(&P) -> bool,
-    matches: impl Fn(&P, &T) -> bool,
+    matches: impl Fn(&P, &I::Item) -> bool,
 ) -> bool {
     let (mut patterns, mut rest) = (pattern, items);
-    // What follows the last gap, and the items that it may still swallow.
-    let mut gap: Option<(&[P], &[T])> = None;
+    // What follows the last gap, and the items that the gap may still swallow.
+    let mut gap: Option<(&[P], I)> = None;
     loop {
-        match (patterns.split_first(), rest.split_first()) {
+        let mut ahead = rest.clone();
+        match (patterns.split_first(), ahead.next()) {
             (Some((first, after)), _) if is_gap(first) => {
-                gap = Some((after, rest));
+                gap = Some((after, rest.clone()));
                 patterns = after;
+                continue;
             }
-            (Some((first, after)), Some((item, others))) if matches(first, item) => {
-                (patterns, rest) = (after, others);
+            (Some((first, after)), Some(item)) if matches(first, &item) => {
+                (patterns, rest) = (after, ahead);
+                continue;
             }
             (None, None) => return true,
             // Every item is used up, and what is left of the pattern wants more.
             (Some(_), None) => return false,
-            _ => {
-                let Some((after, [_, wider @ ..])) = gap else { return false };
-                gap = Some((after, wider));
-                (patterns, rest) = (after, wider);
-            }
+            (_, Some(_)) => {}
         }
+        let Some((after, wider)) = &mut gap else { return false };
+        if wider.next().is_none() {
+            return false;
+        }
+        (patterns, rest) = (after, wider.clone());
     }
 }
 
@@ -131,7 +134,7 @@ impl FromStr for Glob {
             return Err(BadGlob::TooLong);
         }
         let path = text.strip_prefix('/').ok_or(BadGlob::NotAPath)?;
-        if !path.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'#') {
+        if !path.bytes().all(|byte| byte.is_ascii_graphic() && !b"#\\".contains(&byte)) {
             return Err(BadGlob::Characters);
         }
         let segments = path.split('/').map(parse_segment).collect::<Result<_, _>>()?;
@@ -211,6 +214,7 @@ mod tests {
             ("/a b", BadGlob::Characters),
             ("/é", BadGlob::Characters),
             ("/a#b", BadGlob::Characters),
+            ("/a\\b", BadGlob::Characters),
             ("/a/../b", BadGlob::Dots),
             (&long, BadGlob::TooLong),
         ];
@@ -234,7 +238,9 @@ mod tests {
     fn naive(pattern: &[&str], path: &[&str]) -> bool {
         match pattern.split_first() {
             None => path.is_empty(),
-            Some((&"**", rest)) => (0..=path.len()).any(|skip| naive(rest, &path[skip..])),
+            Some((&"**", rest)) => {
+                naive(rest, path) || path.split_first().is_some_and(|(_, p)| naive(pattern, p))
+            }
             Some((first, rest)) => path.split_first().is_some_and(|(segment, others)| {
                 naive_segment(first.as_bytes(), segment.as_bytes()) && naive(rest, others)
             }),
@@ -245,7 +251,8 @@ mod tests {
         match pattern.split_first() {
             None => segment.is_empty(),
             Some((b'*', rest)) => {
-                (0..=segment.len()).any(|skip| naive_segment(rest, &segment[skip..]))
+                naive_segment(rest, segment)
+                    || segment.split_first().is_some_and(|(_, s)| naive_segment(pattern, s))
             }
             Some((first, rest)) => segment.split_first().is_some_and(|(byte, others)| {
                 (*first == b'?' || first == byte) && naive_segment(rest, others)

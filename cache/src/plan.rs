@@ -9,6 +9,7 @@ use http::{HeaderMap, StatusCode};
 use crate::directives::{ResponseDirectives, Scope};
 use crate::freshness::{corrected_initial_age, freshness_lifetime, last_modified, response_date};
 use crate::policy::Policy;
+use crate::rules::{RuleEffect, Ruled};
 use crate::storable::Timing;
 use crate::targeted::Governing;
 use crate::time::{Timestamp, UnixTime};
@@ -36,6 +37,8 @@ pub struct Plan {
     pub last_modified: Option<UnixTime>,
     /// Whether `lifetime` was guessed from Last-Modified (RFC 9111 §4.2.2).
     pub heuristic: bool,
+    /// Which key of a site's rule gave it its lifetime; `None` where that is its own.
+    pub rule: Option<RuleEffect>,
 }
 
 impl Plan {
@@ -49,7 +52,8 @@ impl Plan {
     ) -> Self {
         let directives = &governing.directives;
         let arrival = timing.response.wall;
-        let lifetime = freshness_lifetime(policy, governing, status, headers, arrival);
+        let own = freshness_lifetime(policy, governing, status, headers, arrival);
+        let Ruled { lifetime, effect } = policy.lifetime_rule.apply(own, status);
         Self {
             lifetime: lifetime.map_or(Duration::ZERO, |lifetime| lifetime.duration),
             stale_while_revalidate: directives.stale_while_revalidate,
@@ -61,6 +65,7 @@ impl Plan {
             date: response_date(headers, arrival),
             last_modified: last_modified(headers, arrival),
             heuristic: lifetime.is_some_and(|lifetime| lifetime.heuristic),
+            rule: effect,
         }
     }
 

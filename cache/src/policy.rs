@@ -9,6 +9,8 @@ use std::time::Duration;
 
 use http::HeaderName;
 
+use crate::rules::LifetimeRule;
+
 /// A named set of choices.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Profile {
@@ -91,6 +93,9 @@ pub struct Policy {
     pub stale_if_unreachable: Duration,
     /// Whether the difference to Date counts as age (RFC 9111 §4.2.3, `apparent_age`).
     pub apparent_age: bool,
+    /// What the site's rules say about the lifetime of the response in hand; nothing in the policy
+    /// of a site as a whole.
+    pub lifetime_rule: LifetimeRule,
 }
 
 impl Policy {
@@ -111,6 +116,7 @@ impl Policy {
             reduce_accept_encoding: !rfc,
             stale_if_unreachable: DAY,
             apparent_age: true,
+            lifetime_rule: LifetimeRule::default(),
         }
     }
 }

@@ -72,7 +72,7 @@ pub(crate) fn check(
     if response.headers.len() > FIELD_LINES_MAX {
         return Err(NotStorable::TooManyFields);
     }
-    check_basis(response, governing)?;
+    check_basis(policy, response, governing)?;
     check_method(policy, request, response, governing)
 }
 
@@ -123,10 +123,15 @@ fn has_usable_s_maxage(directives: &ResponseDirectives) -> bool {
 }
 
 /// Asks for one of the grounds on which a response may be stored at all (RFC 9111 §3).
-fn check_basis(response: &ResponseHead, governing: &Governing) -> Result<(), NotStorable> {
+fn check_basis(
+    policy: &Policy,
+    response: &ResponseHead,
+    governing: &Governing,
+) -> Result<(), NotStorable> {
     let granted = has_explicit_freshness(response, governing)
         || governing.directives.public
-        || is_heuristically_cacheable(response.status);
+        || is_heuristically_cacheable(response.status)
+        || policy.lifetime_rule.grants_status();
     if granted { Ok(()) } else { Err(NotStorable::NoFreshness) }
 }
 

@@ -107,6 +107,7 @@ impl StoredHead {
         let stated = directives.max_age.or(directives.s_maxage).is_some()
             || directives.no_cache.is_some()
             || plan.heuristic
+            || plan.rule.is_some()
             || (!governing.targeted && self.headers.contains_key(EXPIRES));
         Err(if stated { NotStorable::ZeroLifetime } else { NotStorable::NoFreshness })
     }

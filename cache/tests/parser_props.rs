@@ -108,6 +108,8 @@ fn malformed_freshness() -> impl Strategy<Value = (HeaderName, String)> {
     let junk = "[a-zA-Z.;' +-]{0,6}[0-9]{0,12}[a-zA-Z.;' +-]{1,6}";
     prop_oneof![
         ("(max-age|s-maxage|Max-Age)", junk)
+            // White space around a member is no part of it.
+            .prop_filter("a number", |(_, value)| value.trim_end().parse::<u64>().is_err())
             .prop_map(|(name, value)| { (CACHE_CONTROL, format!("{name}={value}")) }),
         Just((CACHE_CONTROL, "max-age".to_owned())),
         "(max-age|s-maxage)=\"[0-9]{1,5}".prop_map(|text| (CACHE_CONTROL, text)),

@@ -71,6 +71,7 @@ async fn send(
 /// rules of storing decide.
 fn answers_later_gets(asked: Asked<'_>, answer: &Answer) -> bool {
     asked.site.policy.post_to_get
+        && !asked.site.bypasses(asked.keyed)
         && asked.inbound.method == Method::POST
         && answer.status.is_success()
         && answer.headers.contains_key(CONTENT_LOCATION)

@@ -21,6 +21,7 @@ mod interim;
 mod listener;
 mod lookup;
 mod metrics;
+mod multipart;
 mod node;
 mod outcome;
 mod part;

@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use http::header::RANGE;
-use http::{HeaderName, Method};
+use http::{HeaderName, HeaderValue, Method};
 use weir_cache::{
     ForwardReason, Keyed, RangeSpec, RequestDirectives, Reuse, Timestamp, is_whole_open,
     resolve_range,
@@ -81,6 +81,9 @@ pub(crate) async fn decide(node: &Node, asked: Asked<'_>, now: Timestamp, alone:
     if let Some(why) = bypass(inbound) {
         return Decision::Bypass { why, detail: None };
     }
+    if site.bypasses(keyed) {
+        return Decision::Bypass { why: ForwardReason::Bypass, detail: Some("rule-bypass") };
+    }
     let directives = site
         .policy
         .honor_request_directives
@@ -147,9 +150,18 @@ fn fetch(
     }
 }
 
-/// Whether the request asks for less than everything.
+/// Whether the request asks for less than everything, in a way that may be passed on.
+///
+/// A list that overlaps or goes on too long is asked for as a whole: an origin that answers each member
+/// would send many times what it has.
 fn wants_part(inbound: &Inbound) -> bool {
-    inbound.headers.get(RANGE).is_some_and(|range| !is_whole_open(range.as_bytes()))
+    let Some(range) = inbound.headers.get(RANGE).map(HeaderValue::as_bytes) else { return false };
+    let listed = range.contains(&b',');
+    match resolve_range(range, u64::MAX) {
+        RangeSpec::One(_) => !listed && !is_whole_open(range),
+        RangeSpec::Many(_) => listed,
+        RangeSpec::Whole | RangeSpec::Unsatisfiable => false,
+    }
 }
 
 /// Whether the first byte that the request asks for has come in at a fill, or soon will. A seek in a

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use http::StatusCode;
-use weir_cache::{ForwardReason, XCache};
+use weir_cache::{ForwardReason, RuleEffect, XCache};
 use weir_store::StoredResponse;
 
 use crate::fill::{FillHead, Settled, SettledBy, Ticket};
@@ -73,12 +73,14 @@ impl Outcome {
     /// The stored response that answers a fill.
     pub(crate) fn settled(settled: Settled, why: ForwardReason) -> Self {
         let by = settled.by;
+        let rule = settled.stored.head.plan.rule.map(RuleEffect::as_str);
         let stored = Self::hit(settled.stored);
         match by {
             SettledBy::Found => stored,
             SettledBy::Validated => Self {
                 forward: Some(why),
                 forward_status: Some(StatusCode::NOT_MODIFIED),
+                detail: rule,
                 ..stored
             },
             SettledBy::ServerError(status) => Self {

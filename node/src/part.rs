@@ -1,9 +1,10 @@
-//! Which part of a response does the client get: all of it, a range, or only "not modified"?
+//! Which part of a response does the client get: all of it, ranges, or only "not modified"?
 //!
 //! Preconditions and ranges are evaluated here, on the first tier that has the response, whether it
 //! lies in the store or streams in (RFC 9110 §13, §14).
 
-use http::header::{AGE, CONTENT_LENGTH, CONTENT_RANGE, RANGE};
+use bytes::Bytes;
+use http::header::{AGE, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, RANGE};
 use http::{HeaderMap, HeaderValue, Method, Response, StatusCode};
 use weir_cache::{
     ByteRange, Precondition, RangeSpec, StoredHead, Timestamp, content_range, evaluate,
@@ -14,13 +15,15 @@ use weir_store::StoredResponse;
 use crate::body::Content;
 use crate::fill::{FillHead, Ticket};
 use crate::inbound::Inbound;
+use crate::multipart::Multipart;
 use crate::refuse;
 
 /// What a client gets of a response.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug)]
 enum Part {
     Whole,
     Range { range: ByteRange, length: u64 },
+    Several(Box<Multipart>),
     NotModified,
     PreconditionFailed,
     Unsatisfiable { length: u64 },
@@ -33,21 +36,18 @@ pub(crate) fn from_store(
     now: Timestamp,
 ) -> Response<Content> {
     let length = stored.body.len() as u64;
-    let part = part(inbound, &stored.head, Some(length));
-    let mut headers = fields(inbound, part, &stored.head.headers);
+    let part = part(inbound, &stored.head, Some(length), Some(&stored.body));
+    let status = status(&part, stored.head.status);
+    let mut headers = fields(inbound, &part, &stored.head.headers);
     headers.insert(AGE, HeaderValue::from(stored.head.plan.age_secs(now)));
-    let body = match part {
-        Part::Whole => stored.body.clone(),
-        Part::Range { range, .. } => slice(&stored.body, range),
-        Part::NotModified | Part::PreconditionFailed | Part::Unsatisfiable { .. } => {
-            bytes::Bytes::new()
-        }
+    let content = match part {
+        _ if inbound.method == Method::HEAD => Content::Empty,
+        Part::Whole => Content::Whole(stored.body.clone()),
+        Part::Range { range, .. } => Content::Whole(slice(&stored.body, range)),
+        Part::Several(parts) => Content::Parts(parts),
+        Part::NotModified | Part::PreconditionFailed | Part::Unsatisfiable { .. } => Content::Empty,
     };
-    let content = match inbound.method {
-        Method::HEAD => Content::Empty,
-        _ => Content::Whole(body),
-    };
-    make(part, stored.head.status, headers, content)
+    make(status, headers, content)
 }
 
 /// A response that streams in for the one whose request it answers, with the fields as they came.
@@ -77,20 +77,22 @@ fn streaming(
     ticket: Ticket,
 ) -> Response<Content> {
     let part = match &head.storable {
-        Some(stored) => part(inbound, stored, head.content_length),
+        Some(stored) => part(inbound, stored, head.content_length, None),
         // A response that is only this client's is passed on as it is.
         None => Part::Whole,
     };
-    let headers = fields(inbound, part, headers);
+    let status = status(&part, head.response.status);
+    let headers = fields(inbound, &part, headers);
     let content = match part {
         _ if inbound.method == Method::HEAD => leave(&ticket),
-        Part::Whole => Content::Fill(ticket.into_reader(0, None)),
+        // A reader of a fill goes one way, so `part` has several ranges of a body at rest only.
+        Part::Whole | Part::Several(_) => Content::Fill(ticket.into_reader(0, None)),
         Part::Range { range, .. } => {
             Content::Fill(ticket.into_reader(range.first, Some(range.len())))
         }
         Part::NotModified | Part::PreconditionFailed | Part::Unsatisfiable { .. } => leave(&ticket),
     };
-    make(part, head.response.status, headers, content)
+    make(status, headers, content)
 }
 
 /// Gives up the place at a fill that is to be finished all the same: it was asked for.
@@ -100,7 +102,10 @@ fn leave(ticket: &Ticket) -> Content {
 }
 
 /// Decides by the request's preconditions and its range, in the order of RFC 9110 §13.2.2.
-fn part(inbound: &Inbound, stored: &StoredHead, length: Option<u64>) -> Part {
+///
+/// `body` is the whole where it is at hand. Several ranges of one that is still coming in get the
+/// whole, which RFC 9110 §14.2 leaves to the server: the first may lie behind the last.
+fn part(inbound: &Inbound, stored: &StoredHead, length: Option<u64>, body: Option<&Bytes>) -> Part {
     if stored.status != StatusCode::OK {
         return Part::Whole;
     }
@@ -116,23 +121,33 @@ fn part(inbound: &Inbound, stored: &StoredHead, length: Option<u64>) -> Part {
         return Part::Whole;
     }
     match resolve_range(range.as_bytes(), length) {
+        RangeSpec::Whole => Part::Whole,
         RangeSpec::One(range) => Part::Range { range, length },
-        // RFC 9110 §14.2 lets a server answer several ranges with the whole.
-        RangeSpec::Whole | RangeSpec::Many(_) => Part::Whole,
+        RangeSpec::Many(ranges) => body
+            .and_then(|body| Multipart::new(&stored.headers, body, &ranges))
+            .map_or(Part::Whole, |parts| Part::Several(Box::new(parts))),
         RangeSpec::Unsatisfiable => Part::Unsatisfiable { length },
     }
 }
 
 /// The fields that go with the part.
-fn fields(inbound: &Inbound, part: Part, of_whole: &HeaderMap) -> HeaderMap {
-    match part {
+fn fields(inbound: &Inbound, part: &Part, of_whole: &HeaderMap) -> HeaderMap {
+    match *part {
         Part::Whole => of_whole.clone(),
         // A lower tier freshens what it stores, so it gets every field (RFC 9111 §4.3.4).
         Part::NotModified => not_modified_headers(of_whole, inbound.is_child()),
         Part::Range { range, length } => {
-            let mut headers = of_whole.clone();
+            let mut headers = of_representation(of_whole);
             headers.insert(CONTENT_LENGTH, HeaderValue::from(range.len()));
             headers.insert(CONTENT_RANGE, content_range(range, length));
+            headers
+        }
+        Part::Several(ref parts) => {
+            let mut headers = of_representation(of_whole);
+            headers.insert(CONTENT_LENGTH, HeaderValue::from(parts.left()));
+            headers.insert(CONTENT_TYPE, parts.content_type().clone());
+            // RFC 9110 §15.3.7.2: each part has its own, and the answer has none.
+            headers.remove(CONTENT_RANGE);
             headers
         }
         Part::PreconditionFailed => {
@@ -147,26 +162,36 @@ fn fields(inbound: &Inbound, part: Part, of_whole: &HeaderMap) -> HeaderMap {
     }
 }
 
-fn make(
-    part: Part,
-    whole_status: StatusCode,
-    headers: HeaderMap,
-    content: Content,
-) -> Response<Content> {
-    let mut response = Response::new(content);
-    *response.status_mut() = match part {
-        Part::Whole => whole_status,
-        Part::Range { .. } => StatusCode::PARTIAL_CONTENT,
+/// The fields of the whole without the digests of its content, which is not the content of a part
+/// (RFC 9530 §2).
+fn of_representation(of_whole: &HeaderMap) -> HeaderMap {
+    let mut headers = of_whole.clone();
+    for name in ["content-digest", "content-md5"] {
+        headers.remove(name);
+    }
+    headers
+}
+
+/// The status that goes with the part.
+fn status(part: &Part, of_whole: StatusCode) -> StatusCode {
+    match part {
+        Part::Whole => of_whole,
+        Part::Range { .. } | Part::Several(_) => StatusCode::PARTIAL_CONTENT,
         Part::NotModified => StatusCode::NOT_MODIFIED,
         Part::PreconditionFailed => StatusCode::PRECONDITION_FAILED,
         Part::Unsatisfiable { .. } => StatusCode::RANGE_NOT_SATISFIABLE,
-    };
+    }
+}
+
+fn make(status: StatusCode, headers: HeaderMap, content: Content) -> Response<Content> {
+    let mut response = Response::new(content);
+    *response.status_mut() = status;
     *response.headers_mut() = headers;
     response
 }
 
 /// The bytes of a range; shares the body.
-fn slice(body: &bytes::Bytes, range: ByteRange) -> bytes::Bytes {
+pub(crate) fn slice(body: &Bytes, range: ByteRange) -> Bytes {
     let first = usize::try_from(range.first).unwrap_or(usize::MAX).min(body.len());
     let end = usize::try_from(range.last.saturating_add(1)).unwrap_or(usize::MAX).min(body.len());
     body.slice(first..end.max(first))

@@ -33,6 +33,9 @@ pub(crate) fn upstream_text(status: StatusCode) -> &'static str {
     match status {
         StatusCode::GATEWAY_TIMEOUT => "The upstream server did not answer in time.\n",
         StatusCode::SERVICE_UNAVAILABLE => "The upstream server is busy. Try again soon.\n",
+        StatusCode::BAD_REQUEST | StatusCode::REQUEST_TIMEOUT => {
+            "The body of the request did not come whole.\n"
+        }
         _ => "The upstream server gave no usable answer.\n",
     }
 }

@@ -1,8 +1,13 @@
 //! One site at run time: its rules, where its responses come from, its counters.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
-use weir_cache::{AccessRules, DuplicateHost, HostPattern, HostTable, KeyRules, Policy};
+use http::StatusCode;
+use weir_cache::{
+    AccessRules, DuplicateHost, HostPattern, HostTable, KeyRules, Keyed, LifetimeRule, Policy,
+    RuleSet,
+};
 
 use crate::config::{FieldSwitches, SiteConfig, UpstreamConfig};
 use crate::metrics::{Metrics, SiteMetrics};
@@ -15,6 +20,8 @@ pub(crate) struct Site {
     pub(crate) name: String,
     /// The choices that HTTP caching leaves open.
     pub(crate) policy: Policy,
+    /// What is different under some paths.
+    pub(crate) rules: RuleSet,
     /// What makes a key.
     pub(crate) key_rules: KeyRules,
     /// Who may fetch.
@@ -29,6 +36,23 @@ pub(crate) struct Site {
     pub(crate) fields: FieldSwitches,
     /// Its counters.
     pub(crate) metrics: SiteMetrics,
+}
+
+impl Site {
+    /// The policy under which a response with `status` for `keyed` is stored: that of the site with
+    /// what the rule for its path says.
+    pub(crate) fn policy_for(&self, keyed: &Keyed, status: StatusCode) -> Cow<'_, Policy> {
+        let rule = self.rules.lifetime_rule(keyed.target.path(), &keyed.key, status);
+        if rule == LifetimeRule::default() {
+            return Cow::Borrowed(&self.policy);
+        }
+        Cow::Owned(Policy { lifetime_rule: rule, ..self.policy.clone() })
+    }
+
+    /// Whether requests for `keyed` go past the store.
+    pub(crate) fn bypasses(&self, keyed: &Keyed) -> bool {
+        self.rules.bypasses(keyed.target.path())
+    }
 }
 
 /// All sites of a node.
@@ -91,6 +115,7 @@ fn make_site(
     Site {
         name: config.name.clone(),
         policy: config.policy.clone(),
+        rules: config.rules.clone(),
         key_rules: config.key.clone(),
         access: AccessRules::default(),
         origin_host: config.origin_host.clone(),

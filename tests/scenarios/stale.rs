@@ -209,6 +209,34 @@ async fn a_failed_refresh_is_not_repeated_for_every_stale_answer() {
             stack.edge().metrics_reach(|metrics| metrics.get("weir_fills_active") == 0.0).await;
         }
         assert_eq!(stack.origin.hits("/a"), 1 + second);
-        stack.advance(std::time::Duration::from_secs(1));
+        stack.advance(Duration::from_secs(1));
+    }
+}
+
+/// An origin that keeps silent is no origin either: the same rules, and 504 where they forbid.
+#[tokio::test]
+async fn a_stale_response_stands_in_for_a_silent_origin() {
+    for (directives, status) in [("max-age=60", 200), ("max-age=60, must-revalidate", 504)] {
+        let stack = Shape::single()
+            .node(|config| config.upstream.first_byte_timeout = Duration::from_millis(100))
+            .start()
+            .await;
+        versioned(&stack, directives, 1).release();
+        stack.edge().get("/a").await;
+        stack.advance(2 * MINUTE);
+        versioned(&stack, directives, 2);
+
+        let reply = stack.edge().get("/a").await;
+
+        assert_eq!(reply.status, status, "{directives}");
+        if status == 200 {
+            assert_eq!(
+                (reply.x_cache().as_str(), reply.body.as_ref()),
+                ("STALE", &b"version 1"[..])
+            );
+        } else {
+            assert_eq!(reply.field("cache-control"), "no-store", "{directives}");
+        }
+        assert_eq!(stack.origin.hits("/a"), 2, "{directives}");
     }
 }

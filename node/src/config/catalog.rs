@@ -2,6 +2,7 @@
 
 use super::keys::{NodeDraft, Visitor};
 use super::kinds::Kind;
+use super::rules::RuleDraft;
 use super::site_keys::SiteDraft;
 
 /// One table of a file.
@@ -38,6 +39,13 @@ pub(super) fn site_tables(mut draft: SiteDraft) -> Vec<TableInfo> {
     let mut catalog = Catalog::default();
     draft.visit_identity(&mut catalog);
     draft.visit_rules(&mut catalog);
+    catalog.tables
+}
+
+/// Describes the keys of a rule, with the values of `draft`.
+pub(super) fn rule_tables(mut draft: RuleDraft) -> Vec<TableInfo> {
+    let mut catalog = Catalog::default();
+    draft.visit(&mut catalog);
     catalog.tables
 }
 

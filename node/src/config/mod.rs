@@ -58,6 +58,7 @@ mod problem;
 mod reader;
 mod relations;
 mod render;
+mod rules;
 mod site_keys;
 mod sites;
 mod source;

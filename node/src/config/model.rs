@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use http::StatusCode;
-use weir_cache::{HostPattern, KeyRules, Policy, Profile};
+use weir_cache::{HostPattern, KeyRules, Policy, Profile, RuleSet};
 
 use super::address::UpstreamAddr;
 use super::units::ByteSize;
@@ -325,6 +325,8 @@ pub struct SiteConfig {
     pub origin_host: Option<String>,
     /// Choices that the caching standard leaves open.
     pub policy: Policy,
+    /// What is different under some paths, and how far lifetimes are spread.
+    pub rules: RuleSet,
     /// What makes up a key.
     pub key: KeyRules,
     /// Fields added to responses.
@@ -340,6 +342,7 @@ impl SiteConfig {
             origins: Vec::new(),
             origin_host: None,
             policy: Policy::for_profile(profile),
+            rules: RuleSet::default(),
             key: KeyRules::for_profile(profile),
             fields: FieldSwitches::default(),
         }

@@ -93,6 +93,13 @@ impl<'a> Reader<'a> {
         self.given
     }
 
+    /// Leaves `key` of the table `name`, which was visited, to another reader.
+    pub(super) fn leave(&mut self, name: &str, key: &'static str) {
+        if let Some(table) = self.tables.iter_mut().find(|table| table.name == name) {
+            table.keys.push(key);
+        }
+    }
+
     fn knows(&self, table: &Visited<'_>, key: &str) -> bool {
         table.keys.contains(&key) || self.tables_below(table.name).any(|name| name == key)
     }

@@ -10,9 +10,10 @@
 
 use weir_cache::Profile;
 
-use super::catalog::{KeyInfo, TableInfo, node_tables, site_tables};
+use super::catalog::{KeyInfo, TableInfo, node_tables, rule_tables, site_tables};
 use super::keys::NodeDraft;
 use super::model::{NodeConfig, SiteConfig, TierDefaults};
+use super::rules::RuleDraft;
 use super::site_keys::SiteDraft;
 
 /// Writes the file of a node. It names no secret.
@@ -48,6 +49,21 @@ fn write_site(out: &mut String, site: &SiteConfig, explain: bool) {
     for (table, default) in tables.iter().zip(&defaults) {
         write_table(out, table, default, explain);
     }
+    write_rules(out, site, explain);
+}
+
+/// Writes the rules of a site; where there are none and one is explained, as a comment.
+fn write_rules(out: &mut String, site: &SiteConfig, explain: bool) {
+    let default = rule_tables(RuleDraft::default());
+    for (i, rule) in site.rules.rules.iter().enumerate() {
+        for (table, default) in rule_tables(rule.into()).iter().zip(&default) {
+            write_table(out, table, default, explain && i == 0);
+        }
+    }
+    for table in default.iter().filter(|_| explain && site.rules.rules.is_empty()) {
+        out.push_str(&format!("\n# {}\n# [[{}]]\n", table.about, table.name));
+        table.keys.iter().for_each(|key| write_explanation(out, key, false));
+    }
 }
 
 /// Finds the profile from which the fewest keys differ.
@@ -74,7 +90,7 @@ fn write_table(out: &mut String, table: &TableInfo, default: &TableInfo, explain
     }
     let header = match table.name {
         "" => String::new(),
-        "site" => "[[site]]\n".to_owned(),
+        "site" | "site.rule" => format!("[[{}]]\n", table.name),
         name => format!("[{name}]\n"),
     };
     if explain {

@@ -8,7 +8,7 @@ use weir_cache::{Heuristic, KeyRules, Policy, Profile};
 
 use super::keys::Visitor;
 use super::kinds::{
-    Choice, Flag, List, Maybe, Span, authority, cookie_name, header_name, host_pattern,
+    Choice, Flag, List, Maybe, Percent, Span, authority, cookie_name, header_name, host_pattern,
     key_header_name, parameter_pattern, token, upstream_addr,
 };
 use super::model::{FieldSwitches, SiteConfig};
@@ -66,6 +66,12 @@ impl SiteDraft {
     pub(super) fn visit_rules(&mut self, v: &mut impl Visitor) {
         visit_switches(&mut self.site.policy, v);
         visit_freshness(&mut self.site.policy, v);
+        v.key(
+            "ttl_jitter",
+            &Percent { max: 50 },
+            &mut self.site.rules.jitter_percent,
+            "Most that is taken off a lifetime, by key, so that not all expire together.",
+        );
         visit_key(&mut self.site.key, v);
         visit_fields(&mut self.site.fields, v);
     }

@@ -9,6 +9,7 @@ use super::model::SiteConfig;
 use super::overrides::Overrides;
 use super::problem::{Place, Problems, Wrong, nearest, printable_key};
 use super::reader::{Given, Reader};
+use super::rules::read_rules;
 use super::site_keys::SiteDraft;
 use super::source::Source;
 
@@ -84,7 +85,10 @@ fn read_site(
     let mut reader = Reader::new(source, table, "site", &mut none, problems);
     draft.visit_identity(&mut reader);
     draft.visit_rules(&mut reader);
-    ReadSite { given: reader.finish(), site: draft.site, header }
+    reader.leave("site", "rule");
+    let given = reader.finish();
+    draft.site.rules.rules = read_rules(source, table, problems);
+    ReadSite { given, site: draft.site, header }
 }
 
 /// Looks ahead: the profile decides the defaults of the other keys. A wrong one is reported when

@@ -17,7 +17,7 @@ use http::header::CONTENT_LENGTH;
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use weir_cache::{
     Direction, Failure, Keyed, NotModified, NotStorable, Now, RequestHead, ResponseHead, Reuse,
-    Seq, StoredHead, Timestamp, Timing, condition_on, freshen, judge_not_modified,
+    RuleEffect, Seq, StoredHead, Timestamp, Timing, condition_on, freshen, judge_not_modified,
     strip_hop_by_hop,
 };
 use weir_store::StoredResponse;
@@ -160,9 +160,10 @@ async fn on_not_modified(running: &Running, work: &mut FillWork, answer: Answer,
     drop(answer);
     let timing = Timing { request: sent, response: running.node.clock.now() };
     let request = request_head(running, work, None);
+    let policy = work.site.policy_for(&work.keyed, stored.head.status);
     let fresh = match judge_not_modified(&stored.head, &headers) {
         NotModified::Applies => {
-            freshen(&stored.head, &work.site.policy, &request, &headers, timing, as_of).ok()
+            freshen(&stored.head, &policy, &request, &headers, timing, as_of).ok()
         }
         NotModified::Mismatch => None,
     };
@@ -210,7 +211,8 @@ async fn on_answer(running: &Running, work: &FillWork, answer: Answer, sent: Now
     let timing = Timing { request: sent, response: now };
     let uri = work.keyed.target.uri();
     let request = request_head(running, work, Some(&uri));
-    let derived = StoredHead::derive(&work.site.policy, &request, &response, timing, as_of);
+    let policy = work.site.policy_for(&work.keyed, response.status);
+    let derived = StoredHead::derive(&policy, &request, &response, timing, as_of);
     let head = Arc::new(make_head(running, work, response, as_of, derived));
     running.fill().publish(progress_of(&head));
     pump::pump(running, work, &head, answer).await;
@@ -279,7 +281,8 @@ fn make_head(
     if let Some(reason) = too_large {
         count_not_stored(running, work, reason);
     }
-    let detail = reason.map(|reason| reason.as_str()).or(too_large);
+    let rule = storable.as_ref().and_then(|stored| stored.plan.rule).map(RuleEffect::as_str);
+    let detail = reason.map(|reason| reason.as_str()).or(too_large).or(rule);
     FillHead { response, storable, admitted, detail, as_of, content_length }
 }
 

@@ -334,7 +334,11 @@ fn classify(member: &Member, source: ClientError) -> FillError {
         return FillError::Connect { upstream, source };
     }
     let cause = std::error::Error::source(&source).and_then(|e| e.downcast_ref::<hyper::Error>());
-    if cause.is_some_and(|cause| cause.is_parse() || cause.is_user()) {
+    // What hyper calls the user is this node, whose only say in an exchange is the client's body.
+    if cause.is_some_and(hyper::Error::is_user) {
+        return FillError::ClientBroke { source };
+    }
+    if cause.is_some_and(hyper::Error::is_parse) {
         return FillError::BadResponse { upstream, source };
     }
     let reused = was_reused(&source);

@@ -51,6 +51,10 @@ pub(crate) enum FillError {
     /// The answer has a status that nothing in the request asked for.
     #[error("{upstream} answered {status} to a request without conditions or range")]
     Unsolicited { upstream: String, status: StatusCode },
+    /// The client's own request body ended early or was malformed (RFC 9112 §7.1, §8). Upstream got
+    /// a request that is visibly not whole.
+    #[error("the client's body broke off")]
+    ClientBroke { source: hyper_util::client::legacy::Error },
     /// The client's own request body did not move.
     #[error("the client sent no byte of its body for {waited:?}")]
     ClientStalled { waited: Duration },
@@ -98,6 +102,7 @@ impl FillError {
             | Self::BodyTimeout { .. }
             | Self::BehindParent { .. }
             | Self::Unsolicited { .. }
+            | Self::ClientBroke { .. }
             | Self::ClientStalled { .. }
             | Self::Failing { .. }
             | Self::Abandoned
@@ -118,6 +123,7 @@ impl FillError {
             | Self::BodyTimeout { .. }
             | Self::BehindParent { .. }
             | Self::Unsolicited { .. }
+            | Self::ClientBroke { .. }
             | Self::ClientStalled { .. }
             | Self::Failing { .. }
             | Self::Abandoned
@@ -131,6 +137,7 @@ impl FillError {
         match self {
             Self::Busy { .. } | Self::Abandoned => StatusCode::SERVICE_UNAVAILABLE,
             Self::HeadTimeout { .. } | Self::BodyTimeout { .. } => StatusCode::GATEWAY_TIMEOUT,
+            Self::ClientBroke { .. } => StatusCode::BAD_REQUEST,
             Self::ClientStalled { .. } => StatusCode::REQUEST_TIMEOUT,
             Self::BehindParent { status, .. } | Self::Failing { status } => *status,
             Self::NoUpstream
@@ -150,7 +157,7 @@ impl FillError {
             Self::Busy { .. } | Self::BehindParent { .. } | Self::Failing { .. } => {
                 ProxyError::DestinationUnavailable
             }
-            Self::ClientStalled { .. } => ProxyError::HttpRequestError,
+            Self::ClientBroke { .. } | Self::ClientStalled { .. } => ProxyError::HttpRequestError,
             Self::Connect { source, .. } => connect_error(source),
             Self::Reset { .. } => ProxyError::ConnectionTerminated,
             Self::HeadTimeout { .. } | Self::BodyTimeout { .. } => ProxyError::HttpResponseTimeout,

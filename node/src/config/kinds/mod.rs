@@ -9,6 +9,7 @@
 
 mod many;
 mod number;
+mod rule;
 mod text;
 
 use toml::Spanned;
@@ -16,6 +17,7 @@ use toml::de::DeValue;
 
 pub(super) use self::many::{List, Maybe};
 pub(super) use self::number::{Count, Size, Span};
+pub(super) use self::rule::{ByStatus, Percent, path_glob};
 pub(super) use self::text::{
     Choice, Flag, authority, cookie_name, directory, file_pattern, header_name, host_pattern,
     key_header_name, listen_addr, parameter_pattern, token, upstream_addr,

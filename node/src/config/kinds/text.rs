@@ -97,12 +97,12 @@ impl<T: Copy + PartialEq> Kind for Choice<T> {
 
 /// A string of some grammar.
 pub(in crate::config) struct Text<T> {
-    unit: &'static str,
-    range: &'static str,
-    example: &'static str,
+    pub(super) unit: &'static str,
+    pub(super) range: &'static str,
+    pub(super) example: &'static str,
     /// The error completes a sentence whose subject is the text, which it need not repeat.
-    parse: fn(&str) -> Result<T, String>,
-    write: fn(&T) -> String,
+    pub(super) parse: fn(&str) -> Result<T, String>,
+    pub(super) write: fn(&T) -> String,
 }
 
 impl<T> Kind for Text<T> {

@@ -2,7 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use super::super::catalog::{TableInfo, node_tables, site_tables};
+use super::super::catalog::{TableInfo, node_tables, rule_tables, site_tables};
+use super::super::rules::RuleDraft;
 use super::super::site_keys::SiteDraft;
 use super::*;
 
@@ -10,6 +11,7 @@ pub(super) fn tables() -> Vec<TableInfo> {
     let config = NodeConfig::with_defaults(&defaults());
     let mut tables = node_tables(NodeDraft { include: Vec::new(), config });
     tables.extend(site_tables(SiteDraft::new(Profile::Default)));
+    tables.extend(rule_tables(RuleDraft::default()));
     tables
 }
 
@@ -92,6 +94,8 @@ fn every_example_is_valid() {
             let text = match table.name {
                 "site" if site.contains(&format!("{} =", key.name)) => continue,
                 "site" => format!("{site}{line}"),
+                "site.rule" if key.name == "path" => format!("{site}[[site.rule]]\n{line}"),
+                "site.rule" => format!("{site}[[site.rule]]\npath = '/a'\n{line}"),
                 "site.key" | "site.fields" => format!("{site}[{}]\n{line}", table.name),
                 name => format!("[{name}]\n{line}"),
             };
@@ -111,7 +115,7 @@ fn row(path: &str, table: &TableInfo, i: usize, rfc: Option<&str>) -> String {
         _ if ["name", "listen", "admin"].contains(&key.name) && path.starts_with("node") => {
             "the program's".to_owned()
         }
-        _ if path == "site.name" || path == "site.hosts" => "required".to_owned(),
+        _ if ["site.name", "site.hosts", "site.rule.path"].contains(&path) => "required".to_owned(),
         None | Some("[]") => "none".to_owned(),
         Some(value) => {
             format!("`{value}`{}", rfc.map(|v| format!(" (rfc: `{v}`)")).unwrap_or_default())

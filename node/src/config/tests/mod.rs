@@ -4,6 +4,7 @@ mod documents;
 mod files;
 mod problems;
 mod properties;
+mod rules;
 
 use std::num::NonZeroUsize;
 use std::time::Duration;

@@ -3,9 +3,9 @@
 use super::*;
 
 /// A file and the beginnings of the problems it must come to, in this order and no others.
-type Case = (&'static str, &'static [&'static str]);
+type Case<'a> = (&'a str, &'a [&'a str]);
 
-fn assert_problems(cases: &[Case]) {
+pub(super) fn assert_problems(cases: &[Case<'_>]) {
     for (text, expected) in cases {
         let Err(errors) = read(text) else { panic!("no problem in\n{text}") };
         let found: Vec<_> = errors.problems().iter().map(ToString::to_string).collect();
