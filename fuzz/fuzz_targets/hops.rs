@@ -47,8 +47,10 @@ fn check_kept(claimed: &HeaderMap, headers: &HeaderMap, name: &str) {
     let lines: Vec<&[u8]> = headers.get_all(name).iter().map(HeaderValue::as_bytes).collect();
     assert_eq!(lines.len(), 1);
     let mut rest = lines[0];
-    for before in claimed.get_all(name) {
-        rest = rest.strip_prefix(before.as_bytes().trim_ascii()).expect("it stays");
+    let claimed = claimed.get_all(name).iter().map(|line| line.as_bytes().trim_ascii());
+    // A line without members leaves nothing behind, not even a comma.
+    for before in claimed.filter(|line| !line.is_empty()) {
+        rest = rest.strip_prefix(before).expect("it stays");
         rest = rest.strip_prefix(b", ").unwrap_or(rest);
     }
     assert!(!rest.is_empty());

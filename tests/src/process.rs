@@ -23,7 +23,17 @@ static PROGRAMS: LazyLock<PathBuf> = LazyLock::new(|| {
     let profile = if profile == "debug" { "dev" } else { profile };
     let cargo = std::env::var("CARGO").unwrap_or_else(|_| "cargo".to_owned());
     let built = Command::new(cargo)
-        .args(["build", "--quiet", "--workspace", "--bins", "--profile", profile, "--target-dir"])
+        .args([
+            "build",
+            "--quiet",
+            "--workspace",
+            // With the tests, so that dependencies have the features that they were built with.
+            "--bins",
+            "--tests",
+            "--profile",
+            profile,
+            "--target-dir",
+        ])
         .arg(folder.parent().unwrap())
         .current_dir(Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap())
         .status()
