@@ -155,3 +155,116 @@ impl MemoryStore {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+    use http::{HeaderName, HeaderValue, Method, StatusCode};
+    use weir_cache::{
+        AccessRules, KeyRules, Keyed, Now, Profile, RequestHead, ResponseHead, Scheme, Seq,
+        StoredHead, Target, Timestamp, Timing, UnixTime, check,
+    };
+
+    use super::*;
+
+    const NOW: Now = Now { monotonic: Timestamp::ZERO, wall: UnixTime::from_secs(1_795_327_200) };
+
+    fn store(memory_bytes_max: u64) -> MemoryStore {
+        MemoryStore::new(StoreLimits { memory_bytes_max, object_bytes_max: 2_000, variants_max: 2 })
+    }
+
+    fn policy() -> Policy {
+        Policy::for_profile(Profile::Default)
+    }
+
+    fn keyed(path: &str) -> Keyed {
+        let target = Target::parse(Scheme::Http, "www.test", path).unwrap();
+        let fields = HeaderMap::new();
+        let granted =
+            check(&AccessRules::default(), &Method::GET, &fields, target, NOW.wall).unwrap();
+        CacheKey::derive("www", &KeyRules::default(), granted, &fields)
+    }
+
+    fn fields(lines: &[(&'static str, &'static str)]) -> HeaderMap {
+        let field = |(name, value): &(&'static str, &'static str)| {
+            (HeaderName::from_static(name), HeaderValue::from_static(value))
+        };
+        lines.iter().map(field).collect()
+    }
+
+    fn language(tag: &'static str) -> HeaderMap {
+        fields(&[("accept-language", tag)])
+    }
+
+    /// A response to a request with `request` that varies by language.
+    fn response(request: &HeaderMap, body: &str) -> Arc<StoredResponse> {
+        let headers = fields(&[("cache-control", "max-age=60"), ("vary", "accept-language")]);
+        let head = RequestHead { method: &Method::GET, headers: request, target_uri: None };
+        let answer = ResponseHead { status: StatusCode::OK, headers };
+        let timing = Timing { request: NOW, response: NOW };
+        let head = StoredHead::derive(&policy(), &head, &answer, timing, Seq::default()).unwrap();
+        let body = Bytes::copy_from_slice(body.as_bytes());
+        Arc::new(StoredResponse { head, body, text: keyed("/a").text })
+    }
+
+    async fn put(store: &MemoryStore, path: &str, request: &HeaderMap, body: &str) -> bool {
+        store.insert(keyed(path).key, response(request, body), request, &policy()).await
+    }
+
+    async fn got(store: &MemoryStore, path: &str, request: &HeaderMap) -> Option<Bytes> {
+        let variants = store.lookup(&keyed(path).key).await?;
+        variants.select(request, &policy()).map(|stored| stored.body.clone())
+    }
+
+    #[tokio::test]
+    async fn a_request_gets_its_own_variant_and_a_newer_one_takes_the_place_of_the_older() {
+        let store = store(1_000_000);
+        let (english, german) = (language("en"), language("de"));
+        put(&store, "/a", &english, "old").await;
+        put(&store, "/a", &german, "deutsch").await;
+        put(&store, "/a", &english, "new").await;
+        assert_eq!(got(&store, "/a", &english).await.unwrap(), "new");
+        assert_eq!(got(&store, "/a", &german).await.unwrap(), "deutsch");
+        assert_eq!(got(&store, "/a", &language("fr")).await, None);
+        assert_eq!(store.lookup(&keyed("/a").key).await.unwrap().iter().count(), 2);
+    }
+
+    #[tokio::test]
+    async fn variants_and_bodies_are_bounded() {
+        let store = store(1_000_000);
+        for tag in ["en", "de", "fr"] {
+            put(&store, "/a", &language(tag), tag).await;
+        }
+        assert_eq!(store.lookup(&keyed("/a").key).await.unwrap().iter().count(), 2);
+        assert!(!put(&store, "/b", &language("en"), &"x".repeat(2_001)).await, "too large");
+        assert_eq!(got(&store, "/b", &language("en")).await, None);
+    }
+
+    #[tokio::test]
+    async fn what_was_removed_does_not_come_back_by_a_validation() {
+        let store = store(1_000_000);
+        let english = language("en");
+        put(&store, "/a", &english, "old").await;
+        let key = keyed("/a").key;
+        let held = store.lookup(&key).await.unwrap();
+        let old = held.select(&english, &policy()).unwrap();
+        let (first, second) = (response(&english, "first"), response(&english, "second"));
+        assert!(store.replace(key, old, Arc::clone(&first)).await);
+        assert!(!store.replace(key, old, second).await, "old is not stored any more");
+        assert!(store.remove(&key).await);
+        assert!(!store.replace(key, &first, Arc::clone(&first)).await);
+        assert_eq!(got(&store, "/a", &english).await, None);
+        assert!(!store.remove(&key).await);
+    }
+
+    #[tokio::test]
+    async fn the_bytes_stored_stay_within_the_limit() {
+        let store = store(50_000);
+        for index in 0..500 {
+            put(&store, &format!("/{index}"), &language("en"), &"x".repeat(1_000)).await;
+            assert!(store.stats().await.bytes <= 50_000);
+        }
+        let stats = store.stats().await;
+        assert!(stats.keys > 10 && stats.evictions > 100, "{stats:?}");
+    }
+}
