@@ -28,6 +28,8 @@ const DOMAIN: &[u8] = b"weir cache key\0\x01";
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct KeyText {
     text: Arc<str>,
+    /// Where host, path and query begin.
+    resource_at: usize,
     resource_bytes: usize,
 }
 
@@ -40,6 +42,11 @@ impl KeyText {
     /// Site and URI without chosen headers and cookies; what a purge by URL or prefix compares.
     pub fn resource(&self) -> &str {
         self.text.get(..self.resource_bytes).unwrap_or(&self.text)
+    }
+
+    /// Host, path and query, without scheme: what a purge compares.
+    pub fn purged_as(&self) -> &str {
+        self.text.get(self.resource_at..self.resource_bytes).unwrap_or(&self.text)
     }
 }
 
@@ -70,6 +77,7 @@ pub(crate) enum Value<'a> {
 pub(crate) struct Canonical {
     digest: blake3::Hasher,
     text: String,
+    resource_at: usize,
     resource_bytes: usize,
 }
 
@@ -79,9 +87,13 @@ impl Canonical {
         let mut text = String::new();
         push_name(&mut text, site);
         text.push(' ');
+        let uri_at = text.len();
         text.push_str(&target.uri());
         let resource_bytes = text.len();
-        let mut canonical = Self { digest: blake3::Hasher::new(), text, resource_bytes };
+        let scheme_bytes = target.scheme().as_str().len().saturating_add("://".len());
+        let resource_at = uri_at.saturating_add(scheme_bytes);
+        let mut canonical =
+            Self { digest: blake3::Hasher::new(), text, resource_at, resource_bytes };
         canonical.digest.update(DOMAIN);
         for part in [site, target.scheme().as_str(), target.host(), target.path()] {
             canonical.digest_part(part.as_bytes());
@@ -130,7 +142,8 @@ impl Canonical {
 
     /// Returns the digest and the text of all parts written.
     pub(crate) fn finish(self) -> ([u8; 32], KeyText) {
-        let text = KeyText { text: self.text.into(), resource_bytes: self.resource_bytes };
+        let Self { resource_at, resource_bytes, .. } = self;
+        let text = KeyText { text: self.text.into(), resource_at, resource_bytes };
         (self.digest.finalize().into(), text)
     }
 

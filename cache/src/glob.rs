@@ -83,7 +83,7 @@ fn matches_segment(pattern: &str, segment: &str) -> bool {
 ///
 /// Only the last gap is ever widened: what lies before it matched as early as it could, which
 /// leaves the most to the rest.
-fn matches_with_gaps<P, I: Iterator + Clone>(
+pub(crate) fn matches_with_gaps<P, I: Iterator + Clone>(
     pattern: &[P],
     items: I,
     is_gap: impl Fn(&P) -> bool,

@@ -44,6 +44,7 @@ mod path;
 mod plan;
 mod policy;
 mod proxy_status;
+pub mod purge;
 mod query;
 mod range;
 mod reference;

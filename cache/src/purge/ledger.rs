@@ -1,0 +1,647 @@
+//! Which applied purges has a stored response not seen yet?
+//!
+//! The ledger holds, for everything that a purge can name, the number of the newest entry that named
+//! it. Applying an entry therefore costs the same with ten responses stored as with ten million, and
+//! judging one response costs a few look-ups, never a walk over entries. Patterns alone are tried one
+//! by one; their number is bounded.
+//!
+//! # Positions
+//!
+//! The log counts its entries within an [`Epoch`]; a log that was lost begins another one, with numbers
+//! that say nothing about the old. A node therefore counts in a [`Seq`] of its own that only ever
+//! grows: within an epoch it moves with the log, and each new epoch begins above all that was before.
+//! Comparing what a response reflects with what is applied is then one comparison, epochs included.
+//!
+//! # Invariants
+//!
+//! 1. What is not known to be reflected is taken to be overtaken: a response from before `since`, from
+//!    another epoch, or of unknown position must be validated.
+//! 2. Forgetting old entries raises `since` in the same step.
+//! 3. An entry out of order is never applied: see [`Gap`].
+
+use std::collections::{BTreeMap, HashMap};
+use std::fmt;
+use std::str::FromStr;
+
+use crate::seq::Seq;
+
+use super::marks::{Marks, Mode};
+use super::selector::Selector;
+use super::tags::Tags;
+use super::url_glob::UrlGlob;
+
+/// Things named by live entries that a ledger holds at most; with more, the older half is forgotten.
+const NAMED_MAX: usize = 200_000;
+/// Patterns among them.
+const GLOBS_MAX: usize = 256;
+/// How far beyond this node's own position a parent's word is believed, in entries. Also the distance
+/// between two epochs in the node's own count, so that no number of one reaches into the next.
+const HORIZON: u64 = 1 << 32;
+
+/// One life of a log. Drawn at random when the log is made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Epoch(u64);
+
+impl Epoch {
+    /// Makes the epoch with this number.
+    pub const fn new(number: u64) -> Self {
+        Self(number)
+    }
+
+    /// Returns the number.
+    pub const fn get(self) -> u64 {
+        self.0
+    }
+}
+
+impl fmt::Display for Epoch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:016x}", self.0)
+    }
+}
+
+impl FromStr for Epoch {
+    type Err = BadAsOf;
+
+    fn from_str(text: &str) -> Result<Self, BadAsOf> {
+        let digits = text.len() == 16 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
+        if !digits {
+            return Err(BadAsOf);
+        }
+        u64::from_str_radix(text, 16).map(Self).map_err(|_not_hex| BadAsOf)
+    }
+}
+
+/// A position in the log as nodes tell it to each other: `0123456789abcdef.42`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct AsOf {
+    /// The life of the log.
+    pub epoch: Epoch,
+    /// The newest entry reflected; zero for none.
+    pub seq: u64,
+}
+
+/// A text that is no position.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("not a position in a purge log (expected 16 hexadecimal digits, a dot and a number)")]
+pub struct BadAsOf;
+
+impl fmt::Display for AsOf {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{}", self.epoch, self.seq)
+    }
+}
+
+impl FromStr for AsOf {
+    type Err = BadAsOf;
+
+    fn from_str(text: &str) -> Result<Self, BadAsOf> {
+        let (epoch, seq) = text.split_once('.').ok_or(BadAsOf)?;
+        let digits = !seq.is_empty() && seq.bytes().all(|byte| byte.is_ascii_digit());
+        let seq = if digits { seq.parse().ok() } else { None };
+        Ok(Self { epoch: epoch.parse()?, seq: seq.ok_or(BadAsOf)? })
+    }
+}
+
+/// What one entry of the log asks for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Entry {
+    /// What happens to what it matches.
+    pub mode: Mode,
+    /// What it matches: whatever any of these matches.
+    pub selectors: Vec<Selector>,
+}
+
+/// A response, as far as purges look at it.
+#[derive(Clone, Copy, Debug)]
+pub struct Subject<'a> {
+    /// Host, path and query; see [`KeyText::purged_as`](crate::KeyText::purged_as).
+    pub resource: &'a str,
+    /// Its tags.
+    pub tags: Tagged<'a>,
+}
+
+/// What is known of a response's tags.
+#[derive(Clone, Copy, Debug)]
+pub enum Tagged<'a> {
+    /// These are all.
+    Known(&'a Tags),
+    /// Its head has not come yet: it may carry any.
+    Unknown,
+}
+
+/// How a response stands with the purges that this node has applied.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// None that it does not reflect matches it.
+    Clear,
+    /// It must be validated before any use; it may not stand in for an error.
+    Invalidated {
+        /// The newest such entry.
+        by: Seq,
+    },
+    /// It is gone.
+    Purged {
+        /// The newest such entry.
+        by: Seq,
+    },
+}
+
+impl Standing {
+    /// The stricter of two; of two alike, the newer.
+    fn and(self, other: Self) -> Self {
+        match (self, other) {
+            (Self::Purged { by: a }, Self::Purged { by: b }) => Self::Purged { by: a.max(b) },
+            (Self::Purged { .. }, _) | (_, Self::Clear) => self,
+            (Self::Invalidated { by: a }, Self::Invalidated { by: b }) => {
+                Self::Invalidated { by: a.max(b) }
+            }
+            (Self::Clear, _) | (Self::Invalidated { .. }, _) => other,
+        }
+    }
+}
+
+/// An entry that does not follow the last one applied.
+///
+/// The caller fetches what lies between, or, where that is not kept any more, calls
+/// [`Ledger::join`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("entry {got} does not follow: the next one is {wanted}")]
+pub struct Gap {
+    /// The entry that would have followed.
+    pub wanted: u64,
+    /// The one that came.
+    pub got: u64,
+}
+
+/// The purges that one node has applied.
+#[derive(Clone, Debug)]
+pub struct Ledger {
+    epoch: Option<Epoch>,
+    /// The node's own position of the log's entry zero.
+    base: u64,
+    /// Entries up to here are not known one by one.
+    since: Seq,
+    applied: Seq,
+    named: Named,
+    named_max: usize,
+}
+
+impl Default for Ledger {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Ledger {
+    /// A ledger that has never heard of a log.
+    pub fn new() -> Self {
+        Self::with_bound(NAMED_MAX)
+    }
+
+    /// The same with another bound on the things named; for simulations.
+    pub fn with_bound(named_max: usize) -> Self {
+        Self {
+            epoch: None,
+            base: 0,
+            since: Seq::default(),
+            applied: Seq::default(),
+            named: Named::default(),
+            named_max,
+        }
+    }
+
+    /// Takes up the log at `head` without the entries up to there: at first contact, when the log has
+    /// another epoch, or when entries in between are not kept any more.
+    ///
+    /// Everything stored that does not reflect `head` must be validated from then on.
+    pub fn join(&mut self, head: AsOf) {
+        if self.epoch != Some(head.epoch) {
+            self.base = self.applied.get().saturating_add(HORIZON);
+            self.epoch = Some(head.epoch);
+        }
+        let position = self.position(head.seq);
+        self.applied = position;
+        self.since = position;
+        self.named = Named::default();
+    }
+
+    /// Applies the entry numbered `seq` of the log joined; one that has been applied already changes
+    /// nothing. Returns the node's own number of it.
+    ///
+    /// # Errors
+    ///
+    /// [`Gap`] if entries before it have not been applied.
+    pub fn apply(&mut self, seq: u64, entry: &Entry) -> Result<Seq, Gap> {
+        let position = self.position(seq);
+        if position <= self.applied {
+            return Ok(position);
+        }
+        let wanted = self.applied_seq().saturating_add(1);
+        if self.epoch.is_none() || seq != wanted {
+            return Err(Gap { wanted, got: seq });
+        }
+        for selector in &entry.selectors {
+            self.named.mark(selector, entry.mode, position);
+        }
+        self.applied = position;
+        self.keep_within_bounds();
+        Ok(position)
+    }
+
+    /// How a response that reflects the log up to `reflects` stands.
+    pub fn judge(&self, subject: Subject<'_>, reflects: Seq) -> Standing {
+        if reflects >= self.applied {
+            Standing::Clear
+        } else if reflects < self.since {
+            Standing::Invalidated { by: self.since }
+        } else {
+            self.named.judge(subject, reflects)
+        }
+    }
+
+    /// The newest entry applied, in the node's own count.
+    pub fn applied(&self) -> Seq {
+        self.applied
+    }
+
+    /// Entries up to here are not known one by one, in the node's own count.
+    pub fn since(&self) -> Seq {
+        self.since
+    }
+
+    /// The position to tell other nodes; `None` before the log has been heard of.
+    pub fn as_of(&self) -> Option<AsOf> {
+        self.told(self.applied)
+    }
+
+    /// What other nodes call `position`; `None` where they could not understand it.
+    pub fn told(&self, position: Seq) -> Option<AsOf> {
+        let seq = position.get().checked_sub(self.base)?;
+        self.epoch.map(|epoch| AsOf { epoch, seq })
+    }
+
+    /// The node's own number of what another node told it; zero, which is older than every purge, for
+    /// a position in another epoch.
+    pub fn heard(&self, as_of: AsOf) -> Seq {
+        if self.epoch != Some(as_of.epoch) {
+            return Seq::default();
+        }
+        let farthest = self.applied.get().saturating_add(HORIZON).saturating_sub(1);
+        Seq::new(self.position(as_of.seq).get().min(farthest))
+    }
+
+    /// Whether everything up to `as_of` has been applied here.
+    pub fn reaches(&self, as_of: AsOf) -> bool {
+        self.epoch == Some(as_of.epoch) && self.position(as_of.seq) <= self.applied
+    }
+
+    /// The things named by the entries known one by one.
+    pub fn named(&self) -> usize {
+        self.named.len()
+    }
+
+    /// Forgets the entries up to `position`: nothing stored is older any more, or what is shall be
+    /// validated. Costs a walk over the things named.
+    pub fn forget(&mut self, position: Seq) {
+        let position = position.min(self.applied);
+        if position > self.since {
+            self.since = position;
+            self.named.forget(position);
+        }
+    }
+
+    /// The log's number of the newest entry applied.
+    fn applied_seq(&self) -> u64 {
+        self.applied.get().saturating_sub(self.base)
+    }
+
+    fn position(&self, seq: u64) -> Seq {
+        Seq::new(self.base.saturating_add(seq))
+    }
+
+    fn keep_within_bounds(&mut self) {
+        while self.named.len() > self.named_max || self.named.globs.len() > GLOBS_MAX {
+            let middle = self.named.middle().max(Seq::new(self.since.get().saturating_add(1)));
+            self.forget(middle);
+        }
+    }
+}
+
+/// The newest entries by what they named.
+#[derive(Clone, Debug, Default)]
+struct Named {
+    everything: Marks,
+    hosts: HashMap<Box<str>, Marks>,
+    urls: HashMap<Box<str>, Marks>,
+    tags: HashMap<Box<str>, Marks>,
+    /// The newest of all tags, for a response whose tags are unknown or too many.
+    any_tag: Marks,
+    prefixes: HashMap<Box<str>, Prefixes>,
+    globs: Vec<(UrlGlob, Marks)>,
+}
+
+/// Prefixes of one host by their length: a path has one beginning of each length.
+type Prefixes = BTreeMap<usize, HashMap<Box<str>, Marks>>;
+
+impl Named {
+    fn mark(&mut self, selector: &Selector, mode: Mode, seq: Seq) {
+        let marks = match selector {
+            Selector::Everything => &mut self.everything,
+            Selector::Host(host) => self.hosts.entry(host.clone()).or_default(),
+            Selector::Url(url) => self.urls.entry(url.clone()).or_default(),
+            Selector::Tag(tag) => {
+                self.any_tag.mark(mode, seq);
+                self.tags.entry(tag.clone()).or_default()
+            }
+            Selector::Prefix { host, path } => {
+                let lengths = self.prefixes.entry(host.clone()).or_default();
+                lengths.entry(path.len()).or_default().entry(path.clone()).or_default()
+            }
+            Selector::Glob(glob) => return self.mark_glob(glob, mode, seq),
+        };
+        marks.mark(mode, seq);
+    }
+
+    fn mark_glob(&mut self, glob: &UrlGlob, mode: Mode, seq: Seq) {
+        if let Some((_, marks)) = self.globs.iter_mut().find(|(known, _)| known == glob) {
+            marks.mark(mode, seq);
+        } else {
+            let mut marks = Marks::default();
+            marks.mark(mode, seq);
+            self.globs.push((glob.clone(), marks));
+        }
+    }
+
+    fn judge(&self, subject: Subject<'_>, reflects: Seq) -> Standing {
+        let resource = subject.resource;
+        let (host, path) = resource.split_at(resource.find('/').unwrap_or(resource.len()));
+        let standing =
+            |marks: Option<&Marks>| marks.map_or(Standing::Clear, |marks| marks.standing(reflects));
+        self.everything
+            .standing(reflects)
+            .and(standing(self.hosts.get(host)))
+            .and(standing(self.urls.get(resource)))
+            .and(self.judge_tags(subject.tags, reflects))
+            .and(self.judge_prefixes(host, path, reflects))
+            .and(self.judge_globs(host, path, reflects))
+    }
+
+    fn judge_tags(&self, tags: Tagged<'_>, reflects: Seq) -> Standing {
+        match tags {
+            Tagged::Known(tags) if !tags.is_overflowing() => tags
+                .iter()
+                .filter_map(|tag| self.tags.get(tag))
+                .fold(Standing::Clear, |worst, marks| worst.and(marks.standing(reflects))),
+            Tagged::Known(_) | Tagged::Unknown => self.any_tag.standing(reflects),
+        }
+    }
+
+    fn judge_prefixes(&self, host: &str, path: &str, reflects: Seq) -> Standing {
+        let Some(lengths) = self.prefixes.get(host) else { return Standing::Clear };
+        lengths
+            .range(..=path.len())
+            .filter_map(|(length, named)| named.get(path.get(..*length)?))
+            .fold(Standing::Clear, |worst, marks| worst.and(marks.standing(reflects)))
+    }
+
+    fn judge_globs(&self, host: &str, path: &str, reflects: Seq) -> Standing {
+        self.globs
+            .iter()
+            .filter(|(glob, marks)| marks.newest() > reflects && glob.matches(host, path))
+            .fold(Standing::Clear, |worst, (_, marks)| worst.and(marks.standing(reflects)))
+    }
+
+    fn len(&self) -> usize {
+        let prefixes = self.prefixes.values().flat_map(BTreeMap::values).map(HashMap::len);
+        [self.hosts.len(), self.urls.len(), self.tags.len(), self.globs.len()]
+            .into_iter()
+            .chain(prefixes)
+            .fold(0, usize::saturating_add)
+    }
+
+    /// The position that about half of the things named are not newer than.
+    fn middle(&self) -> Seq {
+        let mut positions: Vec<Seq> = self.all_marks().map(Marks::newest).collect();
+        let middle = positions.len() / 2;
+        if positions.is_empty() {
+            return Seq::default();
+        }
+        *positions.select_nth_unstable(middle).1
+    }
+
+    fn all_marks(&self) -> impl Iterator<Item = Marks> {
+        let maps = [&self.hosts, &self.urls, &self.tags].into_iter().flat_map(HashMap::values);
+        let prefixes = self.prefixes.values().flat_map(BTreeMap::values).flat_map(HashMap::values);
+        maps.chain(prefixes).chain(self.globs.iter().map(|(_, marks)| marks)).copied()
+    }
+
+    fn forget(&mut self, position: Seq) {
+        let newer = |marks: &Marks| marks.newest() > position;
+        for map in [&mut self.hosts, &mut self.urls, &mut self.tags] {
+            map.retain(|_, marks| newer(marks));
+        }
+        self.globs.retain(|(_, marks)| newer(marks));
+        self.prefixes.retain(|_, lengths| {
+            lengths.retain(|_, named| {
+                named.retain(|_, marks| newer(marks));
+                !named.is_empty()
+            });
+            !lengths.is_empty()
+        });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fixture::headers;
+
+    const EPOCH: Epoch = Epoch::new(7);
+
+    fn entry(mode: Mode, selector: &str) -> Entry {
+        Entry { mode, selectors: vec![selector.parse().unwrap()] }
+    }
+
+    fn joined() -> Ledger {
+        let mut ledger = Ledger::new();
+        ledger.join(AsOf { epoch: EPOCH, seq: 0 });
+        ledger
+    }
+
+    fn untagged(resource: &str) -> Subject<'_> {
+        static NONE: std::sync::LazyLock<Tags> = std::sync::LazyLock::new(Tags::default);
+        Subject { resource, tags: Tagged::Known(&NONE) }
+    }
+
+    #[test]
+    fn each_selector_matches_what_it_names_and_nothing_else() {
+        // (selector, resource, fields with tags, matched, why)
+        const CASES: &[(&str, &str, &str, bool, &str)] = &[
+            ("everything", "a.b/x", "", true, "all of it"),
+            ("host:a.b", "a.b/x", "", true, "the host"),
+            ("host:a.b", "c.a.b/x", "", false, "not below it"),
+            ("url:a.b/x", "a.b/x", "", true, "the URL"),
+            ("url:a.b/x", "a.b/x?y", "", false, "the query is part of it"),
+            ("url:a.b/x", "a.b/x/", "", false, "so is a slash"),
+            ("prefix:a.b/x", "a.b/x", "", true, "itself"),
+            ("prefix:a.b/x", "a.b/xy?z", "", true, "character by character"),
+            ("prefix:a.b/x/", "a.b/x", "", false, "the slash is asked for"),
+            ("prefix:a.b/x", "c.b/x", "", false, "on its host"),
+            ("prefix:a.b/", "a.b/", "", true, "the root"),
+            ("tag:t", "a.b/x", "Cache-Tag: s, t", true, "one of its tags"),
+            ("tag:t", "a.b/x", "Cache-Tag: tt", false, "whole tags"),
+            ("glob:a.b/*.js", "a.b/x/y.js", "", true, "a pattern"),
+            ("glob:a.b/*.js", "a.b/x.css", "", false, "not by it"),
+        ];
+        for mode in [Mode::Purge, Mode::Invalidate] {
+            for &(selector, resource, fields, matched, why) in CASES {
+                let mut ledger = joined();
+                let before = ledger.applied();
+                let by = ledger.apply(1, &entry(mode, selector)).unwrap();
+                let tags = Tags::of(&headers(fields));
+                let subject = Subject { resource, tags: Tagged::Known(&tags) };
+                let expected = match (matched, mode) {
+                    (false, _) => Standing::Clear,
+                    (true, Mode::Purge) => Standing::Purged { by },
+                    (true, Mode::Invalidate) => Standing::Invalidated { by },
+                };
+                assert_eq!(ledger.judge(subject, before), expected, "{why}: {selector}");
+                assert_eq!(ledger.judge(subject, by), Standing::Clear, "reflected: {selector}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_purge_beats_an_invalidation_whichever_came_last() {
+        for order in [["host:a.b", "url:a.b/x"], ["url:a.b/x", "host:a.b"]] {
+            let mut ledger = joined();
+            let before = ledger.applied();
+            for (seq, selector) in (1..).zip(order) {
+                let mode = if selector.starts_with("url") { Mode::Purge } else { Mode::Invalidate };
+                ledger.apply(seq, &entry(mode, selector)).unwrap();
+            }
+            let standing = ledger.judge(untagged("a.b/x"), before);
+            assert!(matches!(standing, Standing::Purged { .. }), "{order:?}");
+            assert!(matches!(
+                ledger.judge(untagged("a.b/y"), before),
+                Standing::Invalidated { .. }
+            ));
+        }
+    }
+
+    #[test]
+    fn unknown_and_overflowing_tags_may_be_any() {
+        let mut ledger = joined();
+        let before = ledger.applied();
+        ledger.apply(1, &entry(Mode::Purge, "tag:t")).unwrap();
+        let unknown = Subject { resource: "a.b/x", tags: Tagged::Unknown };
+        assert!(matches!(ledger.judge(unknown, before), Standing::Purged { .. }));
+        let many: Vec<String> = (0..200).map(|n| format!("x{n}")).collect();
+        let tags = Tags::of(&headers(&format!("xkey: {}", many.join(" "))));
+        let subject = Subject { resource: "a.b/x", tags: Tagged::Known(&tags) };
+        assert!(matches!(ledger.judge(subject, before), Standing::Purged { .. }));
+    }
+
+    #[test]
+    fn entries_are_applied_in_order_and_once() {
+        let mut ledger = joined();
+        let first = ledger.apply(1, &entry(Mode::Purge, "host:a.b")).unwrap();
+        assert_eq!(ledger.apply(1, &entry(Mode::Purge, "host:c.d")).unwrap(), first, "again");
+        assert_eq!(ledger.judge(untagged("c.d/"), Seq::new(first.get() - 1)), Standing::Clear);
+        let gap = ledger.apply(3, &entry(Mode::Purge, "everything")).unwrap_err();
+        assert_eq!(gap, Gap { wanted: 2, got: 3 });
+        assert_eq!(ledger.applied(), first, "nothing was applied");
+        let fresh = Ledger::new().apply(1, &entry(Mode::Purge, "everything"));
+        assert!(fresh.is_err(), "no log has been joined");
+    }
+
+    #[test]
+    fn another_epoch_makes_everything_older_whatever_its_numbers() {
+        let mut ledger = joined();
+        for seq in 1..=50 {
+            ledger.apply(seq, &entry(Mode::Purge, "host:other")).unwrap();
+        }
+        // A parent that is ahead made it reflect more than this node has applied.
+        let reflects = ledger.heard(AsOf { epoch: EPOCH, seq: 900 });
+        assert_eq!(ledger.judge(untagged("a.b/"), reflects), Standing::Clear);
+        ledger.join(AsOf { epoch: Epoch::new(8), seq: 3 });
+        assert!(matches!(ledger.judge(untagged("a.b/"), reflects), Standing::Invalidated { .. }));
+        assert_eq!(ledger.heard(AsOf { epoch: EPOCH, seq: 900 }), Seq::default());
+        let now = ledger.heard(AsOf { epoch: Epoch::new(8), seq: 3 });
+        assert_eq!(ledger.judge(untagged("a.b/"), now), Standing::Clear);
+    }
+
+    #[test]
+    fn positions_are_told_and_heard_alike() {
+        let mut ledger = joined();
+        assert_eq!(Ledger::new().as_of(), None);
+        ledger.apply(1, &entry(Mode::Purge, "host:a.b")).unwrap();
+        let told = ledger.as_of().unwrap();
+        assert_eq!(told, AsOf { epoch: EPOCH, seq: 1 });
+        assert_eq!(ledger.heard(told), ledger.applied());
+        assert!(ledger.reaches(told));
+        assert!(!ledger.reaches(AsOf { epoch: EPOCH, seq: 2 }));
+        assert!(!ledger.reaches(AsOf { epoch: Epoch::new(1), seq: 0 }));
+        assert_eq!(ledger.told(Seq::default()), None, "from before this epoch");
+    }
+
+    #[test]
+    fn a_skipped_stretch_of_the_log_makes_what_is_older_validate() {
+        let mut ledger = joined();
+        let before = ledger.applied();
+        ledger.join(AsOf { epoch: EPOCH, seq: 10 });
+        assert!(matches!(ledger.judge(untagged("a.b/"), before), Standing::Invalidated { .. }));
+        assert_eq!(ledger.judge(untagged("a.b/"), ledger.applied()), Standing::Clear);
+    }
+
+    #[test]
+    fn the_ledger_is_bounded_and_forgetting_never_clears_a_response() {
+        let mut ledger = Ledger::with_bound(100);
+        ledger.join(AsOf { epoch: EPOCH, seq: 0 });
+        let before = ledger.applied();
+        for seq in 1..=1000 {
+            ledger.apply(seq, &entry(Mode::Purge, &format!("url:a.b/{seq}"))).unwrap();
+            assert!(ledger.named() <= 100);
+        }
+        assert_ne!(ledger.judge(untagged("a.b/1"), before), Standing::Clear);
+        assert_ne!(ledger.judge(untagged("a.b/unnamed"), before), Standing::Clear, "unknown");
+        assert_eq!(ledger.judge(untagged("a.b/unnamed"), ledger.since()), Standing::Clear);
+        let mut globs = joined();
+        for seq in 1..=600 {
+            globs.apply(seq, &entry(Mode::Purge, &format!("glob:a.b/{seq}*"))).unwrap();
+        }
+        assert!(globs.named() <= GLOBS_MAX);
+    }
+
+    #[test]
+    fn one_large_entry_leaves_nothing_clear_that_it_named() {
+        let mut ledger = Ledger::with_bound(10);
+        ledger.join(AsOf { epoch: EPOCH, seq: 0 });
+        let before = ledger.applied();
+        let selectors = (0..50).map(|n| format!("url:a.b/{n}").parse().unwrap()).collect();
+        ledger.apply(1, &Entry { mode: Mode::Purge, selectors }).unwrap();
+        assert!(ledger.named() <= 10);
+        assert_ne!(ledger.judge(untagged("a.b/7"), before), Standing::Clear);
+        assert_eq!(ledger.judge(untagged("a.b/7"), ledger.applied()), Standing::Clear);
+    }
+
+    #[test]
+    fn positions_are_read_strictly() {
+        let good: AsOf = "00000000000000ff.12".parse().unwrap();
+        assert_eq!(good, AsOf { epoch: Epoch::new(255), seq: 12 });
+        assert_eq!(good.to_string(), "00000000000000ff.12");
+        for junk in [
+            "",
+            ".",
+            "ff.1",
+            "00000000000000ff.",
+            "00000000000000ff.-1",
+            "00000000000000fg.1",
+            "00000000000000ff.+1",
+            "00000000000000ff.99999999999999999999999",
+        ] {
+            assert!(junk.parse::<AsOf>().is_err(), "{junk:?}");
+        }
+    }
+}
