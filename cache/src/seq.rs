@@ -1,10 +1,11 @@
 //! Which purges a stored response already reflects: positions in the purge log.
 //!
-//! The log itself and who applied what belong to the node; the rules only carry the number along.
+//! Each node counts in numbers of its own that only ever grow; what the log calls them, also across
+//! the log's lives, is worked out in [`purge`](crate::purge).
 
 use std::fmt;
 
-/// The number of an entry in the purge log; zero stands for the empty log.
+/// A position in the purge log, in a node's own count; zero is older than every purge.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Seq(u64);
 

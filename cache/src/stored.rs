@@ -22,6 +22,7 @@ use crate::hop::{Direction, strip_hop_by_hop};
 use crate::not_storable::NotStorable;
 use crate::plan::Plan;
 use crate::policy::Policy;
+use crate::purge::Tags;
 use crate::seq::Seq;
 use crate::storable::{self, RequestHead, ResponseHead, Timing};
 use crate::targeted::{Governing, governing};
@@ -41,6 +42,8 @@ pub struct StoredHead {
     pub vary: VaryRule,
     /// The purges that it already reflects.
     pub as_of: Seq,
+    /// The labels by which it can be purged.
+    pub tags: Tags,
 }
 
 impl StoredHead {
@@ -66,7 +69,8 @@ impl StoredHead {
         if headers.contains_key(SET_COOKIE) && !storable::allows_set_cookie(policy, &governing) {
             return Err(NotStorable::SetCookie);
         }
-        let head = Self { status: response.status, headers, plan, vary, as_of };
+        let tags = Tags::of(&response.headers);
+        let head = Self { status: response.status, headers, plan, vary, as_of, tags };
         head.check_use(&governing)?;
         Ok(head)
     }

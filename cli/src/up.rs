@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use weir_cache::{HostPattern, Profile};
 use weir_node::config::{self, LogConfig, NodeConfig, SiteConfig, UpstreamAddr};
 use weir_node::{
-    AdminToken, Components, RunningNode, Signals, SystemClock, TIER_SECRET, TierSecret,
+    AdminToken, Components, LogHome, RunningNode, Signals, SystemClock, TIER_SECRET, TierSecret,
     admin_token_from_env, random_text, telemetry, tier_secret_from_env,
 };
 use weir_origin_mock::OriginMock;
@@ -165,7 +165,8 @@ fn components() -> Result<Components, Failure> {
             .with_context(|| format!("no tier secret could be made up; set {TIER_SECRET}"))?,
     };
     let token: AdminToken = admin_token_from_env().map_err(anyhow::Error::new)?;
-    Ok(Components { clock: Arc::new(SystemClock::new()), secret: Some(secret), token })
+    let clock = Arc::new(SystemClock::new());
+    Ok(Components { clock, secret: Some(secret), token, log_home: LogHome::OneProcess })
 }
 
 async fn start_node(

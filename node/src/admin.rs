@@ -1,11 +1,12 @@
 //! The admin API: is the node alive, ready, and how is it doing; drain it; read its sites again.
+//! Purges: `admin_purges`.
 //!
 //! Served on a listener of its own. Whatever changes something, or tells what clients ask for, needs
 //! the token; liveness, readiness and metrics do not.
 
 use std::sync::Arc;
 
-use axum::extract::{Request, State};
+use axum::extract::{DefaultBodyLimit, Request, State};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
@@ -14,6 +15,7 @@ use http::{HeaderMap, HeaderValue, StatusCode, header};
 use serde_json::{Value, json};
 use subtle::ConstantTimeEq;
 
+use crate::admin_purges;
 use crate::node::Node;
 use crate::problem::Problem;
 use crate::reload::Reload;
@@ -50,8 +52,8 @@ impl std::fmt::Debug for AdminToken {
 
 /// What the routes share.
 #[derive(Clone)]
-struct Admin {
-    node: Arc<Node>,
+pub(crate) struct Admin {
+    pub(crate) node: Arc<Node>,
     token: AdminToken,
     reload: Option<Reload>,
 }
@@ -62,9 +64,12 @@ pub(crate) fn router(node: Arc<Node>, token: AdminToken, reload: Option<Reload>)
     let guarded = Router::new()
         .route("/v1/nodes", get(nodes))
         .route("/v1/stats", get(stats))
+        .route("/v1/purges", post(admin_purges::create).get(admin_purges::list))
+        .route("/v1/purges/{id}", get(admin_purges::show))
         .route("/v1/drain", post(drain))
         .route("/v1/config/reload", post(reload_sites))
-        .route_layer(middleware::from_fn_with_state(admin.clone(), need_token));
+        .route_layer(middleware::from_fn_with_state(admin.clone(), need_token))
+        .layer(DefaultBodyLimit::max(admin_purges::BODY_BYTES_MAX));
     Router::new()
         .route("/healthz", get(|| async { "ok\n" }))
         .route("/readyz", get(readyz))
@@ -72,13 +77,29 @@ pub(crate) fn router(node: Arc<Node>, token: AdminToken, reload: Option<Reload>)
         .merge(guarded)
         .fallback(unknown_route)
         .method_not_allowed_fallback(wrong_method)
+        .layer(middleware::from_fn_with_state(admin.clone(), take_purge))
         .with_state(admin)
+}
+
+/// `PURGE` names a URL of a site, whatever route the path would be here.
+async fn take_purge(State(admin): State<Admin>, request: Request, next: Next) -> Response {
+    if request.method().as_str() != "PURGE" {
+        return next.run(request).await;
+    }
+    if !admin.token.is_in(request.headers()) {
+        return no_token();
+    }
+    admin_purges::purge_method(State(admin), request).await.into_response()
 }
 
 async fn need_token(State(admin): State<Admin>, request: Request, next: Next) -> Response {
     if admin.token.is_in(request.headers()) {
         return next.run(request).await;
     }
+    no_token()
+}
+
+fn no_token() -> Response {
     let detail = "send `Authorization: Bearer TOKEN` with the token in WEIR_ADMIN_TOKEN";
     Problem::new(StatusCode::UNAUTHORIZED, "A token is needed", detail).into_response()
 }
@@ -96,6 +117,10 @@ async fn wrong_method(request: Request) -> Problem {
 async fn readyz(State(admin): State<Admin>) -> Response {
     if admin.node.is_draining() {
         return (StatusCode::SERVICE_UNAVAILABLE, "draining\n").into_response();
+    }
+    if !admin.node.purges.has_joined() {
+        let text = "waiting for the purge log: no parent leads to it yet\n";
+        return (StatusCode::SERVICE_UNAVAILABLE, text).into_response();
     }
     "ready\n".into_response()
 }
@@ -123,6 +148,12 @@ async fn nodes(State(admin): State<Admin>) -> Json<Value> {
         "draining": node.is_draining(),
         "sites": node.site_names(),
         "upstreams": upstreams,
+        "purge": {
+            "keeps_log": node.keeps_log,
+            "applied": node.purges.as_of().map(|as_of| as_of.seq),
+            "epoch": node.purges.as_of().map(|as_of| as_of.epoch.to_string()),
+            "fenced": node.purges.is_fenced(),
+        },
     }))
 }
 

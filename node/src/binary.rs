@@ -14,6 +14,7 @@ use serde_json::json;
 
 use crate::clock::SystemClock;
 use crate::config::{self, NodeConfig, TierDefaults};
+use crate::node::LogHome;
 use crate::reload::Reload;
 use crate::run::{Components, RunningNode, start_with};
 use crate::secrets::{self, SecretsError};
@@ -128,6 +129,7 @@ fn components() -> Result<Components, SecretsError> {
         clock: Arc::new(SystemClock::new()),
         secret: secrets::tier_secret_from_env()?,
         token: secrets::admin_token_from_env()?,
+        log_home: LogHome::DataFolder,
     })
 }
 

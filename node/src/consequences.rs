@@ -6,8 +6,9 @@
 use std::sync::Arc;
 
 use http::{HeaderMap, Method};
+use weir_cache::purge::Selector;
 use weir_cache::{
-    CacheKey, Target, UnixTime, check as check_access, invalidates, same_origin_references,
+    CacheKey, Keyed, Target, UnixTime, check as check_access, invalidates, same_origin_references,
 };
 
 use crate::lookup::Asked;
@@ -18,7 +19,7 @@ use crate::upstream::Answer;
 /// What a request may change.
 pub(crate) struct Change {
     site: Arc<Site>,
-    key: CacheKey,
+    keyed: Keyed,
     method: Method,
     target: Target,
     headers: HeaderMap,
@@ -29,7 +30,7 @@ impl Change {
     pub(crate) fn of(asked: Asked<'_>) -> Self {
         Self {
             site: Arc::clone(asked.site),
-            key: asked.keyed.key,
+            keyed: asked.keyed.clone(),
             method: asked.inbound.method.clone(),
             target: asked.inbound.target.clone(),
             headers: asked.inbound.headers.clone(),
@@ -42,26 +43,30 @@ impl Change {
         if !invalidates(&self.method, answer.status) {
             return;
         }
-        invalidate(node, &self.key).await;
+        self.invalidate(node, &self.keyed).await;
         for uri in same_origin_references(&self.target.uri(), &answer.headers) {
-            if let Some(key) = self.key_of(&uri) {
-                invalidate(node, &key).await;
+            if let Some(keyed) = self.keyed_of(&uri) {
+                self.invalidate(node, &keyed).await;
             }
         }
     }
 
+    /// Removes what is stored under the key and lets no fill in flight store under it. The node that
+    /// asks the origin also writes it into the purge log, for the nodes beside the path.
+    async fn invalidate(&self, node: &Node, keyed: &Keyed) {
+        node.fills.overtake(&keyed.key);
+        node.store.remove(&keyed.key).await;
+        if self.site.asks_origins && !node.implied.note(Selector::url(&keyed.target)) {
+            node.metrics.purge.unrecorded.inc();
+        }
+    }
+
     /// The key that a plain GET of `uri` has at this site; `None` if it names nothing here.
-    fn key_of(&self, uri: &str) -> Option<CacheKey> {
+    fn keyed_of(&self, uri: &str) -> Option<Keyed> {
         let target = uri.parse::<Target>().ok()?.without_port();
         let (site, fields) = (&self.site, HeaderMap::new());
         let now = UnixTime::from_secs(0);
         let granted = check_access(&site.access, &Method::GET, &fields, target, now).ok()?;
-        Some(CacheKey::derive(&site.name, &site.key_rules, granted, &self.headers).key)
+        Some(CacheKey::derive(&site.name, &site.key_rules, granted, &self.headers))
     }
-}
-
-/// Removes what is stored under `key` and lets no fill in flight store under it.
-async fn invalidate(node: &Node, key: &CacheKey) {
-    node.fills.overtake(key);
-    node.store.remove(key).await;
 }

@@ -25,6 +25,7 @@ pub(crate) async fn forward(
 ) -> Outcome {
     let mut request = forward_request(asked.inbound, body, asked.keyed, asked.site, &node.hop);
     request.interim = asked.interim_sink();
+    request.position = asked.position(node);
     let sent = node.clock.now();
     match send(node, asked, request).await {
         Ok(answer) if answers_later_gets(asked, &answer) => {

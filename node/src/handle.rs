@@ -24,10 +24,11 @@ use crate::fill::{self, FillWork, Lead, Progress, Settled, SettledBy, Ticket};
 use crate::forward;
 use crate::guard::Phase;
 use crate::inbound::{self, Inbound, Refusal};
-use crate::lookup::{self, Asked, Decision};
+use crate::lookup::{self, Asked, Decision, Trust};
 use crate::metrics::{Reason, SiteReason};
 use crate::node::Node;
 use crate::outcome::Outcome;
+use crate::purge;
 use crate::refuse;
 use crate::respond::{self, Asking};
 use crate::site::Site;
@@ -64,6 +65,10 @@ pub(crate) async fn handle(
     if is_loop(node, &inbound) {
         return looped(node, &inbound);
     }
+    if let Some(digest) = &inbound.control {
+        let answer = purge::answer_control(node, digest, inbound.body.take()).await;
+        return refuse::unaccounted(answer);
+    }
     let site = node.sites.load().find(inbound.target.host_without_port()).cloned();
     let Some(site) = site else { return unknown_host(node) };
     inbound.normalize(&site.policy, &site.key_rules);
@@ -75,7 +80,9 @@ pub(crate) async fn handle(
         };
     let keyed = CacheKey::derive(&site.name, &site.key_rules, granted, &inbound.headers);
     let body = inbound.body.take();
-    let asked = Asked { site: &site, inbound: &inbound, keyed: &keyed, phase: &caller.phase };
+    let trust = Trust::of(node, &site, &inbound).await;
+    let asked =
+        Asked { site: &site, inbound: &inbound, keyed: &keyed, phase: &caller.phase, trust };
     let outcome = answer(node, asked, body).await;
     note_forward(node, &site, &outcome);
     respond::finish(Asking { node, site: &site, inbound: &inbound, began }, outcome)

@@ -12,6 +12,7 @@ use http::header::{CONTENT_LENGTH, FORWARDED, HOST};
 use http::{HeaderMap, HeaderValue, Method, Request, StatusCode, Version};
 use hyper::body::{Body, Incoming};
 use prometheus_client::metrics::counter::Counter;
+use weir_cache::purge::AsOf;
 use weir_cache::{
     Direction, KeyRules, Policy, Scheme, Target, reduce_accept_encoding, strip_hop_by_hop,
     strip_unkeyed,
@@ -86,6 +87,10 @@ pub(crate) struct Inbound {
     pub(crate) target: Target,
     /// Whether the child refreshes: stale answers are no use to it.
     pub(crate) refresh: bool,
+    /// The purge log position that the answer to a child must reflect.
+    pub(crate) min_seq: Option<AsOf>,
+    /// The digest of a child's message about the purge log; `None` for every other request.
+    pub(crate) control: Option<HeaderValue>,
     /// The name of this request in all logs.
     pub(crate) request_id: HeaderValue,
 }
@@ -138,6 +143,9 @@ pub(crate) fn read(
         .map_err(|_invalid| Refusal::Malformed("the target or Host is not a valid URI"))?
         .without_port();
     let refresh = peer != Peer::Client && headers.contains_key(inner::REFRESH);
+    let is_child = peer != Peer::Client;
+    let control = headers.get(inner::CONTROL).filter(|_| is_child).cloned();
+    let min_seq = inner::position(&headers, &inner::MIN_SEQ).filter(|_| is_child);
     inner::strip(&mut headers);
     strip_hop_by_hop(&mut headers, Direction::Request);
     let request_id = request_id(&peer, &headers);
@@ -150,6 +158,8 @@ pub(crate) fn read(
         address: address.ip(),
         target,
         refresh,
+        min_seq,
+        control,
         request_id,
     };
     Ok(inbound)

@@ -1,8 +1,8 @@
 //! How does a child prove itself to its parent, and which fields pass between tiers only?
 //!
 //! The proof is a keyed BLAKE3 over method, target, host, node name, time and the inner fields, made
-//! with the tier secret; the secret itself never travels. It covers no body: the network between
-//! tiers is trusted as far as bodies go.
+//! with the tier secret; the secret itself never travels. It covers the bodies of messages about the
+//! purge log, by their digest, and no other: the network between tiers is trusted as far as those go.
 //!
 //! # Invariants
 //!
@@ -16,6 +16,7 @@ use std::fmt;
 use blake3::Hasher;
 use http::{HeaderMap, HeaderName, HeaderValue, header::HOST};
 use subtle::ConstantTimeEq;
+use weir_cache::purge::AsOf;
 
 /// The proof, on a request.
 const AUTH: HeaderName = HeaderName::from_static("weir-auth");
@@ -23,11 +24,15 @@ const AUTH: HeaderName = HeaderName::from_static("weir-auth");
 pub(crate) const REFRESH: HeaderName = HeaderName::from_static("weir-refresh");
 /// The purge log position that an answer reflects.
 pub(crate) const AS_OF: HeaderName = HeaderName::from_static("weir-as-of");
+/// How far the child has applied the purge log, or a node below it: the answer must reflect all of it.
+pub(crate) const MIN_SEQ: HeaderName = HeaderName::from_static("weir-min-seq");
+/// Says that the request is a message about the purge log, and which body it has.
+pub(crate) const CONTROL: HeaderName = HeaderName::from_static("weir-control");
 /// Says that the answer is the parent's own: it could not reach what lies behind it.
 pub(crate) const FAILURE: HeaderName = HeaderName::from_static("weir-failure");
 
 /// The inner fields of a request that the proof covers.
-const SIGNED: [HeaderName; 1] = [REFRESH];
+const SIGNED: [HeaderName; 3] = [REFRESH, MIN_SEQ, CONTROL];
 
 /// How far apart the clocks of two tiers may be, in seconds, either way.
 const SKEW_SECS_MAX: u64 = 60;
@@ -70,6 +75,17 @@ impl fmt::Debug for TierSecret {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("TierSecret(..)")
     }
+}
+
+/// The digest of a message's body, as the value of [`CONTROL`].
+pub(crate) fn body_digest(body: &[u8]) -> HeaderValue {
+    // Hexadecimal digits always make a value.
+    HeaderValue::from_str(&blake3::hash(body).to_hex()).unwrap_or(HeaderValue::from_static(""))
+}
+
+/// The position in the purge log that a field states; `None` where it states none.
+pub(crate) fn position(headers: &HeaderMap, name: &HeaderName) -> Option<AsOf> {
+    headers.get(name)?.to_str().ok()?.parse().ok()
 }
 
 /// Eight hexadecimal digits of a digest.

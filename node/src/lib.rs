@@ -6,6 +6,7 @@
 mod access_log;
 mod admin;
 mod admin_listener;
+mod admin_purges;
 pub mod binary;
 mod body;
 mod clock;
@@ -26,6 +27,7 @@ mod node;
 mod outcome;
 mod part;
 mod problem;
+mod purge;
 mod recent;
 mod refuse;
 mod reload;
@@ -41,7 +43,7 @@ mod upstream;
 pub use admin::AdminToken;
 pub use clock::{Clock, ManualClock, SystemClock};
 pub use inner::TierSecret;
-pub use node::MakeError;
+pub use node::{LogHome, MakeError};
 pub use run::{Components, RunningNode, StartError, start};
 pub use secrets::{
     ADMIN_TOKEN, SecretsError, TIER_SECRET, admin_token_from_env, random_text, tier_secret_from_env,

@@ -4,9 +4,11 @@
 //! whether somebody is already fetching. The answer carries what its branch needs.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use http::header::RANGE;
 use http::{HeaderName, HeaderValue, Method};
+use weir_cache::purge::Standing;
 use weir_cache::{
     ForwardReason, Keyed, RangeSpec, RequestDirectives, Reuse, Timestamp, is_whole_open,
     resolve_range,
@@ -19,6 +21,7 @@ use crate::inbound::Inbound;
 use crate::interim::Sink;
 use crate::node::Node;
 use crate::site::Site;
+use crate::upstream::Position;
 use crate::upstream::request::{fill_request, has_state_precondition};
 
 /// What the node decided for one request.
@@ -52,7 +55,41 @@ pub(crate) struct Asked<'a> {
     pub(crate) keyed: &'a Keyed,
     /// The connection it came over.
     pub(crate) phase: &'a Arc<Phase>,
+    /// Whether what is stored may answer it without asking upstream.
+    pub(crate) trust: Trust,
 }
+
+/// Whether this node knows of every purge that the answer must reflect.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Trust {
+    /// It does.
+    Full,
+    /// It is cut off from the purge log, or behind the child that asks: nothing is reused unasked, and no
+    /// fill is joined, since both may be older than a purge that already holds elsewhere.
+    None,
+}
+
+impl Trust {
+    /// Whether the purges known here are all that `inbound`, a request to `site`, must reflect; waits
+    /// a moment for those that a child knows already.
+    pub(crate) async fn of(node: &Node, site: &Site, inbound: &Inbound) -> Self {
+        if let Some(min) = inbound.min_seq
+            && !node.purges.reaches(min)
+            && !node.purges.catch_up(min, CATCH_UP_WITHIN).await
+        {
+            node.metrics.purge.behind.inc();
+            return Self::None;
+        }
+        if node.purges.is_fenced_for(site.on_isolation) {
+            node.metrics.purge.fenced_requests.inc();
+            return Self::None;
+        }
+        Self::Full
+    }
+}
+
+/// How long a request waits for a purge that its sender has applied to come here too.
+const CATCH_UP_WITHIN: Duration = Duration::from_secs(1);
 
 impl Asked<'_> {
     /// The way for interim responses to this request, where there is one.
@@ -60,14 +97,25 @@ impl Asked<'_> {
         self.phase.interim_sink(self.inbound.version)
     }
 
+    /// Where in the purge log this request is sent from: what this node has applied, and for the answer
+    /// also what the child has.
+    pub(crate) fn position(&self, node: &Node) -> Position {
+        let own = node.purges.as_of();
+        let ahead = self.inbound.min_seq.filter(|min| !node.purges.reaches(*min));
+        Position { own, min: ahead.or(own) }
+    }
+
     /// What a fetch for this request needs, without conditions.
     pub(crate) fn work(&self, node: &Node) -> FillWork {
+        let mut request = fill_request(self.inbound, self.keyed, self.site, &node.hop);
+        request.position = self.position(node);
         FillWork {
             site: Arc::clone(self.site),
             keyed: self.keyed.clone(),
-            request: fill_request(self.inbound, self.keyed, self.site, &node.hop),
+            request,
             stored: None,
             refresh: self.inbound.refresh,
+            trust: self.trust,
             method: Method::GET,
         }
     }
@@ -92,7 +140,13 @@ pub(crate) async fn decide(node: &Node, asked: Asked<'_>, now: Timestamp, alone:
     let variants = node.store.lookup(&keyed.key).await;
     let selected =
         variants.as_ref().and_then(|list| list.select(&inbound.headers, &site.policy)).cloned();
-    let reuse = selected.as_ref().map(|stored| stored.head.judge(directives.as_ref(), now));
+    let selected = without_purged(node, keyed, selected).await;
+    let reuse = selected.as_ref().map(|stored| match node.purges.standing(stored) {
+        Standing::Clear if asked.trust == Trust::Full => {
+            stored.head.judge(directives.as_ref(), now)
+        }
+        _ => Reuse::Validate,
+    });
     match (selected, reuse) {
         (Some(stored), Some(Reuse::Fresh)) => Decision::Reuse { stored },
         // A child that refreshes wants an answer that is fresh, not ours that is stale.
@@ -103,6 +157,20 @@ pub(crate) async fn decide(node: &Node, asked: Asked<'_>, now: Timestamp, alone:
         _ if directives.as_ref().is_some_and(|asked| asked.only_if_cached) => Decision::Unavailable,
         (selected, _) => fetch(node, asked, selected, variants.as_deref(), alone),
     }
+}
+
+/// The stored response, unless a purge has removed it.
+async fn without_purged(
+    node: &Node,
+    keyed: &Keyed,
+    selected: Option<Arc<StoredResponse>>,
+) -> Option<Arc<StoredResponse>> {
+    let stored = selected?;
+    if !matches!(node.purges.standing(&stored), Standing::Purged { .. }) {
+        return Some(stored);
+    }
+    node.store.discard(&keyed.key, &stored).await;
+    None
 }
 
 /// Why the request goes past the store by its method or its fields; `None` if it does not.
@@ -133,10 +201,12 @@ fn fetch(
         return Decision::Bypass { why, detail: None };
     }
     // A part of something unknown travels as asked: fetching the whole for it may cost gigabytes.
-    if selected.is_none() && wants_part(inbound) && !node.fills.is_filling(&keyed.key) {
+    let filling = asked.trust == Trust::Full && node.fills.is_filling(&keyed.key);
+    if selected.is_none() && wants_part(inbound) && !filling {
         return Decision::Bypass { why, detail: Some("range") };
     }
     let join = join(node, asked, variants);
+    let alone = alone || asked.trust == Trust::None;
     let role = if alone || node.unshared.contains(&keyed.key) {
         Role::Leader(node.fills.begin_alone(&join))
     } else {
@@ -187,13 +257,15 @@ fn lead_refresh(node: &Node, asked: Asked<'_>, variants: Option<&Variants>) -> O
     }
 }
 
-pub(crate) fn join<'a>(node: &Node, asked: Asked<'a>, variants: Option<&Variants>) -> Join<'a> {
+pub(crate) fn join<'a>(node: &'a Node, asked: Asked<'a>, variants: Option<&Variants>) -> Join<'a> {
     Join {
         key: asked.keyed.key,
+        text: &asked.keyed.text,
+        purges: &node.purges,
         headers: &asked.inbound.headers,
         policy: &asked.site.policy,
         known: variants.map_or_else(Vec::new, vary_names),
-        as_of: node.applied(),
+        as_of: node.purges.applied(),
         now: node.clock.now().monotonic,
     }
 }

@@ -183,8 +183,25 @@ pub(crate) struct Metrics {
     pub(crate) connections_refused: Counter,
     /// Access log lines dropped because the writer was behind.
     pub(crate) upstream: UpstreamMetrics,
+    /// What concerns the purge log.
+    pub(crate) purge: PurgeMetrics,
     gauges: Gauges,
     upstream_healthy: Family<UpstreamName, Gauge>,
+}
+
+/// The counters of the purge log.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct PurgeMetrics {
+    /// Entries applied.
+    pub(crate) applied: Counter,
+    /// Reports to the log that were not answered.
+    pub(crate) report_failures: Counter,
+    /// Requests for which nothing stored was trusted, because this node was cut off from the log.
+    pub(crate) fenced_requests: Counter,
+    /// Requests of children that were further in the log than this node, and stayed so.
+    pub(crate) behind: Counter,
+    /// Invalidations by passing requests that did not get into the log.
+    pub(crate) unrecorded: Counter,
 }
 
 /// Values read at the moment of a scrape.
@@ -198,6 +215,8 @@ struct Gauges {
     store_keys: Gauge,
     evictions: Counter<u64, AtomicU64>,
     purge_applied: Gauge,
+    purge_fenced: Gauge,
+    purge_named: Gauge,
 }
 
 /// What [`Metrics::render`] puts into the gauges.
@@ -211,6 +230,8 @@ pub(crate) struct Readings {
     pub(crate) store_keys: u64,
     pub(crate) evictions: u64,
     pub(crate) purge_applied: u64,
+    pub(crate) purge_fenced: bool,
+    pub(crate) purge_named: usize,
     pub(crate) upstreams: Vec<(String, bool)>,
 }
 
@@ -236,12 +257,14 @@ impl Metrics {
             connections: Gauge::default(),
             connections_refused: Counter::default(),
             upstream: UpstreamMetrics::default(),
+            purge: PurgeMetrics::default(),
             gauges: Gauges::default(),
             upstream_healthy: Family::default(),
         };
         metrics.register_requests();
         metrics.register_fills();
         metrics.register_upstreams();
+        metrics.register_purge();
         metrics.register_gauges();
         Arc::new(metrics)
     }
@@ -308,6 +331,32 @@ impl Metrics {
         );
     }
 
+    fn register_purge(&mut self) {
+        let registry = &mut self.registry;
+        let purge = &self.purge;
+        registry.register("purges_applied", "Purge log entries applied", purge.applied.clone());
+        registry.register(
+            "purge_report_failures",
+            "Reports to the purge log without an answer",
+            purge.report_failures.clone(),
+        );
+        registry.register(
+            "purge_fenced_requests",
+            "Requests answered without trusting the store, cut off from the purge log",
+            purge.fenced_requests.clone(),
+        );
+        registry.register(
+            "purge_behind_requests",
+            "Requests of children that know purges this node does not",
+            purge.behind.clone(),
+        );
+        registry.register(
+            "purge_unrecorded",
+            "Invalidations by passing requests that the purge log has not",
+            purge.unrecorded.clone(),
+        );
+    }
+
     fn register_gauges(&mut self) {
         let registry = &mut self.registry;
         let gauges = &self.gauges;
@@ -341,6 +390,16 @@ impl Metrics {
             "purge_applied_seq",
             "Purge log position applied",
             gauges.purge_applied.clone(),
+        );
+        registry.register(
+            "purge_fenced",
+            "1 while this node is cut off from the purge log",
+            gauges.purge_fenced.clone(),
+        );
+        registry.register(
+            "purge_named",
+            "Things named by the purges known one by one",
+            gauges.purge_named.clone(),
         );
     }
 
@@ -377,6 +436,8 @@ impl Metrics {
         gauges.store_bytes.set(signed(readings.store_bytes));
         gauges.store_keys.set(signed(readings.store_keys));
         gauges.purge_applied.set(signed(readings.purge_applied));
+        gauges.purge_fenced.set(i64::from(readings.purge_fenced));
+        gauges.purge_named.set(signed(readings.purge_named as u64));
         let evictions = readings.evictions.saturating_sub(gauges.evictions.get());
         gauges.evictions.inc_by(evictions);
         for (upstream, healthy) in &readings.upstreams {

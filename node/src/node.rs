@@ -7,8 +7,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 use arc_swap::ArcSwap;
-use weir_cache::{DuplicateHost, HopIdentity, Now, Seq};
-use weir_store::{MemoryStore, StoreLimits};
+use weir_cache::{DuplicateHost, HopIdentity, Now};
+use weir_store::{LogOpenError, MemoryStore, StoreLimits};
 
 use crate::clock::Clock;
 use crate::config::{NodeConfig, SiteConfig};
@@ -17,6 +17,7 @@ use crate::fill::{FillTable, SpillSpace};
 use crate::inbound::Reading;
 use crate::inner::{TierSecret, hex8};
 use crate::metrics::{Metrics, Readings};
+use crate::purge::{Above, Authority, BootClock, Implied, Log, Making, Place, View};
 use crate::recent::{REFRESH_AGAIN_AFTER, RecentKeys, UNSHARED_FOR};
 use crate::site::Sites;
 use crate::upstream::request::via_pseudonym;
@@ -32,7 +33,16 @@ pub(crate) struct Node {
     pub(crate) via: String,
     pub(crate) sites: ArcSwap<Sites>,
     pub(crate) parents: Arc<Group>,
-    pub(crate) upstreams: Upstreams,
+    pub(crate) upstreams: Arc<Upstreams>,
+    /// What this node knows of purges.
+    pub(crate) purges: Arc<View>,
+    /// Where purges are numbered.
+    pub(crate) log: Arc<dyn Log>,
+    /// Whether this node numbers them itself.
+    pub(crate) keeps_log: bool,
+    pub(crate) boot_clock: BootClock,
+    /// What requests that passed have invalidated and the log does not say yet.
+    pub(crate) implied: Implied,
     pub(crate) store: MemoryStore,
     pub(crate) fills: FillTable,
     pub(crate) fill_memory: Arc<Budget>,
@@ -57,6 +67,9 @@ pub enum MakeError {
         /// What the system said.
         source: io::Error,
     },
+    /// The purge log cannot be used.
+    #[error("the purge log cannot be used")]
+    PurgeLog(#[source] LogOpenError),
     /// Two sites claim one host.
     #[error("the sites do not fit together")]
     Sites(#[source] DuplicateHost),
@@ -68,6 +81,7 @@ impl Node {
         config: NodeConfig,
         clock: Arc<dyn Clock>,
         secret: Option<TierSecret>,
+        log_home: LogHome,
     ) -> Result<Arc<Self>, MakeError> {
         let metrics = Metrics::new(config.tier.as_str(), &config.name);
         let parents = Arc::new(Group::new(Kind::Parents, &config.parents, &config.upstream));
@@ -75,6 +89,10 @@ impl Node {
             .map_err(MakeError::Sites)?;
         let upstreams =
             Upstreams::new(&config, Arc::clone(&clock), secret.clone(), metrics.upstream.clone());
+        let upstreams = Arc::new(upstreams);
+        let keeps_log = config.parents.is_empty() && config.purge.authority.is_none();
+        let purges = Arc::new(View::new(keeps_log, config.purge.lease));
+        let log = purge_log(&config, log_home, &purges, &upstreams)?;
         let fill_disk = Budget::new(config.fill.spill_max.as_u64());
         let folder = spill_folder(&config);
         let spill = SpillSpace::open(&folder, Arc::clone(&fill_disk))
@@ -86,6 +104,11 @@ impl Node {
             sites: ArcSwap::from_pointee(sites),
             parents,
             upstreams,
+            purges,
+            log,
+            keeps_log,
+            boot_clock: BootClock,
+            implied: Implied::new(),
             store: MemoryStore::new(store_limits(&config)),
             fills: FillTable::new(config.limits.waiters_max),
             // Bodies on their way into the store may take a quarter of it on top.
@@ -110,12 +133,6 @@ impl Node {
             url_max: usize::try_from(self.config.limits.url_max.as_u64()).unwrap_or(usize::MAX),
             proof_failures: &self.metrics.proof_failures,
         }
-    }
-
-    /// How far this node has applied the purge log.
-    pub(crate) fn applied(&self) -> Seq {
-        // Nothing writes to the log of a node without one: every response reflects all of it.
-        Seq::default()
     }
 
     /// Takes the sites of `configs` from the next request on; the cache and all connections stay.
@@ -151,7 +168,9 @@ impl Node {
             store_bytes: store.bytes,
             store_keys: store.keys,
             evictions: store.evictions,
-            purge_applied: self.applied().get(),
+            purge_applied: self.purges.as_of().map_or(0, |as_of| as_of.seq),
+            purge_fenced: self.purges.is_fenced(),
+            purge_named: self.purges.named(),
             upstreams: self.upstream_health(),
         }
     }
@@ -168,6 +187,47 @@ impl Node {
             .map(|member| (member.authority().to_owned(), member.is_healthy(&self.config.upstream)))
             .collect()
     }
+}
+
+/// Where the purge log of a node that keeps one outlives it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum LogHome {
+    /// In the node's data folder where it has one, else nowhere.
+    #[default]
+    DataFolder,
+    /// The same, and every node that follows the log lives in this process: none can hold a lease from
+    /// before it began.
+    OneProcess,
+}
+
+/// The log of a node: its own, or the one that its parents or the named authority lead to.
+fn purge_log(
+    config: &NodeConfig,
+    home: LogHome,
+    view: &Arc<View>,
+    upstreams: &Arc<Upstreams>,
+) -> Result<Arc<dyn Log>, MakeError> {
+    let above = match &config.purge.authority {
+        Some(authority) => std::slice::from_ref(authority),
+        None => config.parents.as_slice(),
+    };
+    if above.is_empty() {
+        let place = match &config.data_dir {
+            Some(folder) if !cfg!(debug_assertions) => Place::Folder(folder.join("purge-log")),
+            _ => Place::Memory,
+        };
+        let making = Making {
+            name: &config.name,
+            lease: config.purge.lease,
+            place: &place,
+            alone: home == LogHome::OneProcess,
+            view: Arc::clone(view),
+        };
+        return Ok(Arc::new(Authority::open(making).map_err(MakeError::PurgeLog)?));
+    }
+    // Connections and health of their own: however busy the data is, purges get through.
+    let parents = Arc::new(Group::new(Kind::Parents, above, &config.upstream));
+    Ok(Arc::new(Above::new(&config.name, Arc::clone(upstreams), parents)))
 }
 
 fn store_limits(config: &NodeConfig) -> StoreLimits {

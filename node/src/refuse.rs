@@ -21,6 +21,13 @@ pub(crate) fn plain(status: StatusCode, text: &'static str) -> Response<Content>
     response
 }
 
+/// The same with a text made for the occasion, for other nodes only.
+pub(crate) fn plain_owned(status: StatusCode, text: String) -> Response<Content> {
+    let mut response = plain(status, "");
+    *response.body_mut() = Content::Whole(text.into());
+    response
+}
+
 /// The same after which the connection is closed, because what follows on it cannot be trusted.
 pub(crate) fn and_close(status: StatusCode, text: &'static str) -> Response<Content> {
     let mut response = plain(status, text);

@@ -5,8 +5,9 @@ use std::time::Instant;
 
 use http::header::{AGE, DATE, VIA};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode};
+use weir_cache::purge::{AsOf, strip_tag_fields};
 use weir_cache::{
-    CacheStatus, Direction, Seq, Timestamp, append_via, proxy_status_value, strip_hop_by_hop,
+    CacheStatus, Direction, Timestamp, append_via, proxy_status_value, strip_hop_by_hop,
 };
 
 use crate::access_log::Record;
@@ -42,7 +43,7 @@ pub(crate) fn finish(asking: Asking<'_>, outcome: Outcome) -> Response<ResponseB
     let now = node.clock.now().monotonic;
     let status = cache_status(node, &outcome, now);
     let (counted, x_cache) = (outcome.counted(), outcome.x_cache());
-    let (as_of, failed) = (as_of(&outcome.source), made_by_failure(&outcome.source));
+    let (as_of, failed) = (as_of(node, &outcome.source), made_by_failure(&outcome.source));
     let mut record =
         node.config.log.access.then(|| Box::new(Record::new(&site.name, inbound, &outcome, began)));
     let mut response = content(asking, outcome.source, outcome.collapsed, now);
@@ -131,11 +132,12 @@ fn cache_status(node: &Node, outcome: &Outcome, now: Timestamp) -> CacheStatus {
 
 /// The purge log position that the response reflects; `None` where it is not from the store or a
 /// fill.
-fn as_of(source: &Source) -> Option<Seq> {
+fn as_of(node: &Node, source: &Source) -> Option<AsOf> {
     match source {
-        Source::Stored(stored) => Some(stored.head.as_of),
-        Source::Filling(head, _) => Some(head.as_of),
-        Source::Forwarded(_) | Source::Failed(_) | Source::Unavailable => None,
+        Source::Stored(stored) => node.purges.told(stored.reflects()),
+        Source::Filling(head, _) => node.purges.told(head.as_of),
+        Source::Forwarded(answer) => answer.as_of,
+        Source::Failed(_) | Source::Unavailable => None,
     }
 }
 
@@ -145,9 +147,11 @@ fn made_by_failure(source: &Source) -> bool {
 }
 
 /// Adds what only a child may see.
-fn say_to_child(headers: &mut HeaderMap, as_of: Option<Seq>, failed: bool) {
-    if let Some(as_of) = as_of {
-        headers.insert(inner::AS_OF, HeaderValue::from(as_of.get()));
+fn say_to_child(headers: &mut HeaderMap, as_of: Option<AsOf>, failed: bool) {
+    if let Some(as_of) = as_of
+        && let Ok(value) = HeaderValue::from_str(&as_of.to_string())
+    {
+        headers.insert(inner::AS_OF, value);
     }
     if failed {
         headers.insert(inner::FAILURE, HeaderValue::from_static("unreachable"));
@@ -169,5 +173,8 @@ fn hide(fields: &FieldSwitches, headers: &mut HeaderMap) {
         if !shown {
             headers.remove(name);
         }
+    }
+    if !fields.tags {
+        strip_tag_fields(headers);
     }
 }

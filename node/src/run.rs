@@ -14,7 +14,8 @@ use crate::clock::Clock;
 use crate::config::NodeConfig;
 use crate::inner::TierSecret;
 use crate::listener;
-use crate::node::{MakeError, Node};
+use crate::node::{LogHome, MakeError, Node};
+use crate::purge::{self, KeepingStep};
 use crate::reload::Reload;
 
 /// Connections that may wait to be accepted.
@@ -30,6 +31,8 @@ pub struct Components {
     pub secret: Option<TierSecret>,
     /// Who may use the admin API.
     pub token: AdminToken,
+    /// Where the purge log lies, on a node that keeps it.
+    pub log_home: LogHome,
 }
 
 /// Why a node did not start.
@@ -70,6 +73,7 @@ pub struct RunningNode {
     stop: watch::Sender<bool>,
     serving: JoinHandle<()>,
     administering: JoinHandle<()>,
+    keeping_step: KeepingStep,
 }
 
 /// Starts a node in the present runtime; it answers from the moment this returns.
@@ -87,22 +91,24 @@ pub(crate) async fn start_with(
     components: Components,
     reload: Option<Reload>,
 ) -> Result<RunningNode, StartError> {
-    let Components { clock, secret, token } = components;
-    if secret.is_none() && !config.parents.is_empty() {
+    let Components { clock, secret, token, log_home } = components;
+    let asks_nodes = !config.parents.is_empty() || config.purge.authority.is_some();
+    if secret.is_none() && asks_nodes {
         return Err(StartError::NoSecret { name: config.name });
     }
     let data_listener = bind(config.listen, "data", "[node] listen (WEIR__NODE__LISTEN)")?;
     let admin_listener = bind(config.admin, "the admin API", "[node] admin (WEIR__NODE__ADMIN)")?;
     let (data, admin) =
         (local(&data_listener, config.listen), local(&admin_listener, config.admin));
-    let node = Node::new(config, clock, secret)?;
+    let node = Node::new(config, clock, secret, log_home)?;
     let (stop, stopping) = watch::channel(false);
     let router = admin::router(Arc::clone(&node), token, reload);
     let serving = tokio::spawn(listener::serve(Arc::clone(&node), data_listener, stopping));
     let administering = tokio::spawn(admin_listener::serve(admin_listener, router));
+    let keeping_step = purge::start(&node);
     let (name, tier) = (&node.config.name, node.config.tier.as_str());
     tracing::info!(%name, tier, %data, %admin, "listening");
-    Ok(RunningNode { node, data, admin, stop, serving, administering })
+    Ok(RunningNode { node, data, admin, stop, serving, administering, keeping_step })
 }
 
 fn local(listener: &TcpListener, asked: SocketAddr) -> SocketAddr {
@@ -176,6 +182,7 @@ impl RunningNode {
         if (&mut self.serving).await.is_err() {
             tracing::error!("the listener ended in a panic; please report this");
         }
+        self.keeping_step.end(&self.node).await;
         // The admin API ends last: readiness can be asked for until here. Aborting it is how it ends.
         self.administering.abort();
         drop((&mut self.administering).await);

@@ -9,7 +9,7 @@ use weir_cache::{
     RuleSet,
 };
 
-use crate::config::{FieldSwitches, SiteConfig, UpstreamConfig};
+use crate::config::{FieldSwitches, OnIsolation, SiteConfig, UpstreamConfig};
 use crate::metrics::{Metrics, SiteMetrics};
 use crate::upstream::{Group, Kind};
 
@@ -34,6 +34,10 @@ pub(crate) struct Site {
     pub(crate) upstream: Arc<Group>,
     /// Which fields clients see.
     pub(crate) fields: FieldSwitches,
+    /// What happens here when this node is cut off from the purge log.
+    pub(crate) on_isolation: OnIsolation,
+    /// Whether a stale response may stand in for an error after it was invalidated.
+    pub(crate) stale_after_purge: bool,
     /// Its counters.
     pub(crate) metrics: SiteMetrics,
 }
@@ -122,6 +126,8 @@ fn make_site(
         asks_origins,
         upstream,
         fields: config.fields,
+        on_isolation: config.on_isolation,
+        stale_after_purge: config.stale_after_purge,
         metrics: metrics.site(&config.name),
     }
 }

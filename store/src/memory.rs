@@ -136,6 +136,34 @@ impl MemoryStore {
         matches!(result, CompResult::ReplacedWith(_))
     }
 
+    /// Removes `response` from what is stored under `key`, if it is still there; returns whether it was.
+    pub async fn discard(&self, key: &CacheKey, response: &Arc<StoredResponse>) -> bool {
+        let mut found = false;
+        self.map
+            .entry(*key)
+            .and_compute_with(|entry| {
+                let list = entry.map(moka::Entry::into_value);
+                let rest = list.and_then(|list| list.without(response));
+                found = rest.is_some();
+                std::future::ready(match rest {
+                    None => Op::Nop,
+                    Some(rest) if rest.is_empty() => Op::Remove,
+                    Some(rest) => Op::Put(Arc::new(rest)),
+                })
+            })
+            .await;
+        found
+    }
+
+    /// Every stored response with its key, in no order. Others may come and go meanwhile; each that is
+    /// there throughout is met once.
+    pub fn iter(&self) -> impl Iterator<Item = (CacheKey, Arc<StoredResponse>)> {
+        self.map.iter().flat_map(|(key, variants)| {
+            let held: Vec<_> = variants.iter().map(Arc::clone).collect();
+            held.into_iter().map(move |stored| (*key, stored))
+        })
+    }
+
     /// Removes everything stored under `key`; returns whether there was something.
     ///
     /// Takes its turn among the writers of the key, so that none of them brings back what is removed.
@@ -204,7 +232,7 @@ mod tests {
         let timing = Timing { request: NOW, response: NOW };
         let head = StoredHead::derive(&policy(), &head, &answer, timing, Seq::default()).unwrap();
         let body = Bytes::copy_from_slice(body.as_bytes());
-        Arc::new(StoredResponse { head, body, text: keyed("/a").text })
+        Arc::new(StoredResponse::new(head, body, keyed("/a").text))
     }
 
     async fn put(store: &MemoryStore, path: &str, request: &HeaderMap, body: &str) -> bool {

@@ -1,7 +1,10 @@
 //! One response at rest: its head, its whole body and the text of its key.
 
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
 use bytes::Bytes;
-use weir_cache::{KeyText, StoredHead};
+use weir_cache::purge::{Subject, Tagged};
+use weir_cache::{KeyText, Seq, StoredHead};
 
 /// Bytes that one entry costs beyond its head and body: the map's node, the policy's bookkeeping
 /// and two reference counts. Measured for the map at 322 to 354 bytes an entry.
@@ -22,9 +25,43 @@ pub struct StoredResponse {
     pub body: Bytes,
     /// The canonical text of the key it is stored under.
     pub text: KeyText,
+    /// Up to where in the purge log nothing matches it; begins with what its head reflects.
+    reflects: AtomicU64,
+    /// The newest purge that it was counted for.
+    counted_for: AtomicU64,
 }
 
 impl StoredResponse {
+    /// A response whose `body` is whole, stored under the key with this `text`.
+    #[must_use]
+    pub fn new(head: StoredHead, body: Bytes, text: KeyText) -> Self {
+        let reflects = AtomicU64::new(head.as_of.get());
+        Self { head, body, text, reflects, counted_for: AtomicU64::new(0) }
+    }
+
+    /// The position in the purge log up to which no purge matches this response.
+    #[must_use]
+    pub fn reflects(&self) -> Seq {
+        Seq::new(self.reflects.load(Relaxed))
+    }
+
+    /// Notes that no purge up to `position` matches this response beyond those that it reflects, so
+    /// that the next look costs one comparison.
+    pub fn passed(&self, position: Seq) {
+        self.reflects.fetch_max(position.get(), Relaxed);
+    }
+
+    /// Whether `purge` is the first to count this response, of it and all before it.
+    pub fn counts_for(&self, purge: Seq) -> bool {
+        self.counted_for.fetch_max(purge.get(), Relaxed) < purge.get()
+    }
+
+    /// The response as purges see it.
+    #[must_use]
+    pub fn subject(&self) -> Subject<'_> {
+        Subject { resource: self.text.purged_as(), tags: Tagged::Known(&self.head.tags) }
+    }
+
     /// The bytes this response is charged for: head, body, key text and overhead.
     ///
     /// Costs one walk over the head's fields.
@@ -37,7 +74,11 @@ impl StoredResponse {
             .map(|(name, value)| length(name.as_str().len()) + length(value.len()))
             .map(|bytes| bytes + FIELD_OVERHEAD_BYTES)
             .sum();
-        ENTRY_OVERHEAD_BYTES + fields + length(self.body.len()) + length(self.text.as_str().len())
+        ENTRY_OVERHEAD_BYTES
+            + fields
+            + length(self.body.len())
+            + length(self.text.as_str().len())
+            + length(self.head.tags.heap_bytes())
     }
 }
 

@@ -57,6 +57,18 @@ impl Variants {
         self.newest_first.iter()
     }
 
+    /// A list without `response`; `None` if it is not in this one.
+    pub(crate) fn without(&self, response: &Arc<StoredResponse>) -> Option<Self> {
+        let others = self.newest_first.iter().filter(|stored| !Arc::ptr_eq(stored, response));
+        let newest_first: Vec<_> = others.map(Arc::clone).collect();
+        (newest_first.len() < self.newest_first.len()).then_some(Self { newest_first })
+    }
+
+    /// Whether nothing is left.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.newest_first.is_empty()
+    }
+
     /// A list with `response` in place of every variant that answered the same request.
     ///
     /// As many are kept as `bounds` allow, the newest by `Date`; ties go to the later arrival.

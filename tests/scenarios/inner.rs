@@ -146,7 +146,8 @@ async fn a_tier_with_another_secret_is_a_client() {
     let stranger = TestNode::start_with(config, Arc::clone(&stack.clock), secret).await;
     let reply = stranger.get("/a").await;
     assert_eq!(reply.status, 200);
-    assert_eq!(stack.top().metrics().await.get("weir_proof_failures_total"), 1.0);
+    // One for the request, and one for each try to follow the purge log.
+    assert!(stack.top().metrics().await.get("weir_proof_failures_total") >= 1.0);
     let seen = stack.origin.requests("/a").pop().unwrap().headers;
     assert_eq!(seen["x-forwarded-for"], "127.0.0.1, 127.0.0.1");
 }

@@ -11,7 +11,9 @@ use http::Method;
 use tokio::task::JoinHandle;
 use weir_cache::{HostPattern, Profile, format_http_date};
 use weir_node::config::{NodeConfig, SiteConfig, TierDefaults, UpstreamAddr};
-use weir_node::{AdminToken, Clock, Components, ManualClock, RunningNode, TierSecret, start};
+use weir_node::{
+    AdminToken, Clock, Components, LogHome, ManualClock, RunningNode, TierSecret, start,
+};
 use weir_origin_mock::{OriginMock, Script};
 
 use crate::{Metrics, Reply, Request, soon};
@@ -94,7 +96,12 @@ impl Shape {
         for index in 0..self.edges {
             edges.push(making.node(weir_edge::defaults(), format!("edge-{index}"), parents).await);
         }
-        Stack { origin, clock, edges, regionals, shield: shields.pop(), _folder: folder }
+        let stack =
+            Stack { origin, clock, edges, regionals, shield: shields.pop(), _folder: folder };
+        for node in stack.nodes() {
+            node.ready().await;
+        }
+        stack
     }
 }
 
@@ -226,10 +233,24 @@ impl TestNode {
         secret: Option<TierSecret>,
     ) -> Self {
         let shared: Arc<ManualClock> = Arc::clone(&clock);
-        let components =
-            Components { clock: shared, secret, token: AdminToken::new(TOKEN).unwrap() };
+        let components = Components {
+            clock: shared,
+            secret,
+            token: AdminToken::new(TOKEN).unwrap(),
+            log_home: LogHome::OneProcess,
+        };
         let running = start(config.clone(), components).await.unwrap();
         Self { running, config, clock }
+    }
+
+    /// Waits until the node says that it is ready, if its parents let it.
+    pub async fn ready(&self) {
+        soon("a node's readiness", async {
+            while Request::get("/readyz").send(self.admin_addr()).await.status != 200 {
+                tokio::task::yield_now().await;
+            }
+        })
+        .await;
     }
 
     /// What the node was told.

@@ -26,6 +26,12 @@ impl Lease {
         self.until = self.until.max(sent.saturating_add(self.length));
     }
 
+    /// The same lease, to be renewed for `length` from now on.
+    #[must_use]
+    pub const fn lasting(self, length: Duration) -> Self {
+        Self { length, ..self }
+    }
+
     /// When it runs out.
     pub const fn until(&self) -> Timestamp {
         self.until

@@ -27,7 +27,7 @@ mod url_glob;
 pub use lease::Lease;
 pub use ledger::{AsOf, BadAsOf, Entry, Epoch, Gap, Ledger, Standing, Subject, Tagged};
 pub use marks::Mode;
-pub use roll::{Granted as LeaseGranted, NodeState, Receipt, Report, Roll, State};
+pub use roll::{Enrolled, Granted as LeaseGranted, NodeState, Receipt, Report, Roll, State};
 pub use selector::{BadSelector, Selector};
 pub use tags::{Tags, strip_tag_fields};
 pub use url_glob::UrlGlob;

@@ -34,11 +34,10 @@ pub struct Report<'a> {
 
 /// What a report came to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[must_use = "a new member must be kept safe before it is answered"]
 pub enum Granted {
-    /// The member is known; it may be answered.
+    /// This run of the member is known; it may be answered.
     Known,
-    /// It is new on the roll. The roll must be kept where a crash cannot reach it before the answer
+    /// The member, or this run of it, is new on the roll. The roll must be kept where a crash cannot reach it before the answer
     /// goes out, or a later purge would not wait for it.
     New,
 }
@@ -91,7 +90,9 @@ impl State {
 #[derive(Clone, Debug)]
 struct Line {
     boot: u64,
-    /// When the last lease from before the purge runs out.
+    /// When the leases of earlier runs of this name run out.
+    earlier_until: Timestamp,
+    /// When every lease from before the purge has run out.
     fence_at: Timestamp,
     /// When and by which run it was applied.
     applied: Option<(Timestamp, u64)>,
@@ -100,10 +101,11 @@ struct Line {
 impl Line {
     fn state(&self, now: Timestamp) -> NodeState {
         match self.applied {
-            // An earlier run of the same name may still hold its lease.
-            Some((at, boot)) if boot == self.boot || now >= self.fence_at => {
+            // Another run of the same name may still hold its lease.
+            Some((at, boot)) if boot == self.boot && now >= self.earlier_until => {
                 NodeState::Applied { at }
             }
+            Some((at, _)) if now >= self.fence_at => NodeState::Applied { at },
             _ if now >= self.fence_at => NodeState::Fenced { at: self.fence_at },
             _ => NodeState::Pending,
         }
@@ -154,8 +156,8 @@ impl Receipt {
 
     /// The next moment at which time alone may change the state; `None` if it cannot.
     pub fn next_change(&self, now: Timestamp) -> Option<Timestamp> {
-        let fences = self.lines.values().map(|line| line.fence_at);
-        fences.chain([self.strangers_until]).filter(|at| *at > now).min()
+        let ends = self.lines.values().flat_map(|line| [line.earlier_until, line.fence_at]);
+        ends.chain([self.strangers_until]).filter(|at| *at > now).min()
     }
 }
 
@@ -168,6 +170,19 @@ struct Member {
     heard: Timestamp,
     /// When the lease of an earlier run of the same name runs out.
     earlier_until: Timestamp,
+}
+
+/// A member as the roll has it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Enrolled<'a> {
+    /// Its name.
+    pub name: &'a str,
+    /// The number of its newest run.
+    pub boot: u64,
+    /// The newest entry that it has reported as applied.
+    pub applied: u64,
+    /// When its newest report was received.
+    pub heard: Timestamp,
 }
 
 /// The members of a log and the receipts of its newest purges.
@@ -195,14 +210,15 @@ impl Roll {
         }
     }
 
-    /// Puts a member back on the roll that was on it before this process began at `now`; its lease may
-    /// have been renewed just before.
-    pub fn restore(&mut self, name: &str, now: Timestamp) {
-        let member = Member { boot: 0, applied: 0, heard: now, earlier_until: Timestamp::ZERO };
+    /// Puts the run `boot` of a member back on the roll that was on it before this process began at
+    /// `now`; its lease may have been renewed just before.
+    pub fn restore(&mut self, name: &str, boot: u64, now: Timestamp) {
+        let member = Member { boot, applied: 0, heard: now, earlier_until: Timestamp::ZERO };
         self.members.insert(name.into(), member);
     }
 
     /// Takes a member's report, received at `now`.
+    #[must_use = "a new member must be kept safe before it is answered"]
     pub fn on_report(&mut self, report: Report<'_>, now: Timestamp) -> Granted {
         let granted = self.enrol(report, now);
         for receipt in self.receipts.iter_mut().filter(|open| open.seq <= report.applied) {
@@ -218,14 +234,15 @@ impl Roll {
     fn enrol(&mut self, report: Report<'_>, now: Timestamp) -> Granted {
         let Report { name, boot, applied } = report;
         if let Some(member) = self.members.get_mut(name) {
-            if member.boot != boot {
+            let is_known = member.boot == boot;
+            if !is_known {
                 let until = member.heard.saturating_add(self.lease);
                 member.earlier_until = member.earlier_until.max(until);
                 member.boot = boot;
             }
             member.applied = applied;
             member.heard = now;
-            return Granted::Known;
+            return if is_known { Granted::Known } else { Granted::New };
         }
         self.make_room();
         let member = Member { boot, applied, heard: now, earlier_until: Timestamp::ZERO };
@@ -264,6 +281,7 @@ impl Roll {
     pub fn open(&mut self, seq: u64, now: Timestamp) {
         let line = |member: &Member| Line {
             boot: member.boot,
+            earlier_until: member.earlier_until,
             fence_at: member.heard.saturating_add(self.lease).max(member.earlier_until),
             applied: None,
         };
@@ -286,9 +304,14 @@ impl Roll {
         self.receipts.get(index)
     }
 
-    /// The members with what each has applied and when it was last heard, by name.
-    pub fn members(&self) -> impl Iterator<Item = (&str, u64, Timestamp)> {
-        self.members.iter().map(|(name, member)| (name.as_ref(), member.applied, member.heard))
+    /// The members, by name.
+    pub fn members(&self) -> impl Iterator<Item = Enrolled<'_>> {
+        self.members.iter().map(|(name, member)| Enrolled {
+            name,
+            boot: member.boot,
+            applied: member.applied,
+            heard: member.heard,
+        })
     }
 
     /// The lease as it is reckoned here.
@@ -334,17 +357,17 @@ mod tests {
         assert_eq!(state(&roll, 12), State::Applying);
         assert_eq!(state(&roll, 15), State::Applying, "clocks may differ a little");
         assert_eq!(state(&roll, 16), State::AppliedWithFenced);
-        let _ = report(&mut roll, "b", 1, 1, 20);
+        report(&mut roll, "b", 1, 1, 20);
         assert_eq!(state(&roll, 20), State::Applied, "late, but applied");
     }
 
     #[test]
     fn reports_after_the_purge_do_not_lengthen_the_wait() {
         let mut roll = roll();
-        let _ = report(&mut roll, "a", 1, 0, 10);
+        report(&mut roll, "a", 1, 0, 10);
         roll.open(1, after(11));
         for secs in 11..16 {
-            let _ = report(&mut roll, "a", 1, 0, secs);
+            report(&mut roll, "a", 1, 0, secs);
         }
         assert_eq!(state(&roll, 16), State::AppliedWithFenced);
     }
@@ -352,7 +375,7 @@ mod tests {
     #[test]
     fn a_member_long_silent_is_fenced_at_once() {
         let mut roll = roll();
-        let _ = report(&mut roll, "a", 1, 0, 10);
+        report(&mut roll, "a", 1, 0, 10);
         roll.open(1, after(100));
         assert_eq!(state(&roll, 100), State::AppliedWithFenced);
     }
@@ -360,16 +383,17 @@ mod tests {
     #[test]
     fn an_earlier_run_of_a_name_is_waited_for() {
         let mut roll = roll();
-        let _ = report(&mut roll, "a", 1, 0, 10);
-        let _ = report(&mut roll, "a", 2, 0, 11);
+        report(&mut roll, "a", 1, 0, 10);
+        assert_eq!(report(&mut roll, "a", 2, 0, 11), Granted::New);
         roll.open(1, after(12));
-        let _ = report(&mut roll, "a", 2, 1, 12);
-        assert_eq!(state(&roll, 12), State::Applied, "the run on the receipt has applied it");
+        report(&mut roll, "a", 2, 1, 12);
+        assert_eq!(state(&roll, 12), State::Applying, "run 1 may still reuse");
+        assert_eq!(state(&roll, 16), State::Applied);
         // The receipt was opened for run 1, and run 2 answers for the name.
         let mut roll = self::roll();
-        let _ = report(&mut roll, "a", 1, 0, 10);
+        report(&mut roll, "a", 1, 0, 10);
         roll.open(1, after(11));
-        let _ = report(&mut roll, "a", 2, 1, 12);
+        report(&mut roll, "a", 2, 1, 12);
         assert_eq!(state(&roll, 12), State::Applying, "run 1 may still reuse");
         assert_eq!(state(&roll, 16), State::Applied);
     }
@@ -386,8 +410,8 @@ mod tests {
     #[test]
     fn a_restored_member_is_waited_for_and_one_that_left_is_not() {
         let mut roll = roll();
-        roll.restore("a", after(10));
-        let _ = report(&mut roll, "b", 3, 0, 10);
+        roll.restore("a", 1, after(10));
+        report(&mut roll, "b", 3, 0, 10);
         roll.leave("b", 2);
         assert_eq!(roll.members().count(), 2, "another run left");
         roll.leave("b", 3);
@@ -405,7 +429,7 @@ mod tests {
         }
         assert!(roll.receipt(1).is_none() && roll.receipt(2000).is_some());
         assert_eq!(roll.strike(LEASE, after(1)), 0);
-        let _ = report(&mut roll, "a", 1, 0, 1);
+        report(&mut roll, "a", 1, 0, 1);
         assert_eq!(roll.strike(LEASE, after(7)), 1);
     }
 }

@@ -11,8 +11,8 @@ use super::kinds::{
     token, upstream_addr,
 };
 use super::model::{
-    FillConfig, LimitsConfig, LogConfig, LogFormat, LogLevel, NodeConfig, StoreConfig, UnknownHost,
-    UpstreamConfig,
+    FillConfig, LimitsConfig, LogConfig, LogFormat, LogLevel, NodeConfig, PurgeConfig, StoreConfig,
+    UnknownHost, UpstreamConfig,
 };
 use super::units::ByteSize;
 
@@ -53,6 +53,7 @@ impl NodeDraft {
         visit_store(&mut self.config.store, v);
         visit_fill(&mut self.config.fill, v);
         visit_upstream(&mut self.config.upstream, v);
+        visit_purge(&mut self.config.purge, v);
         visit_limits(&mut self.config.limits, v);
         visit_log(&mut self.config.log, v);
     }
@@ -218,6 +219,24 @@ fn visit_upstream(upstream: &mut UpstreamConfig, v: &mut impl Visitor) {
         &Count::new(1, 10),
         &mut upstream.tries_max,
         "Upstreams tried for one request, the first one included.",
+    );
+}
+
+fn visit_purge(purge: &mut PurgeConfig, v: &mut impl Visitor) {
+    v.table("purge", "Following the purge log.");
+    v.key(
+        "lease",
+        &Span { min: 100 * MILLISECOND, max: HOUR },
+        &mut purge.lease,
+        "How long a node may reuse what it stores without hearing from the purge log, and the longest \
+         that a purge takes. Set where the log is kept; other nodes are told.",
+    );
+    v.key(
+        "authority",
+        &Maybe(upstream_addr()),
+        &mut purge.authority,
+        "Data address of the node that keeps the purge log. When left out: the one that the parents \
+         lead to, or this node itself where it has none.",
     );
 }
 

@@ -97,6 +97,8 @@ pub struct NodeConfig {
     pub fill: FillConfig,
     /// How upstreams are asked.
     pub upstream: UpstreamConfig,
+    /// How the node follows the purge log.
+    pub purge: PurgeConfig,
     /// Limits that clients meet.
     pub limits: LimitsConfig,
     /// What is logged.
@@ -121,6 +123,7 @@ impl NodeConfig {
             store: StoreConfig::default(),
             fill: FillConfig::default(),
             upstream: UpstreamConfig::default(),
+            purge: PurgeConfig::default(),
             limits: LimitsConfig::default(),
             log: LogConfig::default(),
             sites: Vec::new(),
@@ -216,6 +219,33 @@ impl Default for UpstreamConfig {
             tries_max: 3,
         }
     }
+}
+
+/// How the node follows the purge log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PurgeConfig {
+    /// How long a node may reuse what it stores without hearing from the log. Set where the log is
+    /// kept; the other nodes are told.
+    pub lease: Duration,
+    /// The node that keeps the log. `None`: the one that the parents lead to, or this node itself where
+    /// it has none.
+    pub authority: Option<UpstreamAddr>,
+}
+
+impl Default for PurgeConfig {
+    fn default() -> Self {
+        Self { lease: Duration::from_secs(5), authority: None }
+    }
+}
+
+/// What a node does with a site's stored responses when it is cut off from the purge log.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum OnIsolation {
+    /// It asks upstream before each use: a purge holds here too.
+    #[default]
+    Validate,
+    /// It goes on: the site stays up, and a purge may not hold here meanwhile.
+    ServeStale,
 }
 
 /// Limits that clients meet.
@@ -331,6 +361,10 @@ pub struct SiteConfig {
     pub key: KeyRules,
     /// Fields added to responses.
     pub fields: FieldSwitches,
+    /// What happens on a node that is cut off from the purge log.
+    pub on_isolation: OnIsolation,
+    /// Whether a stale response may stand in for an error after it was invalidated.
+    pub stale_after_purge: bool,
 }
 
 impl SiteConfig {
@@ -345,11 +379,13 @@ impl SiteConfig {
             rules: RuleSet::default(),
             key: KeyRules::for_profile(profile),
             fields: FieldSwitches::default(),
+            on_isolation: OnIsolation::default(),
+            stale_after_purge: false,
         }
     }
 }
 
-/// Which fields clients see. All by default.
+/// Which fields clients see. All by default but the tags.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FieldSwitches {
     /// Age (RFC 9111 §5.1).
@@ -366,6 +402,8 @@ pub struct FieldSwitches {
     pub proxy_status: bool,
     /// X-Request-Id.
     pub request_id: bool,
+    /// The fields that carry tags for group purge.
+    pub tags: bool,
 }
 
 impl Default for FieldSwitches {
@@ -378,6 +416,7 @@ impl Default for FieldSwitches {
             x_cache: true,
             proxy_status: true,
             request_id: true,
+            tags: false,
         }
     }
 }

@@ -11,7 +11,7 @@ use super::kinds::{
     Choice, Flag, List, Maybe, Percent, Span, authority, cookie_name, header_name, host_pattern,
     key_header_name, parameter_pattern, token, upstream_addr,
 };
-use super::model::{FieldSwitches, SiteConfig};
+use super::model::{FieldSwitches, OnIsolation, SiteConfig};
 
 /// A site with the profile its rules start from.
 #[derive(Clone, Debug)]
@@ -72,6 +72,7 @@ impl SiteDraft {
             &mut self.site.rules.jitter_percent,
             "Most that is taken off a lifetime, by key, so that not all expire together.",
         );
+        visit_isolation(&mut self.site, v);
         visit_key(&mut self.site.key, v);
         visit_fields(&mut self.site.fields, v);
     }
@@ -156,6 +157,26 @@ fn visit_freshness(policy: &mut Policy, v: &mut impl Visitor) {
     );
 }
 
+const ON_ISOLATION: Choice<OnIsolation> = Choice {
+    options: &[("validate", OnIsolation::Validate), ("serve-stale", OnIsolation::ServeStale)],
+};
+
+fn visit_isolation(site: &mut SiteConfig, v: &mut impl Visitor) {
+    v.key(
+        "on_isolation",
+        &ON_ISOLATION,
+        &mut site.on_isolation,
+        "What a node does that is cut off from the purge log: ask upstream before each use, or go on \
+         with what it stores though a purge may have removed it.",
+    );
+    v.key(
+        "stale_after_purge",
+        &Flag,
+        &mut site.stale_after_purge,
+        "Whether a response that was invalidated may stand in when upstream fails.",
+    );
+}
+
 fn visit_key(key: &mut KeyRules, v: &mut impl Visitor) {
     v.table("site.key", "What makes two requests different.");
     v.key(
@@ -199,4 +220,10 @@ fn visit_fields(fields: &mut FieldSwitches, v: &mut impl Visitor) {
     v.key("x_cache", &Flag, &mut fields.x_cache, "X-Cache: what the edge did, in one word.");
     v.key("proxy_status", &Flag, &mut fields.proxy_status, "Proxy-Status: why the answer is ours.");
     v.key("request_id", &Flag, &mut fields.request_id, "X-Request-Id: where to look in the log.");
+    v.key(
+        "tags",
+        &Flag,
+        &mut fields.tags,
+        "Cache-Tag, Surrogate-Key, xkey and Cache-Groups: by what the response can be purged.",
+    );
 }

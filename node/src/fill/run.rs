@@ -15,6 +15,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http::header::CONTENT_LENGTH;
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
+use weir_cache::purge::{Standing, Tagged};
 use weir_cache::{
     Direction, Failure, Keyed, NotModified, NotStorable, Now, RequestHead, ResponseHead, Reuse,
     RuleEffect, Seq, StoredHead, Timestamp, Timing, condition_on, freshen, judge_not_modified,
@@ -26,6 +27,7 @@ use super::progress::{FillHead, Progress, Settled, SettledBy};
 use super::pump;
 use super::table::{Begun, Fill};
 use crate::inner;
+use crate::lookup::Trust;
 use crate::metrics::SiteReason;
 use crate::node::Node;
 use crate::site::Site;
@@ -43,6 +45,8 @@ pub(crate) struct FillWork {
     pub(crate) stored: Option<Arc<StoredResponse>>,
     /// Whether the asker wants no stale answer on the way (a refresh).
     pub(crate) refresh: bool,
+    /// Whether this node knew of every purge that the request must reflect.
+    pub(crate) trust: Trust,
     /// The method that is answered: GET, or a POST whose answer later GETs may get.
     pub(crate) method: Method,
 }
@@ -117,7 +121,9 @@ async fn found_meanwhile(running: &Running, work: &FillWork) -> Option<Arc<Store
     let variants = node.store.lookup(&fill.key).await?;
     let stored = variants.select(&fill.request_headers, &work.site.policy)?;
     let known = work.stored.as_ref().is_some_and(|old| Arc::ptr_eq(old, stored));
-    let fresh = stored.head.judge(None, node.clock.now().monotonic) == Reuse::Fresh;
+    let fresh = stored.head.judge(None, node.clock.now().monotonic) == Reuse::Fresh
+        && work.trust == Trust::Full
+        && node.purges.standing(stored) == Standing::Clear;
     (!known && fresh).then(|| Arc::clone(stored))
 }
 
@@ -144,6 +150,7 @@ async fn ask(
         body: OutBody::Empty,
         key: work.request.key,
         interim: work.request.interim.clone(),
+        position: work.request.position,
     };
     running.node.upstreams.send(&work.site.upstream, request).await
 }
@@ -176,11 +183,8 @@ async fn on_not_modified(running: &Running, work: &mut FillWork, answer: Answer,
         }
         return;
     };
-    let freshened = Arc::new(StoredResponse {
-        head: head.compact(),
-        body: stored.body.clone(),
-        text: stored.text.clone(),
-    });
+    let (body, text) = (stored.body.clone(), stored.text.clone());
+    let freshened = Arc::new(StoredResponse::new(head.compact(), body, text));
     // What was removed while upstream was asked does not come back.
     running.node.store.replace(running.fill().key, &stored, Arc::clone(&freshened)).await;
     running.fill().publish(settled(freshened, SettledBy::Validated));
@@ -196,6 +200,7 @@ async fn on_answer(running: &Running, work: &FillWork, answer: Answer, sent: Now
     if answer.status.is_server_error()
         && let Some(stored) = &work.stored
         && stored.head.may_stand_in(Failure::ServerError, &work.site.policy, now.monotonic)
+        && outlives_purges(running, work, stored)
     {
         let by = SettledBy::ServerError(answer.status);
         running.fill().publish(settled(Arc::clone(stored), by));
@@ -228,7 +233,8 @@ fn on_failure(running: &Running, work: &FillWork, error: FillError) {
     let stands_in = work
         .stored
         .as_ref()
-        .filter(|stored| stored.head.may_stand_in(Failure::Unreachable, &work.site.policy, now));
+        .filter(|stored| stored.head.may_stand_in(Failure::Unreachable, &work.site.policy, now))
+        .filter(|stored| outlives_purges(running, work, stored));
     running.fill().publish(match stands_in {
         Some(stored) => settled(Arc::clone(stored), SettledBy::Unreachable),
         None => Progress::Failed(Arc::new(error)),
@@ -238,19 +244,26 @@ fn on_failure(running: &Running, work: &FillWork, error: FillError) {
 /// The answer's fields without those of the connection, and the purge log position they reflect.
 fn received_fields(running: &Running, answer: &Answer) -> (HeaderMap, Seq) {
     let mut headers = answer.headers.clone();
-    let as_of = match answer.kind {
-        // A fill from the origin reflects what this node had applied when it asked.
-        Kind::Origins => running.fill().as_of,
-        Kind::Parents => as_of(&headers).unwrap_or_default(),
-    };
+    let as_of = running.node.purges.heard(answer.as_of);
     inner::strip(&mut headers);
     strip_hop_by_hop(&mut headers, Direction::Response);
     weir_cache::append_via(&mut headers, answer.version, &running.node.via);
     (headers, as_of)
 }
 
-fn as_of(headers: &HeaderMap) -> Option<Seq> {
-    headers.get(inner::AS_OF)?.to_str().ok()?.parse().ok().map(Seq::new)
+/// Whether a stale response may stand in for an error as far as purges go: one that was invalidated, or
+/// may have been on a node that is cut off from the purge log, stands in only where the site says so.
+fn outlives_purges(running: &Running, work: &FillWork, stored: &StoredResponse) -> bool {
+    work.site.stale_after_purge
+        || (work.trust == Trust::Full
+            && !running.node.purges.is_fenced_for(work.site.on_isolation)
+            && running.node.purges.standing(stored) == Standing::Clear)
+}
+
+/// Whether no purge that this node has applied has overtaken a response to this fill.
+fn is_clear(running: &Running, stored: &StoredHead, as_of: Seq) -> bool {
+    let subject = running.fill().subject(Tagged::Known(&stored.tags));
+    running.node.purges.is_clear(subject, as_of)
 }
 
 fn request_head<'a>(
@@ -276,7 +289,8 @@ fn make_head(
     };
     note_shareability(running, work, &response, storable.as_ref(), reason);
     let fits = content_length.is_none_or(|length| length <= limit);
-    let admitted = storable.is_some() && fits && !running.fill().is_overtaken();
+    let clear = storable.as_ref().is_some_and(|stored| is_clear(running, stored, as_of));
+    let admitted = clear && fits && !running.fill().is_overtaken();
     let too_large = (storable.is_some() && !fits).then_some("too-large");
     if let Some(reason) = too_large {
         count_not_stored(running, work, reason);
@@ -360,6 +374,10 @@ pub(super) async fn keep(
     if fill.is_overtaken() {
         return false;
     }
+    if !is_clear(running, &response.head, response.head.as_of) {
+        count_not_stored(running, work, "purged");
+        return false;
+    }
     let policy = &work.site.policy;
     let kept = node.store.insert(fill.key, response, &fill.request_headers, policy).await;
     // An invalidation marks the fill before it removes from the store. So if it removed before this
@@ -381,6 +399,6 @@ pub(super) async fn keep_body(
     let mut head = head.clone().compact();
     // A body whose length was not announced has one once it is whole.
     head.headers.insert(CONTENT_LENGTH, HeaderValue::from(body.len()));
-    let response = StoredResponse { head, body, text: work.keyed.text.clone() };
+    let response = StoredResponse::new(head, body, work.keyed.text.clone());
     keep(running, work, Arc::new(response)).await
 }

@@ -8,7 +8,8 @@
 //! 1. A fill leaves the table only after what it stored has been handed to the store, so that a
 //!    request that finds neither the fill nor the response starts the only new one.
 //! 2. A request joins a fill only if the fill's response is, or by all that is known will be, the
-//!    variant it selects, and only while that response could be reused without asking upstream.
+//!    variant it selects, only while that response could be reused without asking upstream, and only
+//!    if no purge that this node has applied lies between the two.
 //! 3. A fill without readers that gives up leaves the table in the same step, so nobody joins it.
 //! 4. Every fill is here until it ends, also one that nobody may join, so that an invalidation
 //!    reaches all of them.
@@ -20,11 +21,13 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 use http::{HeaderMap, HeaderName};
 use parking_lot::Mutex;
 use tokio::sync::watch;
-use weir_cache::{CacheKey, Policy, Reuse, Seq, Timestamp, same_selection};
+use weir_cache::purge::{Subject, Tagged};
+use weir_cache::{CacheKey, KeyText, Policy, Reuse, Seq, Timestamp, same_selection};
 
 use super::body::SharedBody;
 use super::progress::Progress;
 use super::ticket::Ticket;
+use crate::purge::View;
 
 /// One fill in flight.
 #[derive(Debug)]
@@ -33,6 +36,8 @@ pub(crate) struct Fill {
     pub(crate) key: CacheKey,
     /// The leader's request fields: they select the variant.
     pub(crate) request_headers: HeaderMap,
+    /// The canonical text of the key.
+    pub(crate) text: KeyText,
     /// The purge log position of this node when the fill began.
     pub(crate) as_of: Seq,
     /// The body.
@@ -91,16 +96,23 @@ impl Fill {
         match &*self.progress.borrow() {
             Progress::Pending => {
                 same_selection(known, &self.request_headers, join.headers, join.policy)
+                    && join.purges.is_clear(self.subject(Tagged::Unknown), self.as_of)
             }
             Progress::Shared(head) => head.storable.as_ref().is_some_and(|stored| {
                 stored.vary.matches(join.headers, join.policy)
                     && stored.judge(None, join.now) != Reuse::Validate
+                    && join.purges.is_clear(self.subject(Tagged::Known(&stored.tags)), head.as_of)
             }),
             Progress::Private(_)
             | Progress::Settled(_)
             | Progress::Failed(_)
             | Progress::Abandoned => false,
         }
+    }
+
+    /// What it fills as purges see it.
+    pub(crate) fn subject<'a>(&'a self, tags: Tagged<'a>) -> Subject<'a> {
+        Subject { resource: self.text.purged_as(), tags }
     }
 
     /// The fields that the response under way says select variants.
@@ -158,6 +170,10 @@ pub(crate) enum Role {
 pub(crate) struct Join<'a> {
     /// The key wanted.
     pub(crate) key: CacheKey,
+    /// Its canonical text.
+    pub(crate) text: &'a KeyText,
+    /// What this node knows of purges: a request that a purge separates from a fill may not join it.
+    pub(crate) purges: &'a View,
     /// The request's fields.
     pub(crate) headers: &'a HeaderMap,
     /// The site's choices.
@@ -214,6 +230,7 @@ impl FillTable {
         self.active.fetch_add(1, Relaxed);
         let fill = Arc::new(Fill {
             key: join.key,
+            text: join.text.clone(),
             request_headers: join.headers.clone(),
             as_of: join.as_of,
             body: SharedBody::new(),

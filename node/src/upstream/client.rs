@@ -12,6 +12,7 @@ use hyper::body::{Body, Frame, Incoming, SizeHint};
 use hyper_util::client::legacy::{Client, Error as ClientError};
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use tokio::sync::OwnedSemaphorePermit;
+use weir_cache::purge::AsOf;
 
 use super::connector::{Answered, Connector};
 use super::group::{Group, Kind};
@@ -43,6 +44,8 @@ pub(crate) struct Answer {
     pub(crate) upstream: Arc<Member>,
     /// What the answering server is to this node.
     pub(crate) kind: Kind,
+    /// The purge log position that the answer reflects; `None` where nothing is known.
+    pub(crate) as_of: Option<AsOf>,
 }
 
 impl Answer {
@@ -214,7 +217,13 @@ impl Upstreams {
             let upstream = member.authority().to_owned();
             return Err(FillError::Unsolicited { upstream, status: parts.status });
         }
+        let as_of = match kind {
+            // The origin knew nothing older than this node when it was asked.
+            Kind::Origins => request.position.own,
+            Kind::Parents => inner::position(&parts.headers, &inner::AS_OF),
+        };
         let answer = Answer {
+            as_of,
             status: parts.status,
             headers: with_true_length(&request.method, parts.status, parts.headers, &body),
             version: parts.version,
@@ -280,6 +289,11 @@ impl Upstreams {
             });
         }
         if let (Kind::Parents, Some(secret)) = (kind, &self.secret) {
+            if let Some(min) = request.position.min
+                && let Ok(value) = HeaderValue::from_str(&min.to_string())
+            {
+                outgoing.headers_mut().insert(inner::MIN_SEQ, value);
+            }
             let signed = inner::Signed {
                 method: request.method.as_str(),
                 target: &request.path_and_query,

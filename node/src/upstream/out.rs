@@ -9,6 +9,7 @@ use bytes::Bytes;
 use http::{HeaderMap, Method};
 use hyper::body::{Body, Frame, Incoming, SizeHint};
 use weir_cache::CacheKey;
+use weir_cache::purge::AsOf;
 
 use crate::interim::Sink;
 
@@ -26,6 +27,18 @@ pub(crate) struct OutRequest {
     pub(crate) key: CacheKey,
     /// Who gets interim responses; `None` drops them.
     pub(crate) interim: Option<Sink>,
+    /// Where in the purge log this node stands.
+    pub(crate) position: Position,
+}
+
+/// Where in the purge log a request is sent from.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Position {
+    /// What this node has applied: what an origin's answer reflects. `None` before it has heard of
+    /// the log.
+    pub(crate) own: Option<AsOf>,
+    /// What a parent's answer must reflect.
+    pub(crate) min: Option<AsOf>,
 }
 
 /// The body of a request upstream.
@@ -36,6 +49,8 @@ pub(crate) enum OutBody {
     Empty,
     /// The client's, as it comes.
     Client(Incoming, Arc<Sent>),
+    /// This node's own.
+    Whole(Bytes),
 }
 
 /// How far a request body has gone.
@@ -66,7 +81,9 @@ impl OutBody {
     /// How far the body has gone, to be looked at while it goes.
     pub(super) fn sent(&self) -> Arc<Sent> {
         match self {
-            Self::Empty => Arc::new(Sent { whole: AtomicBool::new(true), ..Sent::default() }),
+            Self::Empty | Self::Whole(_) => {
+                Arc::new(Sent { whole: AtomicBool::new(true), ..Sent::default() })
+            }
             Self::Client(_, sent) => Arc::clone(sent),
         }
     }
@@ -80,8 +97,14 @@ impl Body for OutBody {
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
-        match self.get_mut() {
+        let this = self.get_mut();
+        match this {
             Self::Empty => Poll::Ready(None),
+            Self::Whole(bytes) => {
+                let bytes = std::mem::take(bytes);
+                *this = Self::Empty;
+                Poll::Ready(Some(Ok(Frame::data(bytes))))
+            }
             Self::Client(body, sent) => {
                 let frame = ready!(Pin::new(&mut *body).poll_frame(cx));
                 sent.frames.fetch_add(1, Relaxed);
@@ -97,6 +120,7 @@ impl Body for OutBody {
         match self {
             Self::Empty => true,
             Self::Client(body, _) => body.is_end_stream(),
+            Self::Whole(bytes) => bytes.is_empty(),
         }
     }
 
@@ -104,6 +128,7 @@ impl Body for OutBody {
         match self {
             Self::Empty => SizeHint::with_exact(0),
             Self::Client(body, _) => body.size_hint(),
+            Self::Whole(bytes) => SizeHint::with_exact(bytes.len() as u64),
         }
     }
 }

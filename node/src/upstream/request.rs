@@ -7,7 +7,7 @@ use weir_cache::{
     HopIdentity, Keyed, Target, append_cdn_loop, append_forwarded, append_via, strip_conditionals,
 };
 
-use super::out::{OutBody, OutRequest};
+use super::out::{OutBody, OutRequest, Position};
 use crate::inbound::{Inbound, Peer};
 use crate::site::Site;
 
@@ -46,6 +46,7 @@ pub(crate) fn fill_request(
         body: OutBody::Empty,
         key: keyed.key,
         interim: None,
+        position: Position::default(),
     }
 }
 
@@ -72,6 +73,7 @@ pub(crate) fn forward_request(
         body: body.map_or(OutBody::Empty, OutBody::client),
         key: keyed.key,
         interim: None,
+        position: Position::default(),
     }
 }
 

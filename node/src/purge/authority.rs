@@ -1,0 +1,333 @@
+//! The node that keeps the purge log: it numbers entries, makes them durable, hands them to members,
+//! and knows who has applied which.
+//!
+//! # Invariants
+//!
+//! 1. An entry is durable before anybody learns of it, applied here before any member can see it, and
+//!    finished also when whoever asked for it goes away.
+//! 2. A report is on the roll before the entries that answer it are read, and a new member is durable
+//!    before it is answered.
+//! 3. A log that was lost begins a new epoch; for one lease after that no purge is complete, since
+//!    members that nobody remembers may hold leases.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+use parking_lot::Mutex;
+use tokio::sync::{Semaphore, watch};
+use weir_cache::Timestamp;
+use weir_cache::purge::{AsOf, Epoch, LeaseGranted, Roll};
+use weir_store::LogOpenError;
+
+use super::book::{Book, wall_ms};
+use super::keeper::{Keeper, Place};
+use super::record::{Batch, Log, LogError, Numbered, PurgeReceipt, Record, Reported};
+use super::{BootClock, Order, View};
+use crate::secrets::random_text;
+
+/// Entries kept for members that are behind.
+const ENTRIES_MAX: usize = 10_000;
+/// Things that they name, all together.
+const NAMED_MAX: usize = 500_000;
+/// Entries of one answer, and things that they name.
+const BATCH_MAX: usize = 1_000;
+const BATCH_NAMED_MAX: usize = 50_000;
+/// Purges that may wait to be written.
+const QUEUE_MAX: usize = 1_024;
+/// Longest that a report is held.
+const HOLD_MAX: Duration = Duration::from_secs(5);
+/// How often the log is tidied, in entries.
+const TIDY_EVERY: u64 = 5_000;
+
+/// The keeper of the log.
+#[derive(Clone)]
+pub(crate) struct Authority(Arc<Inner>);
+
+struct Inner {
+    name: String,
+    lease: Duration,
+    epoch: Epoch,
+    clock: BootClock,
+    view: Arc<View>,
+    keeper: Keeper,
+    state: Mutex<State>,
+    /// One at a time writes; those that wait are bounded.
+    writing: Semaphore,
+    waiting: Semaphore,
+    /// The newest entry, for members that wait for news.
+    news: watch::Sender<u64>,
+    /// Told of every report, for those who wait for receipts.
+    reports: watch::Sender<u64>,
+}
+
+struct State {
+    head: u64,
+    entries: VecDeque<Arc<Numbered>>,
+    named: usize,
+    book: Book,
+}
+
+/// What an authority is made from.
+pub(crate) struct Making<'a> {
+    /// The node's name.
+    pub(crate) name: &'a str,
+    /// The length of leases.
+    pub(crate) lease: Duration,
+    /// Where the log lies.
+    pub(crate) place: &'a Place,
+    /// Whether all members live and die with this process.
+    pub(crate) alone: bool,
+    /// What the node knows of the log.
+    pub(crate) view: Arc<View>,
+}
+
+impl Authority {
+    /// Opens the log, or makes one, and applies what it holds.
+    ///
+    /// # Errors
+    ///
+    /// [`LogOpenError`]; the node must not start, since it could promise nothing.
+    pub(crate) fn open(making: Making<'_>) -> Result<Self, LogOpenError> {
+        let clock = BootClock;
+        let (keeper, found) = Keeper::open(making.place, fresh_epoch())?;
+        let now = clock.now();
+        let strangers = found.is_new && !making.alone;
+        let until = if strangers { now.saturating_add(making.lease) } else { Timestamp::ZERO };
+        let mut book = Book::new(Roll::new(making.lease, until));
+        for (name, boot) in &found.members {
+            book.restore((name, *boot), now);
+        }
+        making.view.join(AsOf { epoch: found.epoch, seq: found.head });
+        let mut state = State { head: found.head, entries: VecDeque::new(), named: 0, book };
+        for numbered in found.entries {
+            state.book.open(numbered.seq, Arc::new(numbered.record.clone()), now);
+            state.keep(Arc::new(numbered));
+        }
+        note_self(making.name, &making.view, &mut state, now);
+        tracing::info!(epoch = %found.epoch, head = found.head, new = found.is_new, "keeping the purge log");
+        Ok(Self(Arc::new(Inner {
+            name: making.name.to_owned(),
+            lease: making.lease,
+            epoch: found.epoch,
+            clock,
+            view: making.view,
+            keeper,
+            state: Mutex::new(state),
+            writing: Semaphore::new(1),
+            waiting: Semaphore::new(QUEUE_MAX),
+            news: watch::Sender::new(found.head),
+            reports: watch::Sender::new(0),
+        })))
+    }
+}
+
+impl State {
+    /// Keeps an entry for members that are behind, and drops the oldest beyond the bounds.
+    fn keep(&mut self, numbered: Arc<Numbered>) {
+        self.named += numbered.record.selectors.len();
+        self.entries.push_back(numbered);
+        while self.entries.len() > 1 && (self.entries.len() > ENTRIES_MAX || self.named > NAMED_MAX)
+        {
+            if let Some(old) = self.entries.pop_front() {
+                self.named -= old.record.selectors.len();
+            }
+        }
+    }
+
+    /// The oldest number that a member may have applied and still be told the rest one by one.
+    fn reach(&self) -> u64 {
+        self.entries.front().map_or(self.head, |oldest| oldest.seq.saturating_sub(1))
+    }
+
+    /// What follows `applied`, as much as goes into one answer.
+    fn after(&self, applied: u64) -> Vec<Numbered> {
+        let mut named = 0;
+        self.entries
+            .iter()
+            .filter(|numbered| numbered.seq > applied)
+            .take(BATCH_MAX)
+            .take_while(|numbered| {
+                let first = named == 0;
+                named += numbered.record.selectors.len();
+                first || named <= BATCH_NAMED_MAX
+            })
+            .map(|numbered| (**numbered).clone())
+            .collect()
+    }
+}
+
+impl Inner {
+    /// Makes an order durable and applies it here; returns its number.
+    async fn write(&self, order: Order) -> Result<u64, LogError> {
+        let _waiting = self.waiting.try_acquire().map_err(|_full| LogError::Busy)?;
+        let _turn = self.writing.acquire().await.map_err(|_closed| LogError::Busy)?;
+        let id = random_text().map_err(|error| LogError::NotWritten { why: error.to_string() })?;
+        let record = Record::new(order, id, wall_ms());
+        let next = self.state.lock().head + 1;
+        let (seq, entry) = (self.keeper.append(&record, next).await?, record.entry());
+        {
+            let mut state = self.state.lock();
+            state.head = seq;
+            let now = self.clock.now();
+            state.book.open(seq, Arc::new(record.clone()), now);
+            if let Err(gap) = self.view.apply(seq, &entry) {
+                // Only this function writes, one at a time, so this cannot be; nothing stored is used.
+                tracing::error!(%gap, "the purge log is out of step with itself");
+                self.view.join(AsOf { epoch: self.epoch, seq });
+            }
+            state.keep(Arc::new(Numbered { seq, record }));
+            note_self(&self.name, &self.view, &mut state, now);
+        }
+        self.news.send_replace(seq);
+        if seq.is_multiple_of(TIDY_EVERY) {
+            self.tidy().await;
+        }
+        Ok(seq)
+    }
+
+    /// Forgets members that are long gone and entries that no member asks for one by one.
+    async fn tidy(&self) {
+        let (left, keep_from) = {
+            let mut state = self.state.lock();
+            let keep_from = state.reach() + 1;
+            (state.book.strike(self.clock.now()), keep_from)
+        };
+        if let Err(error) = self.keeper.tidy(left, keep_from).await {
+            tracing::warn!(error = %crate::telemetry::chain(&error), "the purge log was not made smaller");
+        }
+    }
+
+    fn receipt(&self, seq: u64) -> Option<PurgeReceipt> {
+        let now = self.clock.now();
+        let mut state = self.state.lock();
+        note_self(&self.name, &self.view, &mut state, now);
+        state.book.receipt(seq, now)
+    }
+
+    /// The receipt of `seq` once it is complete, or as it is when `wait` is over.
+    async fn settled(&self, seq: u64, wait: Duration) -> Option<PurgeReceipt> {
+        let mut reports = self.reports.subscribe();
+        let end = self.clock.now().saturating_add(wait);
+        loop {
+            let receipt = self.receipt(seq)?;
+            let now = self.clock.now();
+            if receipt.is_complete() || now >= end {
+                return Some(receipt);
+            }
+            let next = self.state.lock().book.next_change(seq, now).unwrap_or(end).min(end);
+            // A lease may end a moment after the clock of the timer says so; then this goes round again.
+            let pause = next.saturating_since(now).max(Duration::from_millis(1));
+            if let Ok(Err(_closed)) = tokio::time::timeout(pause, reports.changed()).await {
+                return Some(receipt);
+            }
+        }
+    }
+
+    async fn answer(&self, reported: &Reported) -> Result<Batch, LogError> {
+        let epoch = self.epoch.to_string();
+        let knows_epoch = reported.epoch.as_deref() == Some(epoch.as_str());
+        let applied = if knows_epoch { reported.applied } else { 0 };
+        let granted = {
+            let now = self.clock.now();
+            self.state.lock().book.on_report(reported, applied, now)
+        };
+        if granted == LeaseGranted::New {
+            tracing::info!(
+                member = reported.name,
+                tier = reported.tier,
+                "a node follows the purge log"
+            );
+            self.keeper.enrol(&reported.name, reported.boot).await?;
+        }
+        self.reports.send_modify(|count| *count = count.wrapping_add(1));
+        if knows_epoch && !reported.leaving {
+            let hold = Duration::from_millis(reported.hold_ms).min(HOLD_MAX).min(self.lease / 2);
+            let mut news = self.news.subscribe();
+            let news = news.wait_for(|head| *head > applied);
+            // No news in that time is an answer too: it renews the lease.
+            let _in_time = tokio::time::timeout(hold, news).await.is_ok();
+        }
+        let state = self.state.lock();
+        let join = !knows_epoch || applied < state.reach() || applied > state.head;
+        let entries = if join { Vec::new() } else { state.after(applied) };
+        let lease_ms = u64::try_from(self.lease.as_millis()).unwrap_or(u64::MAX);
+        Ok(Batch { epoch, head: state.head, lease_ms, join, entries })
+    }
+}
+
+impl Log for Authority {
+    fn append(
+        &self,
+        order: Order,
+        wait: Duration,
+    ) -> BoxFuture<'_, Result<PurgeReceipt, LogError>> {
+        let inner = Arc::clone(&self.0);
+        // A task of its own, so that an entry that is durable is also applied.
+        let writing = tokio::spawn(async move { inner.write(order).await });
+        async move {
+            let seq = writing
+                .await
+                .unwrap_or_else(|error| Err(LogError::NotWritten { why: error.to_string() }))?;
+            self.0.settled(seq, wait).await.ok_or_else(|| LogError::NotWritten {
+                why: "its receipt was pushed out by newer ones".to_owned(),
+            })
+        }
+        .boxed()
+    }
+
+    fn receipt(
+        &self,
+        id: String,
+        wait: Duration,
+    ) -> BoxFuture<'_, Result<Option<PurgeReceipt>, LogError>> {
+        async move {
+            let seq = self.0.state.lock().book.seq_of(&id);
+            match seq {
+                Some(seq) => Ok(self.0.settled(seq, wait).await),
+                None => Ok(None),
+            }
+        }
+        .boxed()
+    }
+
+    fn receipts(&self) -> BoxFuture<'_, Result<Vec<PurgeReceipt>, LogError>> {
+        async move {
+            let now = self.0.clock.now();
+            let mut state = self.0.state.lock();
+            note_self(&self.0.name, &self.0.view, &mut state, now);
+            Ok(state.book.receipts(now))
+        }
+        .boxed()
+    }
+
+    fn report(&self, reported: Reported) -> BoxFuture<'_, Result<Batch, LogError>> {
+        async move { self.0.answer(&reported).await }.boxed()
+    }
+}
+
+/// The node that keeps the log is a member as well, which has always applied everything.
+fn note_self(name: &str, view: &View, state: &mut State, now: Timestamp) {
+    let counts = view.counts();
+    let reported = Reported {
+        name: name.to_owned(),
+        applied: state.head,
+        matched: counts.by_seq,
+        counted_to: counts.complete_to,
+        ..Reported::default()
+    };
+    // It dies with the log, so it is never waited for and need not be kept.
+    let (LeaseGranted::Known | LeaseGranted::New) =
+        state.book.on_report(&reported, state.head, now);
+}
+
+/// An epoch that no log has had. Without randomness the clock must do.
+fn fresh_epoch() -> Epoch {
+    let mut bytes = [0; 8];
+    match getrandom::fill(&mut bytes) {
+        Ok(()) => Epoch::new(u64::from_le_bytes(bytes)),
+        Err(_) => Epoch::new(wall_ms().unsigned_abs()),
+    }
+}

@@ -1,0 +1,100 @@
+//! Keeps this node in step with the purge log.
+//!
+//! One question is always under way: it says what has been applied, waits at the other end for news,
+//! and its answer renews the lease. So an entry arrives at once, an idle node costs a message a second,
+//! and a connection that was lost is noticed within the lease.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use weir_cache::Timestamp;
+use weir_cache::purge::{AsOf, Epoch};
+
+use super::record::{Batch, Reported};
+use crate::node::Node;
+
+/// Newest purges whose counts go with a report.
+const COUNTS_TOLD: usize = 64;
+/// Part of the lease that one question may wait for news.
+const HOLD_PART: u32 = 5;
+/// First and longest pause after a failure.
+const PAUSES: (Duration, Duration) = (Duration::from_millis(20), Duration::from_millis(500));
+
+/// Follows the log until the task is aborted.
+pub(crate) async fn follow(node: Arc<Node>, boot: u64) {
+    let mut pause = PAUSES.0;
+    let mut told_of_failure = false;
+    loop {
+        let sent = node.boot_clock.now();
+        let hold = node.config.purge.lease / HOLD_PART;
+        match node.log.report(report(&node, boot, hold)).await {
+            Ok(batch) => {
+                if told_of_failure {
+                    tracing::info!("the purge log is heard of again");
+                }
+                told_of_failure = false;
+                pause = PAUSES.0;
+                take(&node, batch, sent);
+            }
+            Err(error) => {
+                node.metrics.purge.report_failures.inc();
+                if !told_of_failure && node.purges.is_fenced() {
+                    told_of_failure = true;
+                    tracing::warn!(error = %crate::telemetry::chain(&error), "cut off from the purge log: what is stored is validated before it is used");
+                }
+                tokio::time::sleep(pause).await;
+                pause = (pause * 2).min(PAUSES.1);
+            }
+        }
+    }
+}
+
+/// Tells the log that this node reuses nothing any more, so that purges do not wait for it.
+pub(crate) async fn leave(node: &Node, boot: u64) {
+    node.purges.fence();
+    let reported = Reported { leaving: true, ..report(node, boot, Duration::ZERO) };
+    if let Err(error) = node.log.report(reported).await {
+        tracing::debug!(%error, "left without a word to the purge log");
+    }
+}
+
+fn report(node: &Node, boot: u64, hold: Duration) -> Reported {
+    let as_of = node.purges.as_of();
+    let mut counts = node.purges.counts();
+    let old = counts.by_seq.len().saturating_sub(COUNTS_TOLD);
+    Reported {
+        name: node.config.name.clone(),
+        tier: node.config.tier.as_str().to_owned(),
+        boot,
+        epoch: as_of.map(|as_of| as_of.epoch.to_string()),
+        applied: as_of.map_or(0, |as_of| as_of.seq),
+        matched: counts.by_seq.split_off(old),
+        counted_to: counts.complete_to,
+        hold_ms: u64::try_from(hold.as_millis()).unwrap_or(0),
+        leaving: false,
+    }
+}
+
+/// Applies what an answer carries, and only then renews the lease from the moment it was asked for.
+fn take(node: &Node, batch: Batch, sent: Timestamp) {
+    let Ok(epoch) = batch.epoch.parse::<Epoch>() else {
+        tracing::error!(epoch = batch.epoch, "the purge log's epoch cannot be read");
+        return;
+    };
+    if batch.join {
+        tracing::info!(%epoch, head = batch.head, "taking up the purge log");
+        node.purges.join(AsOf { epoch, seq: batch.head });
+    }
+    for numbered in &batch.entries {
+        if let Err(gap) = node.purges.apply(numbered.seq, &numbered.record.entry()) {
+            // The next report says what has been applied; the answer to it begins there.
+            tracing::debug!(%gap, "an entry of the purge log is missing");
+            return;
+        }
+        node.metrics.purge.applied.inc();
+    }
+    // An answer with a part of the log only is no word about the rest of it.
+    if node.purges.reaches(AsOf { epoch, seq: batch.head }) {
+        node.purges.renew(sent, Duration::from_millis(batch.lease_ms));
+    }
+}

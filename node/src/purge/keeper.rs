@@ -1,0 +1,139 @@
+//! What does the purge log lie in: a file, or the memory of this process?
+//!
+//! Writing happens on a thread for blocking work, one batch at a time.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use tokio::sync::Mutex;
+use weir_cache::purge::Epoch;
+use weir_store::{LogFile, LogOpenError};
+
+use super::record::{LogError, Numbered, Record};
+
+/// Where the log lies.
+#[derive(Debug, Clone)]
+pub(crate) enum Place {
+    /// In a file in this folder; it outlives the process.
+    Folder(PathBuf),
+    /// In memory: a new process begins a new log, and what members store is validated.
+    Memory,
+}
+
+/// The log at rest.
+pub(super) struct Keeper {
+    file: Option<Arc<Mutex<LogFile>>>,
+}
+
+/// What was found of an earlier life.
+#[derive(Debug)]
+pub(super) struct Found {
+    /// The epoch, old or new.
+    pub(super) epoch: Epoch,
+    /// Whether this is a log that nobody can have followed before.
+    pub(super) is_new: bool,
+    /// The number of the newest entry.
+    pub(super) head: u64,
+    /// The entries kept.
+    pub(super) entries: Vec<Numbered>,
+    /// The members on the roll, each with the number of its run.
+    pub(super) members: Vec<(String, u64)>,
+}
+
+impl Keeper {
+    /// Opens the log, or makes one with the epoch `fresh`.
+    pub(super) fn open(place: &Place, fresh: Epoch) -> Result<(Self, Found), LogOpenError> {
+        let Place::Folder(folder) = place else {
+            let found = Found {
+                epoch: fresh,
+                is_new: true,
+                head: 0,
+                entries: Vec::new(),
+                members: Vec::new(),
+            };
+            return Ok((Self { file: None }, found));
+        };
+        let (file, recovered) = LogFile::open(folder, fresh.get())?;
+        if recovered.cut_bytes > 0 {
+            tracing::warn!(
+                bytes = recovered.cut_bytes,
+                "the purge log ended in the middle of an entry that nobody was promised; it was cut off"
+            );
+        }
+        let head = file.last_seq();
+        let entries = recovered.entries.into_iter().map(|(seq, bytes)| numbered(seq, &bytes));
+        let found = Found {
+            epoch: Epoch::new(recovered.epoch),
+            is_new: recovered.epoch == fresh.get(),
+            head,
+            entries: entries.collect(),
+            members: recovered.members.iter().filter_map(|text| member(text)).collect(),
+        };
+        Ok((Self { file: Some(Arc::new(Mutex::new(file))) }, found))
+    }
+
+    /// Makes `record` durable and returns its number, which is `next` in a log that is whole.
+    pub(super) async fn append(&self, record: &Record, next: u64) -> Result<u64, LogError> {
+        let bytes = serde_json::to_vec(record).map_err(|error| not_written(&error))?;
+        let work =
+            move |file: &mut LogFile| file.append(&[&bytes]).map_err(|error| not_written(&error));
+        self.on_file(work, next).await
+    }
+
+    /// Makes it durable that the run `boot` of `name` is a member.
+    pub(super) async fn enrol(&self, name: &str, boot: u64) -> Result<(), LogError> {
+        let text = format!("{name} {boot:016x}");
+        self.on_file(move |file| file.enrol(&text).map_err(|error| not_written(&error)), ()).await
+    }
+
+    /// Forgets all members but those in `left`, and the entries before `keep_from`.
+    pub(super) async fn tidy(
+        &self,
+        left: Vec<(String, u64)>,
+        keep_from: u64,
+    ) -> Result<(), LogError> {
+        let left: Vec<String> =
+            left.iter().map(|(name, boot)| format!("{name} {boot:016x}")).collect();
+        let work = move |file: &mut LogFile| {
+            let gone = |member: &String| !left.contains(member);
+            for member in
+                file.members().iter().filter(|member| gone(member)).cloned().collect::<Vec<_>>()
+            {
+                file.strike(&member).map_err(|error| not_written(&error))?;
+            }
+            file.compact(keep_from).map_err(|error| not_written(&error))
+        };
+        self.on_file(work, ()).await
+    }
+
+    /// Runs `work` on the file where it may block; without a file the outcome is `otherwise`.
+    async fn on_file<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&mut LogFile) -> Result<T, LogError> + Send + 'static,
+        otherwise: T,
+    ) -> Result<T, LogError> {
+        let Some(file) = self.file.clone() else { return Ok(otherwise) };
+        let mut file = file.lock_owned().await;
+        let done = tokio::task::spawn_blocking(move || work(&mut file)).await;
+        done.unwrap_or_else(|error| Err(not_written(&error)))
+    }
+}
+
+fn not_written(error: &dyn std::error::Error) -> LogError {
+    LogError::NotWritten { why: crate::telemetry::chain(error).to_string() }
+}
+
+/// A member as it lies in the file.
+fn member(text: &str) -> Option<(String, u64)> {
+    let (name, boot) = text.rsplit_once(' ')?;
+    Some((name.to_owned(), u64::from_str_radix(boot, 16).ok()?))
+}
+
+/// A record as it lies in the file. One that cannot be read stands for the widest purge.
+fn numbered(seq: u64, bytes: &[u8]) -> Numbered {
+    let record = serde_json::from_slice(bytes).unwrap_or_else(|error| {
+        tracing::warn!(seq, %error, "an entry of the purge log cannot be read; it is taken to purge everything");
+        Record::unreadable(seq)
+    });
+    Numbered { seq, record }
+}

@@ -1,0 +1,38 @@
+//! Purges that cannot be outrun: how a node keeps in step with the purge log, and what it answers
+//! about it.
+//!
+//! ```text
+//! admin API ──► order.rs ──► log ──► Authority (this node keeps it) ──► entries ─┐
+//! child nodes ─► control.rs ──┘ └──► Above (a parent leads to it)                 │
+//!                                                                                ▼
+//! request path ◄── view.rs ◄─────────────────────────────────── follow.rs: apply, report, renew
+//! ```
+//!
+//! What an entry means for a stored response is decided in [`weir_cache::purge`]; [`View`] is the part
+//! of it that the request path asks. One [`Log`] numbers the entries; the node applies them in order,
+//! reports how far it is, and by that renews its lease.
+
+mod above;
+mod authority;
+mod book;
+mod boot_clock;
+mod control;
+mod follow;
+mod implied;
+mod keeper;
+mod order;
+mod record;
+mod start;
+mod sweep;
+mod view;
+
+pub(crate) use above::Above;
+pub(crate) use authority::{Authority, Making};
+pub(crate) use boot_clock::BootClock;
+pub(crate) use control::answer as answer_control;
+pub(crate) use implied::Implied;
+pub(crate) use keeper::Place;
+pub(crate) use order::{Order, Wish, target_of};
+pub(crate) use record::{Log, LogError, PurgeReceipt};
+pub(crate) use start::{KeepingStep, start};
+pub(crate) use view::View;

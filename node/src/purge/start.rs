@@ -1,0 +1,63 @@
+//! The tasks that keep a node in step with the purge log, and how they end.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::task::JoinHandle;
+
+use super::{follow, implied, sweep};
+use crate::node::Node;
+
+/// How long leaving the roll may take.
+const LEAVE_WITHIN: Duration = Duration::from_millis(500);
+
+/// The tasks; they end when this is dropped.
+pub(crate) struct KeepingStep {
+    boot: u64,
+    tasks: Vec<JoinHandle<()>>,
+}
+
+/// Starts them.
+pub(crate) fn start(node: &Arc<Node>) -> KeepingStep {
+    let boot = boot_number();
+    let mut tasks = vec![
+        tokio::spawn(sweep::sweep(Arc::clone(node))),
+        tokio::spawn(implied::record(Arc::clone(node))),
+    ];
+    if !node.keeps_log {
+        tasks.push(tokio::spawn(follow::follow(Arc::clone(node), boot)));
+    }
+    KeepingStep { boot, tasks }
+}
+
+impl KeepingStep {
+    /// Ends them in peace: purges do not wait for a node that has left.
+    pub(crate) async fn end(&self, node: &Node) {
+        for task in &self.tasks {
+            task.abort();
+        }
+        if !node.keeps_log {
+            let leaving = follow::leave(node, self.boot);
+            if tokio::time::timeout(LEAVE_WITHIN, leaving).await.is_err() {
+                tracing::debug!("the purge log was not told that this node leaves");
+            }
+        }
+    }
+}
+
+impl Drop for KeepingStep {
+    fn drop(&mut self) {
+        for task in &self.tasks {
+            task.abort();
+        }
+    }
+}
+
+/// A number that tells this run of the node from its others.
+fn boot_number() -> u64 {
+    let mut bytes = [0; 8];
+    match getrandom::fill(&mut bytes) {
+        Ok(()) => u64::from_le_bytes(bytes),
+        Err(_) => u64::from(std::process::id()),
+    }
+}

@@ -1,0 +1,237 @@
+//! May this stored response still be used, as far as purges go?
+//!
+//! The request path asks here. In the common case, nothing applied since the last look and the lease
+//! current, the answer costs one comparison of integers and one read of a clock.
+//!
+//! # Invariants
+//!
+//! 1. The position that the request path compares with is raised inside the lock that guards the
+//!    ledger, before anybody is told that an entry has been applied.
+//! 2. A lease is renewed only after everything that the answer carried has been applied.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use parking_lot::{Mutex, RwLock};
+use tokio::sync::watch;
+use weir_cache::purge::{AsOf, Entry, Gap, Lease, Ledger, Standing, Subject};
+use weir_cache::{Seq, Timestamp};
+use weir_store::StoredResponse;
+
+use super::BootClock;
+use crate::config::OnIsolation;
+
+/// Purges whose matches are counted; the oldest go first.
+const COUNTED_MAX: usize = 1024;
+
+/// What this node knows of the purge log.
+pub(crate) struct View {
+    clock: BootClock,
+    ledger: RwLock<Ledger>,
+    /// The ledger's position, for the request path.
+    applied: AtomicU64,
+    lease: Mutex<Lease>,
+    /// When the lease runs out, for the request path.
+    lease_until: AtomicU64,
+    /// Whether the node keeps the log itself and so cannot be cut off from it.
+    keeps_log: bool,
+    /// Told of every change of `applied`.
+    changed: watch::Sender<Seq>,
+    matched: Mutex<Matched>,
+}
+
+/// Stored responses met so far that a purge matched.
+#[derive(Debug, Default)]
+struct Matched {
+    by_purge: BTreeMap<Seq, u64>,
+    /// Everything stored has been looked at for the purges up to here.
+    complete_to: Seq,
+}
+
+/// How far one node is with counting what purges matched.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Counts {
+    /// Responses matched, by the log's number of the purge.
+    pub(crate) by_seq: Vec<(u64, u64)>,
+    /// The counts are whole up to this number.
+    pub(crate) complete_to: u64,
+}
+
+impl View {
+    /// The view of a node that has not heard of the log. One that `keeps_log` is never cut off.
+    pub(crate) fn new(keeps_log: bool, lease: Duration) -> Self {
+        Self {
+            clock: BootClock,
+            ledger: RwLock::new(Ledger::new()),
+            applied: AtomicU64::new(0),
+            lease: Mutex::new(Lease::new(lease)),
+            lease_until: AtomicU64::new(0),
+            keeps_log,
+            changed: watch::Sender::new(Seq::default()),
+            matched: Mutex::default(),
+        }
+    }
+
+    /// The newest entry applied.
+    pub(crate) fn applied(&self) -> Seq {
+        Seq::new(self.applied.load(Ordering::Acquire))
+    }
+
+    /// Whether the node must reuse nothing unasked, because it may have missed a purge.
+    pub(crate) fn is_fenced(&self) -> bool {
+        let until = Timestamp::from_micros(self.lease_until.load(Ordering::Acquire));
+        !self.keeps_log && self.clock.now() >= until
+    }
+
+    /// Whether a site with this policy must reuse nothing unasked.
+    pub(crate) fn is_fenced_for(&self, on_isolation: OnIsolation) -> bool {
+        on_isolation == OnIsolation::Validate && self.is_fenced()
+    }
+
+    /// Whether the log has been heard of since the node started.
+    pub(crate) fn has_joined(&self) -> bool {
+        self.applied() > Seq::default()
+    }
+
+    /// How a stored response stands with the purges applied.
+    pub(crate) fn standing(&self, stored: &StoredResponse) -> Standing {
+        let reflects = stored.reflects();
+        if reflects >= self.applied() {
+            return Standing::Clear;
+        }
+        let ledger = self.ledger.read();
+        let standing = ledger.judge(stored.subject(), reflects);
+        let (applied, since) = (ledger.applied(), ledger.since());
+        drop(ledger);
+        match standing {
+            Standing::Clear => stored.passed(applied),
+            // What is only too old to be judged was not matched by any purge that is known.
+            Standing::Invalidated { by } if by == since => {}
+            Standing::Invalidated { by } | Standing::Purged { by } => self.count(stored, by),
+        }
+        standing
+    }
+
+    /// Whether no entry past `reflects` matches `subject`.
+    pub(crate) fn is_clear(&self, subject: Subject<'_>, reflects: Seq) -> bool {
+        reflects >= self.applied() || self.ledger.read().judge(subject, reflects) == Standing::Clear
+    }
+
+    /// Whether everything up to `as_of` has been applied here.
+    pub(crate) fn reaches(&self, as_of: AsOf) -> bool {
+        self.ledger.read().reaches(as_of)
+    }
+
+    /// Waits until everything up to `as_of` has been applied; `false` if that does not happen in time.
+    pub(crate) async fn catch_up(&self, as_of: AsOf, within: Duration) -> bool {
+        let mut changes = self.changed.subscribe();
+        let reached = async {
+            // The position is looked at after every change, and before the first.
+            while !self.reaches(as_of) {
+                if changes.changed().await.is_err() {
+                    return false;
+                }
+            }
+            true
+        };
+        tokio::time::timeout(within, reached).await.unwrap_or(false)
+    }
+
+    /// What other nodes call `position`.
+    pub(crate) fn told(&self, position: Seq) -> Option<AsOf> {
+        self.ledger.read().told(position)
+    }
+
+    /// The node's own number of a position that another node told; zero for one unknown.
+    pub(crate) fn heard(&self, as_of: Option<AsOf>) -> Seq {
+        as_of.map_or_else(Seq::default, |as_of| self.ledger.read().heard(as_of))
+    }
+
+    /// How far this node is, in the log's numbers; `None` before it has joined.
+    pub(crate) fn as_of(&self) -> Option<AsOf> {
+        self.ledger.read().as_of()
+    }
+
+    /// Takes up the log at `head`; see [`Ledger::join`].
+    pub(crate) fn join(&self, head: AsOf) {
+        let mut ledger = self.ledger.write();
+        ledger.join(head);
+        self.publish(&ledger);
+    }
+
+    /// Applies an entry; see [`Ledger::apply`].
+    pub(crate) fn apply(&self, seq: u64, entry: &Entry) -> Result<Seq, Gap> {
+        let mut ledger = self.ledger.write();
+        let position = ledger.apply(seq, entry)?;
+        self.publish(&ledger);
+        Ok(position)
+    }
+
+    fn publish(&self, ledger: &Ledger) {
+        self.applied.store(ledger.applied().get(), Ordering::Release);
+        self.changed.send_replace(ledger.applied());
+    }
+
+    /// Renews the lease by an answer to a question sent at `sent`, for `length`.
+    pub(crate) fn renew(&self, sent: Timestamp, length: Duration) {
+        let mut lease = self.lease.lock();
+        *lease = lease.lasting(length);
+        lease.renew(sent);
+        self.lease_until.store(lease.until().as_micros(), Ordering::Release);
+    }
+
+    /// Gives up the right to reuse what is stored until the lease is renewed.
+    pub(crate) fn fence(&self) {
+        self.lease_until.store(0, Ordering::Release);
+    }
+
+    /// Watches the position.
+    pub(crate) fn changes(&self) -> watch::Receiver<Seq> {
+        self.changed.subscribe()
+    }
+
+    /// Forgets entries that are older than anything stored; see [`Ledger::forget`].
+    pub(crate) fn forget(&self, position: Seq) {
+        self.ledger.write().forget(position);
+    }
+
+    /// Things named by the entries known one by one.
+    pub(crate) fn named(&self) -> usize {
+        self.ledger.read().named()
+    }
+
+    /// Counts a response for the purge that matched it, once.
+    fn count(&self, stored: &StoredResponse, by: Seq) {
+        if !stored.counts_for(by) {
+            return;
+        }
+        let mut matched = self.matched.lock();
+        *matched.by_purge.entry(by).or_default() += 1;
+        while matched.by_purge.len() > COUNTED_MAX {
+            matched.by_purge.pop_first();
+        }
+    }
+
+    /// Notes that everything stored has been looked at for the purges up to `position`.
+    pub(crate) fn counted(&self, position: Seq) {
+        let mut matched = self.matched.lock();
+        matched.complete_to = matched.complete_to.max(position);
+    }
+
+    /// The counts, in the log's numbers.
+    pub(crate) fn counts(&self) -> Counts {
+        let ledger = self.ledger.read();
+        let told = |position| ledger.told(position).map(|as_of| as_of.seq);
+        let matched = self.matched.lock();
+        let by_seq =
+            matched.by_purge.iter().filter_map(|(by, count)| Some((told(*by)?, *count))).collect();
+        Counts { by_seq, complete_to: told(matched.complete_to).unwrap_or(0) }
+    }
+}
+
+impl std::fmt::Debug for View {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("View").field("applied", &self.applied()).finish_non_exhaustive()
+    }
+}
