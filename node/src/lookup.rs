@@ -75,10 +75,13 @@ impl Trust {
     pub(crate) async fn of(node: &Node, site: &Site, inbound: &Inbound) -> Self {
         if let Some(min) = inbound.min_seq
             && !node.purges.reaches(min)
-            && !node.purges.catch_up(min, CATCH_UP_WITHIN).await
         {
-            node.metrics.purge.behind.inc();
-            return Self::None;
+            // Who keeps the log is never behind it: the child follows another life of it, or another log.
+            let waits = !node.keeps_log;
+            if !(waits && node.purges.catch_up(min, CATCH_UP_WITHIN).await) {
+                node.metrics.purge.behind.inc();
+                return Self::None;
+            }
         }
         if node.purges.is_fenced_for(site.on_isolation) {
             node.metrics.purge.fenced_requests.inc();

@@ -213,8 +213,8 @@ fn purge_log(
     };
     if above.is_empty() {
         let place = match &config.data_dir {
-            Some(folder) if !cfg!(debug_assertions) => Place::Folder(folder.join("purge-log")),
-            _ => Place::Memory,
+            Some(folder) => Place::Folder(folder.join("purge-log")),
+            None => Place::Memory,
         };
         let making = Making {
             name: &config.name,

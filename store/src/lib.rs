@@ -4,10 +4,15 @@
 //! Whether a response *may* be stored or reused is `weir-cache`'s decision; this crate keeps what it
 //! is given, drops what does not fit, and counts both.
 
+mod log_file;
 mod memory;
 mod response;
 mod variants;
 
+pub use log_file::{
+    Born, Damage, DiskOp, Faults, LOG_APPEND_BYTES_MAX, LOG_BYTES_MAX, LOG_MEMBER_BYTES_MAX,
+    LOG_PAYLOAD_BYTES_MAX, LogAppendError, LogFile, LogOpenError, Recovered,
+};
 pub use memory::{MemoryStore, StoreLimits, StoreStats};
 pub use response::StoredResponse;
 pub use variants::Variants;

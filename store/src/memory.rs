@@ -85,8 +85,9 @@ impl MemoryStore {
 
     /// Stores `response` under `key`, in place of what answered the same request before.
     ///
-    /// Returns whether it was taken in: a body above `object_bytes_max` is not, and what was taken in
-    /// may be dropped for room at any time. `request_headers` are
+    /// Returns whether it was taken in: a body above `object_bytes_max` is not, nor is a response that
+    /// was asked for before a purge which the one stored already reflects; and what was taken in may be
+    /// dropped for room at any time. `request_headers` are
     /// those of the request that the response answered. If the future is dropped half way, the key
     /// holds either the old variants or the new ones.
     pub async fn insert(
@@ -101,16 +102,21 @@ impl MemoryStore {
             return false;
         }
         let bounds = self.limits.of_one_key();
-        self.map
+        let result = self
+            .map
             .entry(key)
             .and_compute_with(|entry| {
                 let old = entry.map(moka::Entry::into_value).unwrap_or_default();
-                let variants = old.with(response, request_headers, policy, bounds);
-                std::future::ready(Op::Put(Arc::new(variants)))
+                let op = if old.has_later(&response, request_headers, policy) {
+                    Op::Nop
+                } else {
+                    Op::Put(Arc::new(old.with(response, request_headers, policy, bounds)))
+                };
+                std::future::ready(op)
             })
             .await;
         self.map.run_pending_tasks().await;
-        true
+        matches!(result, CompResult::Inserted(_) | CompResult::ReplacedWith(_))
     }
 
     /// Stores `response` in place of `old`, unless `old` is not stored any more; returns whether it
@@ -226,11 +232,15 @@ mod tests {
 
     /// A response to a request with `request` that varies by language.
     fn response(request: &HeaderMap, body: &str) -> Arc<StoredResponse> {
+        response_as_of(Seq::default(), request, body)
+    }
+
+    fn response_as_of(as_of: Seq, request: &HeaderMap, body: &str) -> Arc<StoredResponse> {
         let headers = fields(&[("cache-control", "max-age=60"), ("vary", "accept-language")]);
         let head = RequestHead { method: &Method::GET, headers: request, target_uri: None };
         let answer = ResponseHead { status: StatusCode::OK, headers };
         let timing = Timing { request: NOW, response: NOW };
-        let head = StoredHead::derive(&policy(), &head, &answer, timing, Seq::default()).unwrap();
+        let head = StoredHead::derive(&policy(), &head, &answer, timing, as_of).unwrap();
         let body = Bytes::copy_from_slice(body.as_bytes());
         Arc::new(StoredResponse::new(head, body, keyed("/a").text))
     }
@@ -283,6 +293,19 @@ mod tests {
         assert!(!store.replace(key, &first, Arc::clone(&first)).await);
         assert_eq!(got(&store, "/a", &english).await, None);
         assert!(!store.remove(&key).await);
+    }
+
+    /// A fill from before a purge that is not matched by it may end after one from after it.
+    #[tokio::test]
+    async fn what_was_asked_for_earlier_does_not_take_the_place_of_the_later() {
+        let store = store(1_000_000);
+        let english = language("en");
+        let later = response_as_of(Seq::new(2), &english, "later");
+        let key = keyed("/a").key;
+        assert!(store.insert(key, later, &english, &policy()).await);
+        let earlier = response_as_of(Seq::new(1), &english, "earlier");
+        assert!(!store.insert(key, earlier, &english, &policy()).await);
+        assert_eq!(got(&store, "/a", &english).await.unwrap(), "later");
     }
 
     #[tokio::test]

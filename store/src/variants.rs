@@ -57,6 +57,18 @@ impl Variants {
         self.newest_first.iter()
     }
 
+    /// Whether what answers the same request as `response` reflects purges that `response` does not: it
+    /// was asked for later, whichever comes in first.
+    pub(crate) fn has_later(
+        &self,
+        response: &StoredResponse,
+        request_headers: &HeaderMap,
+        policy: &Policy,
+    ) -> bool {
+        self.select(request_headers, policy)
+            .is_some_and(|stored| stored.head.as_of > response.head.as_of)
+    }
+
     /// A list without `response`; `None` if it is not in this one.
     pub(crate) fn without(&self, response: &Arc<StoredResponse>) -> Option<Self> {
         let others = self.newest_first.iter().filter(|stored| !Arc::ptr_eq(stored, response));

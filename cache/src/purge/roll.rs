@@ -18,7 +18,7 @@ use crate::time::Timestamp;
 
 /// Receipts kept; the oldest go first.
 const RECEIPTS_MAX: usize = 1024;
-/// Members at the most; the longest silent goes first.
+/// Members at the most. Those whose leases have run out make room.
 const MEMBERS_MAX: usize = 4096;
 
 /// What a member says of itself.
@@ -40,6 +40,8 @@ pub enum Granted {
     /// The member, or this run of it, is new on the roll. The roll must be kept where a crash cannot reach it before the answer
     /// goes out, or a later purge would not wait for it.
     New,
+    /// The roll is full of members that may hold leases. It must not be answered.
+    Full,
 }
 
 /// How far one node is with one purge.
@@ -244,21 +246,23 @@ impl Roll {
             member.heard = now;
             return if is_known { Granted::Known } else { Granted::New };
         }
-        self.make_room();
+        if !self.has_room(now) {
+            return Granted::Full;
+        }
         let member = Member { boot, applied, heard: now, earlier_until: Timestamp::ZERO };
         self.members.insert(name.into(), member);
         Granted::New
     }
 
-    /// Drops the member that has been silent longest where the roll is full.
-    fn make_room(&mut self) {
-        if self.members.len() < MEMBERS_MAX {
-            return;
+    /// Whether one more fits, after striking off those that hold no lease where the roll is full.
+    fn has_room(&mut self, now: Timestamp) -> bool {
+        if self.members.len() >= MEMBERS_MAX {
+            let lease = self.lease;
+            self.members.retain(|_, member| {
+                now < member.heard.saturating_add(lease).max(member.earlier_until)
+            });
         }
-        let silent = self.members.iter().min_by_key(|(_, member)| member.heard);
-        if let Some(name) = silent.map(|(name, _)| name.clone()) {
-            self.members.remove(&name);
-        }
+        self.members.len() < MEMBERS_MAX
     }
 
     /// Takes a member off the roll that says it reuses nothing any more.
@@ -428,6 +432,13 @@ mod tests {
             roll.open(seq, after(seq));
         }
         assert!(roll.receipt(1).is_none() && roll.receipt(2000).is_some());
+        for index in 0..MEMBERS_MAX {
+            assert_eq!(report(&mut roll, &format!("m{index}"), 1, 0, 1), Granted::New);
+        }
+        assert_eq!(report(&mut roll, "one more", 1, 0, 2), Granted::Full, "all hold leases");
+        assert_eq!(report(&mut roll, "one more", 1, 0, 9), Granted::New);
+        assert_eq!(roll.members().count(), 1);
+        let mut roll = self::roll();
         assert_eq!(roll.strike(LEASE, after(1)), 0);
         report(&mut roll, "a", 1, 0, 1);
         assert_eq!(roll.strike(LEASE, after(7)), 1);

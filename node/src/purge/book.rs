@@ -16,8 +16,9 @@ use super::record::{NodeReceipt, PurgeReceipt, Record, Reported};
 const RECORDS_MAX: usize = 1024;
 /// What a purge matches is shown up to this many.
 const SELECTORS_SHOWN: usize = 20;
-/// A member that has been silent for this long is not expected any more.
-const FORGOTTEN_AFTER: Duration = Duration::from_secs(24 * 60 * 60);
+/// A member that has been silent for this long is not listed any more. Its lease has long run out, and it
+/// is put on the roll again when it comes back.
+const FORGOTTEN_AFTER: Duration = Duration::from_secs(60 * 60);
 
 /// The roll with names.
 #[derive(Debug)]
@@ -39,11 +40,6 @@ impl Book {
     /// A book over `roll`.
     pub(super) fn new(roll: Roll) -> Self {
         Self { roll, records: BTreeMap::new(), ids: HashMap::new(), counts: HashMap::new() }
-    }
-
-    /// The roll.
-    pub(super) fn roll(&self) -> &Roll {
-        &self.roll
     }
 
     /// Puts a run of a member back on the roll that was on it before this process began.
@@ -85,7 +81,7 @@ impl Book {
         granted
     }
 
-    /// Strikes members off that nobody has heard of for a day; returns those that are left, each with
+    /// Strikes members off that nobody has heard of for an hour; returns those that are left, each with
     /// the number of its run.
     pub(super) fn strike(&mut self, now: Timestamp) -> Vec<(String, u64)> {
         self.roll.strike(FORGOTTEN_AFTER, now);
