@@ -76,9 +76,11 @@ impl Trust {
         if let Some(min) = inbound.min_seq
             && !node.purges.reaches(min)
         {
-            // Who keeps the log is never behind it: the child follows another life of it, or another log.
-            let waits = !node.keeps_log;
-            if !(waits && node.purges.catch_up(min, CATCH_UP_WITHIN).await) {
+            if node.keeps_log {
+                // Never behind itself: the child follows another life of this log, or another log.
+                node.purges.note_stranger();
+            }
+            if node.keeps_log || !node.purges.catch_up(min, CATCH_UP_WITHIN).await {
                 node.metrics.purge.behind.inc();
                 return Self::None;
             }

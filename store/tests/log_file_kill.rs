@@ -1,7 +1,8 @@
 //! Does a process that is killed while it appends lose anything it has acknowledged?
 //!
 //! The test runs itself as a child that appends without end and says so on its standard output, and
-//! kills that with SIGKILL at moments nobody chose. What only a power cut can undo is not shown here.
+//! kills that with SIGKILL at moments nobody chose. What only a power cut can undo is not shown
+//! here.
 #![expect(clippy::unwrap_used, reason = "a helper that fails fails its test")]
 
 use std::io::{BufRead, BufReader, Write};

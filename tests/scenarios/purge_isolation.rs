@@ -1,11 +1,12 @@
 //! Nodes that are cut off from the purge log, were down, or meet another log.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use http::Method;
 use serde_json::{Value, json};
 use weir_node::config::OnIsolation;
-use weir_tests::{Shape, Stack, soon};
+use weir_tests::{Shape, Stack, TestNode, config, soon, upstream};
 
 /// Short enough to wait for, long enough to be renewed on a busy machine.
 const LEASE: Duration = Duration::from_millis(1_500);
@@ -46,8 +47,8 @@ async fn a_node_that_is_cut_off_reuses_nothing_unasked_unless_the_site_says_so()
         assert_eq!(refused.status, 503, "nothing is pretended");
 
         (config.listen, config.admin) = (address, admin);
-        let clock = std::sync::Arc::clone(&stack.clock);
-        stack.shield = Some(weir_tests::TestNode::start(config, clock).await);
+        let clock = Arc::clone(&stack.clock);
+        stack.shield = Some(TestNode::start(config, clock).await);
         fenced(&stack, false).await;
         assert_eq!(
             stack.edge().get("/a").await.x_cache(),
@@ -115,8 +116,8 @@ async fn a_lost_log_makes_everything_older_than_every_purge() {
     shield.shutdown().await;
     std::fs::remove_dir_all(log).unwrap();
     (config.listen, config.admin) = (address, admin);
-    let clock = std::sync::Arc::clone(&stack.clock);
-    stack.shield = Some(weir_tests::TestNode::start(config, clock).await);
+    let clock = Arc::clone(&stack.clock);
+    stack.shield = Some(TestNode::start(config, clock).await);
     fenced(&stack, false).await;
     let before = stack.origin.hits("/a");
     soon("the edge to validate under the new log", async {
@@ -127,4 +128,40 @@ async fn a_lost_log_makes_everything_older_than_every_purge() {
     })
     .await;
     assert_eq!(stack.edge().get("/a").await.x_cache(), "HIT");
+}
+
+/// Two shields that nobody told which of them keeps the log: the one whose log the edge does not follow
+/// refuses purges rather than pretend that they hold.
+#[tokio::test]
+async fn of_two_logs_the_one_that_is_not_followed_refuses_purges() {
+    let stack = with_short_lease(Shape::tiers(1, 0)).start().await;
+    stack.serve("/a", "max-age=3600", "hello");
+    let second = |name: &str, defaults| {
+        let mut config = config(&defaults, name);
+        config.sites = stack.top().config().sites.clone();
+        config.purge = stack.top().config().purge.clone();
+        config
+    };
+    let clock = || Arc::clone(&stack.clock);
+    let rival = TestNode::start(second("shield-1", weir_shield::defaults()), clock()).await;
+    let mut edge = second("edge-0", weir_edge::defaults());
+    edge.parents = vec![upstream(stack.top().addr()), upstream(rival.addr())];
+    let edge = TestNode::start(edge, clock()).await;
+    edge.ready().await;
+
+    let wish = json!({"everything": true});
+    let refusals = async || {
+        for index in 0..8 {
+            edge.get(&format!("/{index}")).await;
+        }
+        let mut refused = 0;
+        for shield in [stack.top(), &rival] {
+            let reply = shield.admin_json(Method::POST, "/v1/purges", &wish).await;
+            refused += u8::from(reply.status == 503);
+        }
+        refused
+    };
+    soon("one of the logs to refuse", async { while refusals().await == 0 {} }).await;
+    assert_eq!(refusals().await, 1, "the other is followed");
+    edge.purge(&wish).await;
 }

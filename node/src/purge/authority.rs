@@ -52,6 +52,7 @@ struct Inner {
     name: String,
     lease: Duration,
     epoch: Epoch,
+    began: Timestamp,
     clock: BootClock,
     view: Arc<View>,
     keeper: Keeper,
@@ -122,6 +123,7 @@ impl Authority {
             name: making.name.to_owned(),
             lease: making.lease,
             epoch: found.epoch,
+            began: now,
             clock,
             view: making.view,
             keeper,
@@ -177,8 +179,12 @@ impl Inner {
         let id = random_text().map_err(|error| LogError::NotWritten { why: error.to_string() })?;
         let record = Record::new(order, id, wall_ms());
         self.check_whole(0)?;
-        let next = self.state.lock().head + 1;
-        let (seq, entry) = (self.keeper.append(&record, next).await?, record.entry());
+        self.check_sole()?;
+        let (next, keep_from) = {
+            let state = self.state.lock();
+            (state.head + 1, state.reach() + 1)
+        };
+        let (seq, entry) = (self.keeper.append(&record, next, keep_from).await?, record.entry());
         {
             let mut state = self.state.lock();
             state.head = seq;
@@ -251,6 +257,21 @@ impl Inner {
             }
             LeaseGranted::Full => Err(LogError::Busy),
         }
+    }
+
+    /// Refuses purges while children ask that follow another log, since those would not learn of them.
+    ///
+    /// Children of an earlier life of this log are told within a lease; so that is not held against it
+    /// in its first moments.
+    fn check_sole(&self) -> Result<(), LogError> {
+        let now = self.clock.now();
+        let is_young = now < self.began.saturating_add(2 * self.lease);
+        let stranger = self.view.stranger_seen();
+        if is_young || stranger == Timestamp::ZERO || now >= stranger.saturating_add(self.lease) {
+            return Ok(());
+        }
+        let why = "nodes that ask this one follow another purge log; name the node that keeps it as authority in [purge], on every other node";
+        Err(LogError::NotWritten { why: why.to_owned() })
     }
 
     /// Refuses to go on with a log that a member has seen more of: it was cut short or put back from a

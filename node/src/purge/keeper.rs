@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use tokio::sync::Mutex;
 use weir_cache::purge::Epoch;
-use weir_store::{LogFile, LogOpenError};
+use weir_store::{Born, LogAppendError, LogFile, LogOpenError};
 
 use super::record::{LogError, Numbered, Record};
 
@@ -60,6 +60,10 @@ impl Keeper {
                 "the purge log ended in the middle of an entry that nobody was promised; it was cut off"
             );
         }
+        if let Born::Replaced { why, set_aside } = &recovered.born {
+            let error = crate::telemetry::chain(why);
+            tracing::error!(%error, set_aside = %set_aside.display(), "the purge log was damaged and is set aside; with the new one, every node validates what it stores");
+        }
         let head = file.last_seq();
         let entries = recovered.entries.into_iter().map(|(seq, bytes)| numbered(seq, &bytes));
         let found = Found {
@@ -72,11 +76,42 @@ impl Keeper {
         Ok((Self { file: Some(Arc::new(Mutex::new(file))) }, found))
     }
 
-    /// Makes `record` durable and returns its number, which is `next` in a log that is whole.
-    pub(super) async fn append(&self, record: &Record, next: u64) -> Result<u64, LogError> {
+    /// Makes `record` durable and returns its number, which is `next` in a log that is whole. A log that
+    /// has become too long is cut to the entries from `keep_from` first.
+    pub(super) async fn append(
+        &self,
+        record: &Record,
+        next: u64,
+        keep_from: u64,
+    ) -> Result<u64, LogError> {
         let bytes = serde_json::to_vec(record).map_err(|error| not_written(&error))?;
         let work =
             move |file: &mut LogFile| file.append(&[&bytes]).map_err(|error| not_written(&error));
+        self.on_file(work, next).await
+    }
+
+    /// Makes it durable that the run `boot` of `name` is a member.
+    pub(super) async fn enrol(&self, name: &str, boot: u64) -> Result<(), LogError> {
+        let text = format!("{name} {boot:016x}");
+        self.on_file(move |file| file.enrol(&text).map_err(|error| not_written(&error)), ()).await
+    }
+
+    /// Forgets all members but those in `left`, and the entries before `keep_from`.
+    pub(super) async fn tidy(
+        &self,
+        left: Vec<(String, u64)>,
+        keep_from: u64,
+    ) -> Result<(), LogError> {
+        let left: Vec<String> =
+            left.iter().map(|(name, boot)| format!("{name} {boot:016x}")).collect();
+        let work = move |file: &mut LogFile| {
+            let mut appended = file.append(&[&bytes]);
+            if matches!(appended, Err(LogAppendError::Full)) {
+                file.compact(keep_from).map_err(|error| not_written(&error))?;
+                appended = file.append(&[&bytes]);
+            }
+            appended.map_err(|error| not_written(&error))
+        };
         self.on_file(work, next).await
     }
 

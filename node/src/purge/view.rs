@@ -36,6 +36,8 @@ pub(crate) struct View {
     lease_until: AtomicU64,
     /// Whether the node keeps the log itself and so cannot be cut off from it.
     keeps_log: bool,
+    /// When a child last asked that follows another log, or another life of this one.
+    stranger_seen: AtomicU64,
     /// Told of every change of `applied`.
     changed: watch::Sender<Seq>,
     matched: Mutex<Matched>,
@@ -68,6 +70,7 @@ impl View {
             lease: Mutex::new(Lease::new(lease)),
             lease_until: AtomicU64::new(0),
             keeps_log,
+            stranger_seen: AtomicU64::new(0),
             changed: watch::Sender::new(Seq::default()),
             matched: Mutex::default(),
         }
@@ -116,6 +119,16 @@ impl View {
     /// Whether no entry past `reflects` matches `subject`.
     pub(crate) fn is_clear(&self, subject: Subject<'_>, reflects: Seq) -> bool {
         reflects >= self.applied() || self.ledger.read().judge(subject, reflects) == Standing::Clear
+    }
+
+    /// Notes that a child asked that does not follow the log that this node keeps.
+    pub(crate) fn note_stranger(&self) {
+        self.stranger_seen.store(self.clock.now().as_micros(), Ordering::Relaxed);
+    }
+
+    /// When that was last noted; zero for never.
+    pub(crate) fn stranger_seen(&self) -> Timestamp {
+        Timestamp::from_micros(self.stranger_seen.load(Ordering::Relaxed))
     }
 
     /// Whether everything up to `as_of` has been applied here.

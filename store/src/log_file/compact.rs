@@ -1,13 +1,13 @@
 //! How does a log get rid of entries that nobody needs any more?
 //!
-//! By writing what is kept into another file, which then takes its name. When that may happen is the
-//! caller's decision.
+//! By writing what is kept into another file, which then takes its name. When that may happen is
+//! the caller's decision.
 //!
 //! # Invariants
 //!
 //! 1. Until the rename the log is untouched; from then on the new file is whole and durable.
-//! 2. Nothing is acknowledged between a rename and the sync of the folder: if the rename were undone by
-//!    a power cut, it would be lost.
+//! 2. Nothing is acknowledged between a rename and the sync of the folder: if the rename were
+//!    undone by a power cut, it would be lost.
 
 use std::fs::File;
 use std::io;
@@ -23,9 +23,9 @@ const CHUNK_BYTES: usize = 256 * 1024;
 impl LogFile {
     /// Drops all entries before `keep_from`, and what was noted of members that are struck.
     ///
-    /// Epoch, members, the other entries and the count of numbers stay. `keep_from` beyond the last entry
-    /// drops all, one that is compacted already drops none. Reads and writes the whole file, twice the
-    /// room is needed meanwhile.
+    /// Epoch, members, the other entries and the count of numbers stay. `keep_from` beyond the last
+    /// entry drops all, one that is compacted already drops none. Reads and writes the whole file,
+    /// twice the room is needed meanwhile.
     ///
     /// # Errors
     ///

@@ -1,7 +1,7 @@
 //! How does a log touch the disk, and how can a test make each touch fail?
 //!
-//! Every operation whose failure matters goes through [`Disk`], so that [`Faults`] can count it and make
-//! it fail. Names within the folder are decided here; their meaning is not.
+//! Every operation whose failure matters goes through [`Disk`], so that [`Faults`] can count it and
+//! make it fail. Names within the folder are decided here; their meaning is not.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, BufReader, ErrorKind, Seek, SeekFrom};
@@ -196,8 +196,8 @@ struct Fault {
 impl Faults {
     /// Lets `op` work `after` times more, and then fail once with `kind`.
     ///
-    /// It fails when `done` bytes of it are written. Any other operation fails undone if `done` is 0, and
-    /// else when it is done.
+    /// It fails when `done` bytes of it are written. Any other operation fails undone if `done` is
+    /// 0, and else when it is done.
     pub fn fail(&self, op: DiskOp, after: usize, kind: ErrorKind, done: usize) {
         self.add(Fault { op: Some(op), after, kind, done, crash: false });
     }

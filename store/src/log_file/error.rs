@@ -7,8 +7,8 @@ use std::path::PathBuf;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum LogOpenError {
-    /// The log in the folder is damaged and has the very epoch that a new one should get: ask again with
-    /// another one.
+    /// The log in the folder is damaged and has the very epoch that a new one should get: ask again
+    /// with another one.
     #[error("the damaged purge log has epoch {epoch:016x}, which its successor must not have")]
     EpochTaken {
         /// The epoch asked for.
@@ -31,7 +31,7 @@ pub enum LogOpenError {
         source: io::Error,
     },
     /// Another version of this program wrote the log: use that, or move the file away.
-    #[error("the purge log {} has format {version}, which this version does not read", path.display())]
+    #[error("this version does not read format {version} of the purge log {}", path.display())]
     OtherFormat {
         /// The file.
         path: PathBuf,
@@ -63,8 +63,8 @@ pub enum LogAppendError {
         /// What the system said.
         source: io::Error,
     },
-    /// An earlier call was [`LogAppendError::Uncertain`] or [`LogAppendError::Damaged`], and nothing
-    /// was tried: open the log anew.
+    /// An earlier call was [`LogAppendError::Uncertain`] or [`LogAppendError::Damaged`], and
+    /// nothing was tried: open the log anew.
     #[error(
         "the purge log refuses everything until it is opened anew, since an earlier write failed"
     )]

@@ -10,10 +10,10 @@
 //! # Invariants
 //!
 //! 1. Every bit of the file is covered by a check.
-//! 2. The checks of a record also cover the epoch and its position, which are not written. So a record of
-//!    another log, or one that has been moved, is never taken for one of this log.
-//! 3. Every version keeps the size of the header, and the places of magic, version and check, so that
-//!    another version can be told from damage.
+//! 2. The checks of a record also cover the epoch and its position, which are not written. So a
+//!    record of another log, or one that has been moved, is never taken for one of this log.
+//! 3. Every version keeps the size of the header, and the places of magic, version and check, so
+//!    that another version can be told from damage.
 //! 4. The number of a member's record is that of the entry before it; an entry's is one more.
 
 use super::{Damage, LOG_PAYLOAD_BYTES_MAX, LogAppendError};

@@ -1,9 +1,10 @@
-//! What must outlive a crash of the node that numbers purges: which entries has it acknowledged, and
-//! which members do they concern?
+//! What must outlive a crash of the node that numbers purges: which entries has it acknowledged,
+//! and which members do they concern?
 //!
-//! One file of sealed records, only ever appended to. A payload is bytes whose meaning is the caller's;
-//! so is when to compact, whom to enrol, and what to do when a log is replaced. All calls block on the
-//! disk: run them on a thread that may wait. Nothing here retries, and no clock is read.
+//! One file of sealed records, only ever appended to. A payload is bytes whose meaning is the
+//! caller's; so is when to compact, whom to enrol, and what to do when a log is replaced. All calls
+//! block on the disk: run them on a thread that may wait. Nothing here retries, and no clock is
+//! read.
 //!
 //! ```text
 //!   purge.log            header, then records (see `format`)
@@ -14,40 +15,41 @@
 //!
 //! # Invariants
 //!
-//! 1. **A number is given to one entry per epoch.** Nodes remember how far they have applied an epoch. If
-//!    a number were given again, a node that had the first entry would take the second for done, and
-//!    would go on serving what it should have purged.
+//! 1. **A number is given to one entry per epoch.** Nodes remember how far they have applied an
+//!    epoch. If a number were given again, a node that had the first entry would take the second
+//!    for done, and would go on serving what it should have purged.
 //! 2. What was acknowledged is found again, and so is every member enrolled and not struck.
 //! 3. An append is found as a whole or not at all, however many entries it has.
-//! 4. What `open` reports is on the disk before it returns, also if it was never acknowledged: others
-//!    will hear of it by its number.
+//! 4. What `open` reports is on the disk before it returns, also if it was never acknowledged:
+//!    others will hear of it by its number.
 //!
 //! # A torn tail is cut, damage begins another epoch
 //!
-//! An append is one write, then one `fdatasync`, then an acknowledgement. If the file ends before the
-//! last append is as long as it says, it was never synced in full and so never acknowledged: it is cut
-//! off, and its number is free.
+//! An append is one write, then one `fdatasync`, then an acknowledgement. If the file ends before
+//! the last append is as long as it says, it was never synced in full and so never acknowledged: it
+//! is cut off, and its number is free.
 //!
-//! A record that has its full length but a wrong check, or is out of order, may have been acknowledged
-//! and spoilt since. Cutting there would give its number, and those after it, a second time. So the file
-//! is set aside and a log with another epoch begins, whereupon every node validates what it stores. This
-//! costs validations and is never wrong; it also is what happens if a power cut left an unfinished append
-//! with its full length but not its bytes, as some file systems do.
+//! A record that has its full length but a wrong check, or is out of order, may have been
+//! acknowledged and spoilt since. Cutting there would give its number, and those after it, a second
+//! time. So the file is set aside and a log with another epoch begins, whereupon every node
+//! validates what it stores. This costs validations and is never wrong; it also is what happens if
+//! a power cut left an unfinished append with its full length but not its bytes, as some file
+//! systems do.
 //!
-//! A spoilt length could make any record look like a torn tail. Hence the head of a record has a check of
-//! its own: only a file that ends within a head, or after a head that is right, is torn.
+//! A spoilt length could make any record look like a torn tail. Hence the head of a record has a
+//! check of its own: only a file that ends within a head, or after a head that is right, is torn.
 //!
-//! What no check within the file can show is a log cut short from outside, or put back from a copy. A
-//! node that has applied more than the log's last number has met one, and must say so.
+//! What no check within the file can show is a log cut short from outside, or put back from a copy.
+//! A node that has applied more than the log's last number has met one, and must say so.
 //!
 //! # When the disk fails
 //!
-//! A failed write is taken back by truncation, and the log goes on. If it cannot be taken back, or if
-//! a sync fails, what lies on the disk is unknown, and asking again would prove nothing: the kernel may
-//! have dropped the pages that it could not write, and report success the next time. The log then refuses
-//! everything until it is opened anew. The append in question may be found then, so a purge that was
-//! reported as failed may yet happen; this is harmless. `open` writes the last append once more, because
-//! it may exist in memory only.
+//! A failed write is taken back by truncation, and the log goes on. If it cannot be taken back, or
+//! if a sync fails, what lies on the disk is unknown, and asking again would prove nothing: the
+//! kernel may have dropped the pages that it could not write, and report success the next time. The
+//! log then refuses everything until it is opened anew. The append in question may be found then,
+//! so a purge that was reported as failed may yet happen; this is harmless. `open` writes the last
+//! append once more, because it may exist in memory only.
 
 mod compact;
 mod disk;
@@ -101,7 +103,8 @@ pub struct Recovered {
     pub epoch: u64,
     /// Where the log comes from.
     pub born: Born,
-    /// The number of the first entry kept, or of the next one if none is; those before were compacted.
+    /// The number of the first entry kept, or of the next one if none is; those before were
+    /// compacted.
     pub first_seq: u64,
     /// The entries kept with their numbers, which have no gaps.
     pub entries: Vec<(u64, Vec<u8>)>,
@@ -130,8 +133,9 @@ pub enum Born {
 impl LogFile {
     /// Opens the log in `folder`, or makes one, and the folder, if there is none.
     ///
-    /// A log that is made gets `new_epoch`, which must be one that no log before it had. Reads the whole
-    /// file. The folder is made for this user alone; the mode of one that exists is left as it is.
+    /// A log that is made gets `new_epoch`, which must be one that no log before it had. Reads the
+    /// whole file. The folder is made for this user alone; the mode of one that exists is left as
+    /// it is.
     ///
     /// # Errors
     ///
@@ -188,8 +192,8 @@ impl LogFile {
     ///
     /// # Errors
     ///
-    /// [`LogAppendError`]. No entry was acknowledged; after [`LogAppendError::Uncertain`] they may be
-    /// found all the same when the log is opened again.
+    /// [`LogAppendError`]. No entry was acknowledged; after [`LogAppendError::Uncertain`] they may
+    /// be found all the same when the log is opened again.
     pub fn append(&mut self, payloads: &[&[u8]]) -> Result<u64, LogAppendError> {
         let mut batch = Batch::new(self.epoch, self.bytes);
         let mut last_seq = self.last_seq;
@@ -212,8 +216,8 @@ impl LogFile {
     ///
     /// # Errors
     ///
-    /// [`LogAppendError`]. The member is not on the roll; after [`LogAppendError::Uncertain`] it may be
-    /// found there when the log is opened again.
+    /// [`LogAppendError`]. The member is not on the roll; after [`LogAppendError::Uncertain`] it
+    /// may be found there when the log is opened again.
     pub fn enrol(&mut self, member: &str) -> Result<(), LogAppendError> {
         if self.members.iter().any(|enrolled| enrolled == member) {
             return self.usable();
@@ -227,8 +231,8 @@ impl LogFile {
     ///
     /// # Errors
     ///
-    /// [`LogAppendError`]. The member is on the roll as before; after [`LogAppendError::Uncertain`] it may
-    /// be gone when the log is opened again.
+    /// [`LogAppendError`]. The member is on the roll as before; after [`LogAppendError::Uncertain`]
+    /// it may be gone when the log is opened again.
     pub fn strike(&mut self, member: &str) -> Result<(), LogAppendError> {
         let Some(index) = self.members.iter().position(|enrolled| enrolled == member) else {
             return self.usable();
@@ -250,7 +254,8 @@ impl LogFile {
         self.first_seq
     }
 
-    /// The number of the last entry acknowledged in this epoch, compacted or not; 0 before the first.
+    /// The number of the last entry acknowledged in this epoch, compacted or not; 0 before the
+    /// first.
     #[must_use]
     pub fn last_seq(&self) -> u64 {
         self.last_seq

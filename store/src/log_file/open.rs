@@ -9,8 +9,8 @@
 //! # Invariants
 //!
 //! 1. A log gets its name only when its header is durable.
-//! 2. A crash at any point leaves a folder that opens. One between setting aside and making leaves no log:
-//!    the next one is then [`Born::New`] and has a new epoch all the same.
+//! 2. A crash at any point leaves a folder that opens. One between setting aside and making leaves
+//!    no log: the next one is then [`Born::New`] and has a new epoch all the same.
 //! 3. At most [`DAMAGED_MAX`] logs that were set aside are kept, the newest.
 
 use std::fs::{DirBuilder, File, TryLockError};
@@ -81,9 +81,10 @@ fn resume(disk: &Disk, file: &File) -> Result<(Contents, u64), Unreadable> {
 
 /// Makes durable what was read.
 ///
-/// The last append may have been written by a process that ended before it was synced, or whose sync
-/// failed. Its pages may then be in memory only, marked as written, where no sync touches them. Writing
-/// them once more makes it sure, and changes nothing if they are on the disk. All before was synced.
+/// The last append may have been written by a process that ended before it was synced, or whose
+/// sync failed. Its pages may then be in memory only, marked as written, where no sync touches
+/// them. Writing them once more makes it sure, and changes nothing if they are on the disk. All
+/// before was synced.
 fn settle(disk: &Disk, file: &File, contents: &Contents) -> io::Result<()> {
     let length = contents.whole_bytes - contents.last_append_at;
     let length = usize::try_from(length).map_err(io::Error::other)?;

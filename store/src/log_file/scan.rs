@@ -1,7 +1,7 @@
 //! What does a file of records hold, and where does what can be trusted end?
 //!
-//! Pure but for the reader: nothing is repaired here. Appends are met one by one, so that the memory
-//! needed is that of the longest.
+//! Pure but for the reader: nothing is repaired here. Appends are met one by one, so that the
+//! memory needed is that of the longest.
 
 use std::io::{self, Read};
 
@@ -50,7 +50,8 @@ pub(super) struct Scan<R> {
 impl<R: Read> Scan<R> {
     /// Reads the header of a file of `bytes` bytes.
     ///
-    /// A file that ends within it is damaged, never torn: a log gets its name once its header is durable.
+    /// A file that ends within it is damaged, never torn: a log gets its name once its header is
+    /// durable.
     pub(super) fn begin(mut reader: R, bytes: u64) -> Result<Self, Unreadable> {
         let damaged = || Unreadable::Damaged { why: Damage::Header, epoch: None };
         if bytes < HEADER_BYTES as u64 {

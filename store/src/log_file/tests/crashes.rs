@@ -4,8 +4,8 @@ use std::io::ErrorKind;
 
 use super::*;
 
-/// Bytes of a write that reach the file before the failure; more than there are means all. Anything else
-/// fails before it is done, or after.
+/// Bytes of a write that reach the file before the failure; more than there are means all. Anything
+/// else fails before it is done, or after.
 const DONE: [usize; 6] = [0, 1, 21, 40, 45, 10_000];
 
 /// Asserts that a log opens as it was in one of `possible`, and that its numbers go on from there.

@@ -1,7 +1,7 @@
 //! Does the log keep its invariants?
 //!
-//! Here are the helpers and a model of a log in memory; the cases lie in the files below. Faults come
-//! from [`Faults`], so nothing here needs a broken disk or privileges.
+//! Here are the helpers and a model of a log in memory; the cases lie in the files below. Faults
+//! come from [`Faults`], so nothing here needs a broken disk or privileges.
 
 mod crashes;
 mod damage;
