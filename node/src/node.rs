@@ -17,7 +17,7 @@ use crate::fill::{FillTable, SpillSpace};
 use crate::inbound::Reading;
 use crate::inner::{TierSecret, hex8};
 use crate::metrics::{Metrics, Readings};
-use crate::purge::{Above, Authority, BootClock, Implied, Log, Making, Place, View};
+use crate::purge::{Above, Authority, BootClock, Implied, Log, Making, Place, View, boot_number};
 use crate::recent::{REFRESH_AGAIN_AFTER, RecentKeys, UNSHARED_FOR};
 use crate::site::Sites;
 use crate::upstream::request::via_pseudonym;
@@ -41,6 +41,8 @@ pub(crate) struct Node {
     /// Whether this node numbers them itself.
     pub(crate) keeps_log: bool,
     pub(crate) boot_clock: BootClock,
+    /// The number of this run of the node.
+    pub(crate) boot: u64,
     /// What requests that passed have invalidated and the log does not say yet.
     pub(crate) implied: Implied,
     pub(crate) store: MemoryStore,
@@ -108,6 +110,7 @@ impl Node {
             log,
             keeps_log,
             boot_clock: BootClock,
+            boot: boot_number(),
             implied: Implied::new(),
             store: MemoryStore::new(store_limits(&config)),
             fills: FillTable::new(config.limits.waiters_max),

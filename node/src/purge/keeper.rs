@@ -85,28 +85,9 @@ impl Keeper {
         keep_from: u64,
     ) -> Result<u64, LogError> {
         let bytes = serde_json::to_vec(record).map_err(|error| not_written(&error))?;
-        let work =
-            move |file: &mut LogFile| file.append(&[&bytes]).map_err(|error| not_written(&error));
-        self.on_file(work, next).await
-    }
-
-    /// Makes it durable that the run `boot` of `name` is a member.
-    pub(super) async fn enrol(&self, name: &str, boot: u64) -> Result<(), LogError> {
-        let text = format!("{name} {boot:016x}");
-        self.on_file(move |file| file.enrol(&text).map_err(|error| not_written(&error)), ()).await
-    }
-
-    /// Forgets all members but those in `left`, and the entries before `keep_from`.
-    pub(super) async fn tidy(
-        &self,
-        left: Vec<(String, u64)>,
-        keep_from: u64,
-    ) -> Result<(), LogError> {
-        let left: Vec<String> =
-            left.iter().map(|(name, boot)| format!("{name} {boot:016x}")).collect();
         let work = move |file: &mut LogFile| {
             let mut appended = file.append(&[&bytes]);
-            if matches!(appended, Err(LogAppendError::Full)) {
+            if matches!(appended, Err(LogAppendError::Full { .. })) {
                 file.compact(keep_from).map_err(|error| not_written(&error))?;
                 appended = file.append(&[&bytes]);
             }

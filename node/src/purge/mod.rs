@@ -34,5 +34,5 @@ pub(crate) use implied::Implied;
 pub(crate) use keeper::Place;
 pub(crate) use order::{Order, Wish, target_of};
 pub(crate) use record::{Log, LogError, PurgeReceipt};
-pub(crate) use start::{KeepingStep, start};
+pub(crate) use start::{KeepingStep, boot_number, start};
 pub(crate) use view::View;
