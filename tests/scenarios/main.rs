@@ -18,6 +18,8 @@ mod limits;
 mod loops;
 mod multipart;
 mod poisoning;
+mod purge_api;
+mod purge_command;
 mod ranges;
 mod reuse;
 mod rules;
