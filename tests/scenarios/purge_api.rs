@@ -215,7 +215,8 @@ async fn a_receipt_says_what_was_purged_and_how_far_it_is() {
 async fn the_method_purge_names_a_url_or_tags() {
     let stack = stack().await;
     // (path, fields, status, what the edge does next for /a, which carries the tag `t`)
-    let cases: [(&str, &[(&str, &str)], u16, &str); 6] = [
+    type Case = (&'static str, &'static [(&'static str, &'static str)], u16, &'static str);
+    let cases: [Case; 6] = [
         ("/a", &[], 204, "MISS"),
         ("/b", &[], 204, "HIT"),
         ("/b", &[("surrogate-key", "x t")], 204, "MISS"),

@@ -33,7 +33,7 @@ const WAIT_MAX: Duration = Duration::from_secs(5 * 60);
 Examples:
   weir purge https://www.example.com/app.js --wait     one URL; done when it holds on every node
   weir purge --prefix www.example.com/img/ --wait 30s  all that lies below
-  weir purge --tag sku-42 --tag news --soft            by tag; stored responses are validated, not lost
+  weir purge --tag sku-42 --tag news --soft            by tag; what is stored is validated, not lost
   weir purge --host www.example.com --reason 'new theme'
   weir purge --glob '*.example.com/*.js'               * stands for slashes and queries too
   weir purge --file urls.txt --wait                    one URL a line; --file - reads standard input
@@ -41,9 +41,9 @@ Examples:
   weir purge list                                      the newest purges
   weir purge show ID --wait                            how far one of them is
 
-Kinds can be combined; what any of them names is purged. Without --wait the command ends when the purge
-is safe in the log. With it, it ends when the purge holds: every node has applied it, or is fenced, that
-is cut off and asking upstream before it uses anything stored.
+Kinds can be combined; what any of them names is purged. Without --wait the command ends when the
+purge is safe in the log. With it, it ends when the purge holds: every node has applied it, or is
+fenced, that is cut off and asking upstream before it uses anything stored.
 
 Exit codes: 0 done, 1 failed, 2 wrong use (nothing was done), 3 it holds but some nodes are fenced,
 4 still applying when the wait was over.
