@@ -19,6 +19,8 @@ mod loops;
 mod multipart;
 mod poisoning;
 mod purge;
+mod purge_api;
+mod purge_command;
 mod purge_isolation;
 mod purge_races;
 mod ranges;
