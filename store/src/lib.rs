@@ -5,9 +5,11 @@
 //! is given, drops what does not fit, and counts both.
 
 mod memory;
+mod part;
 mod response;
 mod variants;
 
 pub use memory::{MemoryStore, StoreLimits, StoreStats};
+pub use part::StoredParts;
 pub use response::StoredResponse;
-pub use variants::Variants;
+pub use variants::{PartsChange, Variants};
