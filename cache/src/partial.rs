@@ -74,6 +74,46 @@ impl HeldParts {
         true
     }
 
+    /// Turns a request for the whole into one for what is missing behind the bytes held.
+    ///
+    /// Returns whether it does: not where the first byte is missing, and not where the careful could
+    /// not put the answer to what is held.
+    pub fn ask_for_rest(&self, policy: &Policy, request_headers: &mut HeaderMap) -> bool {
+        let prefix = self.pieces.prefix();
+        let etag = self.head.strong_etag();
+        if prefix == 0 || (etag.is_none() && policy.strict_partial) {
+            return false;
+        }
+        let rest = HeaderValue::try_from(format!("bytes={prefix}-"));
+        request_headers.insert(RANGE, rest.expect("digits and punctuation make a field value"));
+        request_headers.remove(IF_RANGE);
+        if let Some(etag) = etag {
+            request_headers.insert(IF_RANGE, etag.clone());
+        }
+        true
+    }
+
+    /// The head of the whole if `response` is the rest that [`Self::ask_for_rest`] asked for; `None`
+    /// if it is not, or the whole may not be kept.
+    pub fn completed(
+        &self,
+        policy: &Policy,
+        request: &RequestHead<'_>,
+        response: &ResponseHead,
+        (timing, as_of): (Timing, Seq),
+    ) -> Option<StoredHead> {
+        let (range, length) = announced(policy, response)?;
+        let rest = ByteRange { first: self.pieces.prefix(), last: length.checked_sub(1)? };
+        let same_body = self.head.strong_etag().is_some()
+            && self.head.strong_etag() == response.headers.get(ETAG);
+        if !same_body || range != rest || length != self.pieces.length() {
+            return None;
+        }
+        let fields = fields_of_whole(&response.headers, length);
+        let as_of = self.head.as_of.min(as_of);
+        freshen(&self.head, policy, request, &fields, timing, as_of).ok()
+    }
+
     /// Says whether an answer with `headers` shows that what is held is of another body.
     pub fn is_contradicted(&self, headers: &HeaderMap) -> bool {
         let differs = |name: HeaderName| {
@@ -143,6 +183,16 @@ impl ReceivedPart {
             return Err(NotStorable::Partial);
         }
         Ok(Self { head, fields: whole.headers, range, length, timing, asked: asked.clone() })
+    }
+
+    /// The bytes that it says it is.
+    pub fn range(&self) -> ByteRange {
+        self.range
+    }
+
+    /// Says whether it shows that what is held is of another body.
+    pub fn contradicts(&self, held: &HeldParts) -> bool {
+        held.is_contradicted(&self.fields)
     }
 
     /// Decides what is kept when `body` has come whole, with what is `held` of the same variant.
@@ -498,6 +548,54 @@ mod tests {
             let mut asked = headers(own);
             assert!(!held.condition(&mut asked), "{own}");
             assert_eq!(asked.len(), 1, "{own}");
+        }
+    }
+
+    #[test]
+    fn the_rest_is_asked_for_behind_what_is_held_from_the_start() {
+        let ask = |profile, held: &HeldParts| {
+            let mut asked = headers("If-Range: \"client\"\nAccept: a");
+            let asks = held.ask_for_rest(&Policy::for_profile(profile), &mut asked);
+            let value = |name| asked.get(name).map_or("", |value| value.to_str().unwrap());
+            asks.then(|| (value(RANGE).to_owned(), value(IF_RANGE).to_owned()))
+        };
+        let start = parts(keep(FRESH, (0, 4), None));
+        let expected = Some(("bytes=5-".to_owned(), "\"a\"".to_owned()));
+        assert_eq!(ask(Profile::Default, &start), expected);
+        let middle = parts(keep(FRESH, (3, 4), None));
+        assert_eq!(ask(Profile::Default, &middle), None, "the first byte is missing");
+        let mut untagged = start;
+        untagged.head.headers.remove(ETAG);
+        assert_eq!(ask(Profile::Default, &untagged), None);
+        let expected = Some(("bytes=5-".to_owned(), String::new()));
+        assert_eq!(ask(Profile::Rfc, &untagged), expected, "asking is lawful, joining is not");
+    }
+
+    #[test]
+    fn only_the_rest_of_the_same_body_completes_it() {
+        // (fields of the 206, completes, why); bytes 0 to 4 of 10 are held under "a".
+        const CASES: &[(&str, bool, &str)] = &[
+            ("Content-Range: bytes 5-9/10\nETag: \"a\"", true, "all that is missing"),
+            ("Content-Range: bytes 4-9/10\nETag: \"a\"", false, "more"),
+            ("Content-Range: bytes 5-8/10\nETag: \"a\"", false, "less"),
+            ("Content-Range: bytes 5-9/11\nETag: \"a\"", false, "of a longer body"),
+            ("Content-Range: bytes 5-9/10\nETag: \"b\"", false, "of another body"),
+            ("Content-Range: bytes 5-9/10", false, "of who knows what"),
+            ("ETag: \"a\"", false, "of which range?"),
+        ];
+        let held = parts(keep(FRESH, (0, 4), None));
+        let none = HeaderMap::new();
+        let request = RequestHead { method: &Method::GET, headers: &none, target_uri: None };
+        for &(fields, completes, why) in CASES {
+            let rest = response(206, &format!("Cache-Control: max-age=99\n{fields}"));
+            let at = (at_once(), Seq::new(3));
+            let head = held.completed(&Policy::default(), &request, &rest, at);
+            assert_eq!(head.is_some(), completes, "{why}");
+            if let Some(head) = head {
+                assert_eq!((head.status, head.as_of), (StatusCode::OK, Seq::new(3)));
+                assert_eq!(head.headers.get(CONTENT_LENGTH).unwrap(), "10");
+                assert_eq!(head.plan.lifetime.as_secs(), 99);
+            }
         }
     }
 

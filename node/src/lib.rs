@@ -25,11 +25,13 @@ mod multipart;
 mod node;
 mod outcome;
 mod part;
+mod parts;
 mod problem;
 mod recent;
 mod refuse;
 mod reload;
 mod respond;
+mod row;
 mod run;
 mod secrets;
 

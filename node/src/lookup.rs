@@ -11,13 +11,14 @@ use weir_cache::{
     ForwardReason, Keyed, RangeSpec, RequestDirectives, Reuse, Timestamp, is_whole_open,
     resolve_range,
 };
-use weir_store::{StoredResponse, Variants};
+use weir_store::{StoredParts, StoredResponse, Variants};
 
 use crate::fill::{FillWork, Join, Lead, Role, Ticket};
 use crate::guard::Phase;
 use crate::inbound::Inbound;
 use crate::interim::Sink;
 use crate::node::Node;
+use crate::parts::{self, PartAnswer};
 use crate::site::Site;
 use crate::upstream::request::{fill_request, has_state_precondition};
 
@@ -32,7 +33,13 @@ pub(crate) enum Decision {
     /// Ask upstream whether the stored response still holds (RFC 9111 §4.3.1).
     Validate { stored: Arc<StoredResponse>, lead: Lead },
     /// Fetch and, if the response allows it, store.
-    Fetch { why: ForwardReason, lead: Lead },
+    ///
+    /// `held` are parts of it that need not be fetched again.
+    Fetch { why: ForwardReason, lead: Lead, held: Option<Arc<StoredParts>> },
+    /// Reuse fresh parts that hold all that is asked for (RFC 9111 §3.3).
+    ReuseParts { answer: PartAnswer },
+    /// Fetch a range as it was asked for; `known` are the parts held, stale or not enough.
+    FetchPart { why: ForwardReason, known: Option<Arc<StoredParts>> },
     /// Join a fill in flight (RFC 9111 §4). Not a hit: `collapsed`.
     Wait { why: ForwardReason, ticket: Ticket },
     /// Forward without touching the store.
@@ -67,6 +74,7 @@ impl Asked<'_> {
             keyed: self.keyed.clone(),
             request: fill_request(self.inbound, self.keyed, self.site, &node.hop),
             stored: None,
+            held: None,
             refresh: self.inbound.refresh,
             method: Method::GET,
         }
@@ -93,6 +101,15 @@ pub(crate) async fn decide(node: &Node, asked: Asked<'_>, now: Timestamp, alone:
     let selected =
         variants.as_ref().and_then(|list| list.select(&inbound.headers, &site.policy)).cloned();
     let reuse = selected.as_ref().map(|stored| stored.head.judge(directives.as_ref(), now));
+    let held = match (&selected, &variants) {
+        (None, Some(list)) => parts::select(asked, list),
+        _ => None,
+    };
+    if let Some(answer) = held.as_ref().and_then(|held| PartAnswer::of(held, asked))
+        && answer.head().judge(directives.as_ref(), now) == Reuse::Fresh
+    {
+        return Decision::ReuseParts { answer };
+    }
     match (selected, reuse) {
         (Some(stored), Some(Reuse::Fresh)) => Decision::Reuse { stored },
         // A child that refreshes wants an answer that is fresh, not ours that is stale.
@@ -101,7 +118,7 @@ pub(crate) async fn decide(node: &Node, asked: Asked<'_>, now: Timestamp, alone:
             Decision::ReuseThenRefresh { stored, refresh }
         }
         _ if directives.as_ref().is_some_and(|asked| asked.only_if_cached) => Decision::Unavailable,
-        (selected, _) => fetch(node, asked, selected, variants.as_deref(), alone),
+        (selected, _) => fetch(node, asked, Found { selected, held, variants }, alone),
     }
 }
 
@@ -114,29 +131,45 @@ fn bypass(inbound: &Inbound) -> Option<ForwardReason> {
     has_state_precondition(&inbound.headers).then_some(ForwardReason::Request)
 }
 
-/// The way upstream for a request that nothing stored answers.
-fn fetch(
-    node: &Node,
-    asked: Asked<'_>,
+/// What the store has under a key, none of which answers the request.
+struct Found {
+    /// The whole response that the request selects.
     selected: Option<Arc<StoredResponse>>,
-    variants: Option<&Variants>,
-    alone: bool,
-) -> Decision {
+    /// The parts that it selects, where there is no such response.
+    held: Option<Arc<StoredParts>>,
+    /// Everything under the key.
+    variants: Option<Arc<Variants>>,
+}
+
+impl Found {
+    /// Why the request goes upstream (RFC 9211 §2.2).
+    fn why(&self, asked: Asked<'_>) -> ForwardReason {
+        match self {
+            Self { selected: Some(_), .. } => ForwardReason::Stale,
+            Self { held: Some(held), .. } if PartAnswer::of(held, asked).is_some() => {
+                ForwardReason::Stale
+            }
+            Self { held: Some(_), .. } => ForwardReason::Partial,
+            Self { variants: Some(_), .. } => ForwardReason::VaryMiss,
+            Self { variants: None, .. } => ForwardReason::UriMiss,
+        }
+    }
+}
+
+/// The way upstream for a request that nothing stored answers.
+fn fetch(node: &Node, asked: Asked<'_>, found: Found, alone: bool) -> Decision {
     let Asked { inbound, keyed, .. } = asked;
-    let why = match (&selected, &variants) {
-        (Some(_), _) => ForwardReason::Stale,
-        (None, Some(_)) => ForwardReason::VaryMiss,
-        (None, None) => ForwardReason::UriMiss,
-    };
+    let why = found.why(asked);
+    let Found { selected, held, variants } = found;
     // A stale stored response is validated with a GET for a HEAD as well: it serves both from then on.
     if inbound.method == Method::HEAD && selected.is_none() {
         return Decision::Bypass { why, detail: None };
     }
     // A part of something unknown travels as asked: fetching the whole for it may cost gigabytes.
     if selected.is_none() && wants_part(inbound) && !node.fills.is_filling(&keyed.key) {
-        return Decision::Bypass { why, detail: Some("range") };
+        return Decision::FetchPart { why, known: held };
     }
-    let join = join(node, asked, variants);
+    let join = join(node, asked, variants.as_deref());
     let role = if alone || node.unshared.contains(&keyed.key) {
         Role::Leader(node.fills.begin_alone(&join))
     } else {
@@ -144,7 +177,7 @@ fn fetch(
     };
     match (role, selected) {
         (Role::Leader(lead), Some(stored)) => Decision::Validate { stored, lead },
-        (Role::Leader(lead), None) => Decision::Fetch { why, lead },
+        (Role::Leader(lead), None) => Decision::Fetch { why, lead, held },
         (Role::Waiter(ticket), _) => Decision::Wait { why, ticket },
         (Role::Crowded, _) => Decision::Bypass { why, detail: Some("waiters-max") },
     }
@@ -200,5 +233,5 @@ pub(crate) fn join<'a>(node: &Node, asked: Asked<'a>, variants: Option<&Variants
 
 /// The fields that select among the stored variants.
 fn vary_names(variants: &Variants) -> Vec<HeaderName> {
-    variants.iter().flat_map(|stored| stored.head.vary.names().iter().cloned()).collect()
+    variants.heads().flat_map(|head| head.vary.names().iter().cloned()).collect()
 }

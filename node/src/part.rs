@@ -16,6 +16,7 @@ use crate::body::Content;
 use crate::fill::{FillHead, Ticket};
 use crate::inbound::Inbound;
 use crate::multipart::Multipart;
+use crate::parts::PartAnswer;
 use crate::refuse;
 
 /// What a client gets of a response.
@@ -44,10 +45,31 @@ pub(crate) fn from_store(
         _ if inbound.method == Method::HEAD => Content::Empty,
         Part::Whole => Content::Whole(stored.body.clone()),
         Part::Range { range, .. } => Content::Whole(slice(&stored.body, range)),
-        Part::Several(parts) => Content::Parts(parts),
+        Part::Several(parts) => Content::Row(Box::new(parts.into_row())),
         Part::NotModified | Part::PreconditionFailed | Part::Unsatisfiable { .. } => Content::Empty,
     };
     make(status, headers, content)
+}
+
+/// A range out of the parts that are held.
+pub(crate) fn from_parts(
+    inbound: &Inbound,
+    answer: &PartAnswer,
+    now: Timestamp,
+) -> Response<Content> {
+    let (held, range) = (&answer.stored.held, answer.range);
+    let part = match evaluate(&inbound.headers, &held.head) {
+        Precondition::NotModified => Part::NotModified,
+        Precondition::Failed => Part::PreconditionFailed,
+        Precondition::Proceed => Part::Range { range, length: held.pieces.length() },
+    };
+    let mut headers = fields(inbound, &part, &held.head.headers);
+    headers.insert(AGE, HeaderValue::from(held.head.plan.age_secs(now)));
+    let content = match (&part, held.pieces.cut(range)) {
+        (Part::Range { .. }, Some(pieces)) => Content::Row(Box::new(pieces.into_iter().collect())),
+        _ => Content::Empty,
+    };
+    make(status(&part, held.head.status), headers, content)
 }
 
 /// A response that streams in for the one whose request it answers, with the fields as they came.

@@ -75,6 +75,7 @@ fn content(
     let Asking { node, inbound, .. } = asking;
     match source {
         Source::Stored(stored) => part::from_store(inbound, &stored, now),
+        Source::Parts(answer) => part::from_parts(inbound, &answer, now),
         Source::Filling(head, ticket) if collapsed => {
             part::from_shared_fill(inbound, &head, ticket, now)
         }
@@ -116,13 +117,15 @@ fn from_failure(asking: Asking<'_>, error: &FillError) -> Response<Content> {
 /// What this node says in `Cache-Status` (RFC 9211 §2).
 fn cache_status(node: &Node, outcome: &Outcome, now: Timestamp) -> CacheStatus {
     let mut status = CacheStatus::new(node.config.tier.as_str());
-    status.hit = outcome.forward.is_none() && matches!(outcome.source, Source::Stored(_));
+    status.hit =
+        outcome.forward.is_none() && matches!(outcome.source, Source::Stored(_) | Source::Parts(_));
     status.forward = outcome.forward;
     status.forward_status = outcome.forward_status.map(|status| status.as_u16());
     status.collapsed = outcome.collapsed;
     status.detail = outcome.detail;
     match &outcome.source {
         Source::Stored(stored) => status.ttl = Some(stored.head.plan.ttl_secs(now)),
+        Source::Parts(answer) => status.ttl = Some(answer.head().plan.ttl_secs(now)),
         Source::Filling(head, _) => status.stored = head.admitted,
         Source::Forwarded(_) | Source::Failed(_) | Source::Unavailable => {}
     }
@@ -134,6 +137,7 @@ fn cache_status(node: &Node, outcome: &Outcome, now: Timestamp) -> CacheStatus {
 fn as_of(source: &Source) -> Option<Seq> {
     match source {
         Source::Stored(stored) => Some(stored.head.as_of),
+        Source::Parts(answer) => Some(answer.head().as_of),
         Source::Filling(head, _) => Some(head.as_of),
         Source::Forwarded(_) | Source::Failed(_) | Source::Unavailable => None,
     }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use http::StatusCode;
-use weir_cache::{ResponseHead, Seq, StoredHead};
+use weir_cache::{ReceivedPart, ResponseHead, Seq, StoredHead};
 use weir_store::StoredResponse;
 
 use crate::upstream::FillError;
@@ -33,6 +33,8 @@ pub(crate) struct FillHead {
     pub(crate) response: ResponseHead,
     /// What will be stored if the body comes whole; `None` where storing is not lawful.
     pub(crate) storable: Option<StoredHead>,
+    /// What will be kept of it if it is a part and comes whole; `None` for everything else.
+    pub(crate) part: Option<ReceivedPart>,
     /// Whether the node also wants to store it (it fits).
     pub(crate) admitted: bool,
     /// Why it is not stored, as a token for `Cache-Status`.

@@ -11,6 +11,7 @@ use http_body_util::BodyExt;
 
 use super::body::End;
 use super::budget::Reserved;
+use super::part::keep_part;
 use super::progress::{FillHead, Progress};
 use super::run::{FillWork, Running, count_not_stored, keep_body};
 use super::spill::Spill;
@@ -177,12 +178,9 @@ impl<'a> Pump<'a> {
     /// whole response and asks again finds it.
     async fn finish(&mut self, work: &FillWork, last: Bytes) {
         let (node, fill) = (&self.running.node, self.running.fill());
-        if self.head.admitted
-            && self.fits_in_memory(&last)
-            && let Some(stored) = &self.head.storable
-        {
+        if self.head.admitted && self.fits_in_memory(&last) {
             let whole = joined(&fill.body.arrived(), &last);
-            if !keep_body(self.running, work, stored, whole.clone()).await {
+            if !self.keep(work, whole.clone()).await {
                 tracing::debug!(target_uri = %work.keyed.target, "not kept");
             }
             fill.body.replace_by(whole);
@@ -194,6 +192,15 @@ impl<'a> Pump<'a> {
         }
         fill.body.finish(End::Whole);
         node.fills.remove(fill);
+    }
+
+    /// Stores `whole` as what its head says it is; returns whether it is kept.
+    async fn keep(&self, work: &FillWork, whole: Bytes) -> bool {
+        match (&self.head.storable, &self.head.part) {
+            (Some(stored), _) => keep_body(self.running, work, stored, whole).await,
+            (None, Some(part)) => keep_part(self.running, work, part, whole).await,
+            (None, None) => false,
+        }
     }
 
     /// Whether nobody reads the body and finishing it is not worth it; if so, nobody can join any
