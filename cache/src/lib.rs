@@ -59,6 +59,7 @@ mod stored;
 mod target;
 mod targeted;
 mod time;
+mod trailers;
 mod unkeyed;
 mod validation;
 mod vary;
@@ -102,6 +103,7 @@ pub use stored::StoredHead;
 pub use target::{Scheme, Target, TargetError};
 pub use targeted::{Governing, governing};
 pub use time::{Now, Timestamp, UnixTime};
+pub use trailers::{accepts_trailers, announced_trailers, passable_trailers};
 pub use unkeyed::strip_unkeyed;
 pub use validation::{
     NotModified, condition_on, freshen, judge_not_modified, merge_not_modified, strip_conditionals,

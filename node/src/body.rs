@@ -15,7 +15,7 @@ use crate::access_log::Record;
 use crate::fill::FillReader;
 use crate::guard::Answering;
 use crate::row::Row;
-use crate::upstream::{FillError, UpstreamBody};
+use crate::upstream::{FillError, UpstreamBody, only_passable};
 
 /// Why a body ended before its end. hyper then breaks the connection off, so that the peer sees it.
 #[derive(Debug, thiserror::Error)]
@@ -61,7 +61,8 @@ impl Passing {
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         if let Poll::Ready(frame) = Pin::new(&mut self.body).poll_frame(cx) {
             self.pause.as_mut().reset(Instant::now() + self.idle);
-            return Poll::Ready(frame.map(|frame| frame.map_err(BodyError::Upstream)));
+            let frame = frame.map(|frame| frame.map_err(BodyError::Upstream));
+            return Poll::Ready(frame.map(only_passable));
         }
         ready!(self.pause.as_mut().poll(cx));
         Poll::Ready(Some(Err(BodyError::Idle(self.idle))))
@@ -105,10 +106,10 @@ impl ResponseBody {
             Content::Whole(bytes) if bytes.is_empty() => Poll::Ready(None),
             Content::Whole(bytes) => Poll::Ready(Some(Ok(Frame::data(std::mem::take(bytes))))),
             Content::Row(row) => Poll::Ready(row.take().map(|bytes| Ok(Frame::data(bytes)))),
-            Content::Fill(reader) => {
-                let next = ready!(reader.poll_next(cx));
-                Poll::Ready(next.map(|read| read.map(Frame::data).map_err(BodyError::Fill)))
-            }
+            Content::Fill(reader) => Poll::Ready(match ready!(reader.poll_next(cx)) {
+                Some(read) => Some(read.map(Frame::data).map_err(BodyError::Fill)),
+                None => reader.take_trailers().map(|trailers| Ok(Frame::trailers(trailers))),
+            }),
             Content::Upstream(passing) => passing.poll(cx),
         }
     }

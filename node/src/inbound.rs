@@ -13,8 +13,8 @@ use http::{HeaderMap, HeaderValue, Method, Request, StatusCode, Version};
 use hyper::body::{Body, Incoming};
 use prometheus_client::metrics::counter::Counter;
 use weir_cache::{
-    Direction, KeyRules, Policy, Scheme, Target, reduce_accept_encoding, strip_hop_by_hop,
-    strip_unkeyed,
+    Direction, KeyRules, Policy, Scheme, Target, accepts_trailers, announced_trailers,
+    reduce_accept_encoding, strip_hop_by_hop, strip_unkeyed,
 };
 
 use crate::inner::{self, NoProof, TierSecret};
@@ -78,6 +78,10 @@ pub(crate) struct Inbound {
     /// The body, where the method has one; a body on GET or HEAD has no meaning (RFC 9110 §9.3.1)
     /// and goes nowhere.
     pub(crate) body: Option<Incoming>,
+    /// Trailers that it announces (RFC 9110 §6.6.2).
+    pub(crate) trailer: Option<HeaderValue>,
+    /// Whether the sender takes trailers of the answer.
+    pub(crate) takes_trailers: bool,
     /// Who sent it.
     pub(crate) peer: Peer,
     /// The address it came from.
@@ -138,6 +142,7 @@ pub(crate) fn read(
         .map_err(|_invalid| Refusal::Malformed("the target or Host is not a valid URI"))?
         .without_port();
     let refresh = peer != Peer::Client && headers.contains_key(inner::REFRESH);
+    let (trailer, takes_trailers) = (announced_trailers(&headers), accepts_trailers(&headers));
     inner::strip(&mut headers);
     strip_hop_by_hop(&mut headers, Direction::Request);
     let request_id = request_id(&peer, &headers);
@@ -146,6 +151,8 @@ pub(crate) fn read(
         method: parts.method,
         version: parts.version,
         headers,
+        trailer,
+        takes_trailers,
         peer,
         address: address.ip(),
         target,

@@ -4,7 +4,7 @@
 //! lies in the store or streams in (RFC 9110 §13, §14).
 
 use bytes::Bytes;
-use http::header::{AGE, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, RANGE};
+use http::header::{AGE, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, RANGE, TRAILER};
 use http::{HeaderMap, HeaderValue, Method, Response, StatusCode};
 use weir_cache::{
     ByteRange, Precondition, RangeSpec, StoredHead, Timestamp, content_range, evaluate,
@@ -74,7 +74,14 @@ pub(crate) fn from_parts(
 
 /// A response that streams in for the one whose request it answers, with the fields as they came.
 pub(crate) fn from_fill(inbound: &Inbound, head: &FillHead, ticket: Ticket) -> Response<Content> {
-    streaming(inbound, head, &head.response.headers, ticket)
+    let trailer = head.private_trailer().filter(|_| takes_trailers(inbound));
+    let Some(trailer) = trailer else {
+        return streaming(inbound, head, &head.response.headers, ticket);
+    };
+    let mut headers = head.response.headers.clone();
+    headers.insert(TRAILER, trailer.clone());
+    let reader = ticket.into_reader(0, None).with_trailers();
+    make(head.response.status, headers, Content::Fill(reader))
 }
 
 /// The same for one who joined: it gets the fields that are stored, as if it had come a moment later,
@@ -217,4 +224,9 @@ pub(crate) fn slice(body: &Bytes, range: ByteRange) -> Bytes {
     let first = usize::try_from(range.first).unwrap_or(usize::MAX).min(body.len());
     let end = usize::try_from(range.last.saturating_add(1)).unwrap_or(usize::MAX).min(body.len());
     body.slice(first..end.max(first))
+}
+
+/// Whether trailers may follow the answer (RFC 9110 §6.5.1).
+pub(crate) fn takes_trailers(inbound: &Inbound) -> bool {
+    inbound.takes_trailers && inbound.method != Method::HEAD
 }

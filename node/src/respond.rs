@@ -3,10 +3,11 @@
 
 use std::time::Instant;
 
-use http::header::{AGE, DATE, VIA};
+use http::header::{AGE, CONTENT_LENGTH, DATE, TRAILER, VIA};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode};
 use weir_cache::{
-    CacheStatus, Direction, Seq, Timestamp, append_via, proxy_status_value, strip_hop_by_hop,
+    CacheStatus, Direction, Seq, Timestamp, announced_trailers, append_via, proxy_status_value,
+    strip_hop_by_hop,
 };
 
 use crate::access_log::Record;
@@ -72,7 +73,7 @@ fn content(
     collapsed: bool,
     now: Timestamp,
 ) -> Response<Content> {
-    let Asking { node, inbound, .. } = asking;
+    let Asking { inbound, .. } = asking;
     match source {
         Source::Stored(stored) => part::from_store(inbound, &stored, now),
         Source::Parts(answer) => part::from_parts(inbound, &answer, now),
@@ -80,7 +81,7 @@ fn content(
             part::from_shared_fill(inbound, &head, ticket, now)
         }
         Source::Filling(head, ticket) => part::from_fill(inbound, &head, ticket),
-        Source::Forwarded(answer) => from_upstream(node, *answer),
+        Source::Forwarded(answer) => from_upstream(asking, *answer),
         Source::Failed(error) => from_failure(asking, &error),
         Source::Unavailable => {
             refuse::plain(StatusCode::GATEWAY_TIMEOUT, "Nothing stored answers this request.\n")
@@ -88,12 +89,19 @@ fn content(
     }
 }
 
-/// An answer passed through, connection fields and inner fields removed.
-fn from_upstream(node: &Node, answer: Answer) -> Response<Content> {
+/// An answer passed through, connection fields and inner fields removed. Trailers follow it where
+/// the client takes them and no length ends it before them.
+fn from_upstream(asking: Asking<'_>, answer: Answer) -> Response<Content> {
+    let Asking { node, inbound, .. } = asking;
     let mut headers = answer.headers;
+    let trailer = announced_trailers(&headers)
+        .filter(|_| part::takes_trailers(inbound) && !headers.contains_key(CONTENT_LENGTH));
     inner::strip(&mut headers);
     strip_hop_by_hop(&mut headers, Direction::Response);
     append_via(&mut headers, answer.version, &node.via);
+    if let Some(trailer) = trailer {
+        headers.insert(TRAILER, trailer);
+    }
     let passing = Passing::new(answer.body, node.upstreams.config().idle_timeout);
     let mut response = Response::new(Content::Upstream(Box::new(passing)));
     *response.status_mut() = answer.status;

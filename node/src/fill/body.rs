@@ -22,6 +22,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
+use http::HeaderMap;
 use parking_lot::Mutex;
 
 use super::budget::Reserved;
@@ -89,6 +90,8 @@ struct State {
     writer: Option<Waker>,
     spill: Option<SpillReader>,
     spilled: u64,
+    /// What came behind the body, for the one reader that may have it.
+    trailers: Option<HeaderMap>,
     /// The memory that the chunks are charged for, held as long as they can be read.
     reserved: Option<Reserved>,
 }
@@ -113,6 +116,7 @@ impl SharedBody {
                 writer: None,
                 spill: None,
                 spilled: 0,
+                trailers: None,
                 reserved: None,
             }),
         }
@@ -195,6 +199,16 @@ impl SharedBody {
         state.chunks.push_back(Chunk { start, bytes });
         state.trim();
         state.wake_readers();
+    }
+
+    /// Keeps what came behind the last byte, until it is taken.
+    pub(crate) fn set_trailers(&self, trailers: HeaderMap) {
+        self.state.lock().trailers = Some(trailers);
+    }
+
+    /// Takes what came behind the last byte.
+    pub(crate) fn take_trailers(&self) -> Option<HeaderMap> {
+        self.state.lock().trailers.take()
     }
 
     /// Ends the body and wakes every reader. The first end stands.

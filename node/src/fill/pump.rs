@@ -8,6 +8,8 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use http_body_util::BodyExt;
+use hyper::body::Frame;
+use weir_cache::passable_trailers;
 
 use super::body::End;
 use super::budget::Reserved;
@@ -82,7 +84,7 @@ impl<'a> Pump<'a> {
         Ok(())
     }
 
-    /// The next bytes from upstream; `None` at the end. Trailers are dropped.
+    /// The next bytes from upstream; `None` at the end.
     async fn next(&mut self) -> Result<Option<Bytes>, FillError> {
         loop {
             let frame = tokio::time::timeout(self.idle, self.body.frame()).await;
@@ -97,12 +99,22 @@ impl<'a> Pump<'a> {
                 Ok(Some(Err(source))) => {
                     return Err(FillError::Truncated { upstream: upstream(), received, source });
                 }
-                Ok(Some(Ok(frame))) => {
-                    if let Ok(bytes) = frame.into_data() {
-                        return Ok(Some(bytes));
-                    }
-                }
+                Ok(Some(Ok(frame))) => match frame.into_data() {
+                    Ok(bytes) => return Ok(Some(bytes)),
+                    Err(trailers) => self.pass_on(trailers),
+                },
             }
+        }
+    }
+
+    /// Lets the one client of a response that is nobody else's have its trailers; all others are
+    /// dropped.
+    fn pass_on(&self, frame: Frame<Bytes>) {
+        if self.head.private_trailer().is_some()
+            && let Ok(trailers) = frame.into_trailers()
+            && let Some(trailers) = passable_trailers(&trailers)
+        {
+            self.running.fill().body.set_trailers(trailers);
         }
     }
 

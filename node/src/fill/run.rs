@@ -17,8 +17,8 @@ use http::header::CONTENT_LENGTH;
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use weir_cache::{
     Direction, Failure, Keyed, NotModified, NotStorable, Now, RequestHead, ResponseHead, Reuse,
-    RuleEffect, Seq, StoredHead, Timestamp, Timing, condition_on, freshen, judge_not_modified,
-    strip_hop_by_hop,
+    RuleEffect, Seq, StoredHead, Timestamp, Timing, announced_trailers, condition_on, freshen,
+    judge_not_modified, strip_hop_by_hop,
 };
 use weir_store::{StoredParts, StoredResponse};
 
@@ -222,6 +222,7 @@ pub(super) async fn on_answer(running: &Running, work: &FillWork, answer: Answer
         on_failure(running, work, FillError::Unsolicited { upstream, status: answer.status });
         return;
     }
+    let trailer = announced_trailers(&answer.headers);
     let (headers, as_of) = received_fields(running, &answer);
     let response = ResponseHead { status: answer.status, headers };
     let timing = Timing { request: sent, response: now };
@@ -229,7 +230,8 @@ pub(super) async fn on_answer(running: &Running, work: &FillWork, answer: Answer
     let request = request_head(running, work, Some(&uri));
     let policy = work.site.policy_for(&work.keyed, response.status);
     let derived = StoredHead::derive(&policy, &request, &response, timing, as_of);
-    let head = Arc::new(make_head(running, work, response, as_of, derived));
+    let head = make_head(running, work, response, as_of, derived);
+    let head = Arc::new(FillHead { trailer, ..head });
     running.fill().publish(progress_of(&head));
     pump::pump(running, work, &head, answer).await;
 }
@@ -299,7 +301,8 @@ fn make_head(
     }
     let rule = storable.as_ref().and_then(|stored| stored.plan.rule).map(RuleEffect::as_str);
     let detail = reason.map(|reason| reason.as_str()).or(too_large).or(rule);
-    FillHead { response, storable, part: None, admitted, detail, as_of, content_length }
+    let (part, trailer) = (None, None);
+    FillHead { response, storable, part, trailer, admitted, detail, as_of, content_length }
 }
 
 /// Counts why a response is not stored, and remembers the key where the next will be like it.

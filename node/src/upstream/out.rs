@@ -8,7 +8,7 @@ use std::task::{Context, Poll, ready};
 use bytes::Bytes;
 use http::{HeaderMap, Method};
 use hyper::body::{Body, Frame, Incoming, SizeHint};
-use weir_cache::CacheKey;
+use weir_cache::{CacheKey, passable_trailers};
 
 use crate::interim::Sink;
 
@@ -72,6 +72,16 @@ impl OutBody {
     }
 }
 
+/// The frame, where it holds trailers without those that must not be passed on (RFC 9110 §6.5.1).
+///
+/// hyper sends only those that the head has announced.
+pub(crate) fn only_passable<E>(frame: Result<Frame<Bytes>, E>) -> Result<Frame<Bytes>, E> {
+    Ok(match frame?.into_trailers() {
+        Ok(trailers) => Frame::trailers(passable_trailers(&trailers).unwrap_or_default()),
+        Err(data) => data,
+    })
+}
+
 impl Body for OutBody {
     type Data = Bytes;
     type Error = hyper::Error;
@@ -83,7 +93,7 @@ impl Body for OutBody {
         match self.get_mut() {
             Self::Empty => Poll::Ready(None),
             Self::Client(body, sent) => {
-                let frame = ready!(Pin::new(&mut *body).poll_frame(cx));
+                let frame = ready!(Pin::new(&mut *body).poll_frame(cx)).map(only_passable);
                 sent.frames.fetch_add(1, Relaxed);
                 if frame.is_none() || body.is_end_stream() {
                     sent.whole.store(true, Relaxed);
