@@ -6,6 +6,8 @@
 mod access_log;
 mod admin;
 mod admin_listener;
+#[cfg(feature = "policy-audit")]
+mod audit;
 pub mod binary;
 mod body;
 mod clock;

@@ -230,6 +230,12 @@ pub(super) async fn on_answer(running: &Running, work: &FillWork, answer: Answer
     let request = request_head(running, work, Some(&uri));
     let policy = work.site.policy_for(&work.keyed, response.status);
     let derived = StoredHead::derive(&policy, &request, &response, timing, as_of);
+    #[cfg(feature = "policy-audit")]
+    {
+        let (policy, request, response) = (&policy, &request, &response);
+        let exchange = crate::audit::Exchange { policy, request, response, timing };
+        crate::audit::compare(&node.metrics, exchange, &derived);
+    }
     let head = make_head(running, work, response, as_of, derived);
     let head = Arc::new(FillHead { trailer, ..head });
     running.fill().publish(progress_of(&head));
