@@ -223,6 +223,20 @@ impl SharedBody {
         std::future::poll_fn(|cx| self.poll_room(cx)).await;
     }
 
+    /// Waits until nobody reads.
+    pub(crate) async fn deserted(&self) {
+        std::future::poll_fn(|cx| {
+            let mut state = self.state.lock();
+            if state.readers.is_empty() {
+                return Poll::Ready(());
+            }
+            // The writer waits for one thing at a time.
+            state.writer = Some(cx.waker().clone());
+            Poll::Pending
+        })
+        .await;
+    }
+
     fn poll_room(&self, cx: &Context<'_>) -> Poll<()> {
         let mut state = self.state.lock();
         if state.has_room() {

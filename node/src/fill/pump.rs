@@ -9,6 +9,8 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use http_body_util::BodyExt;
 use hyper::body::Frame;
+use tokio::time::error::Elapsed;
+use tokio::time::{Instant, timeout_at};
 use weir_cache::passable_trailers;
 
 use super::body::End;
@@ -42,6 +44,11 @@ pub(super) async fn pump(running: &Running, work: &FillWork, head: &FillHead, an
     }
     fill.body.finish(End::Cut(Arc::new(error)));
 }
+
+type NextFrame = Result<Frame<Bytes>, hyper::Error>;
+
+/// Nobody reads any more, and finishing is not worth it.
+struct Deserted;
 
 struct Pump<'a> {
     running: &'a Running,
@@ -87,7 +94,7 @@ impl<'a> Pump<'a> {
     /// The next bytes from upstream; `None` at the end.
     async fn next(&mut self) -> Result<Option<Bytes>, FillError> {
         loop {
-            let frame = tokio::time::timeout(self.idle, self.body.frame()).await;
+            let Ok(frame) = self.frame().await else { return Err(FillError::Abandoned) };
             let received = self.running.fill().body.received();
             let upstream = || self.upstream.clone();
             match frame {
@@ -105,6 +112,26 @@ impl<'a> Pump<'a> {
                 },
             }
         }
+    }
+
+    /// What comes next from upstream, or that it took too long.
+    ///
+    /// # Errors
+    ///
+    /// [`Deserted`] when everybody has left meanwhile and nobody can join any more.
+    async fn frame(&mut self) -> Result<Result<Option<NextFrame>, Elapsed>, Deserted> {
+        let silent_at = Instant::now() + self.idle;
+        let fill = Arc::clone(self.running.fill());
+        tokio::select! {
+            biased;
+            frame = timeout_at(silent_at, self.body.frame()) => return Ok(frame),
+            () = fill.body.deserted() => {}
+        }
+        if self.is_given_up() {
+            return Err(Deserted);
+        }
+        // No byte comes before the next look, so it would find nothing else.
+        Ok(timeout_at(silent_at, self.body.frame()).await)
     }
 
     /// Lets the one client of a response that is nobody else's have its trailers; all others are
