@@ -490,7 +490,8 @@ mod tests {
         let request = RequestHead { method: &Method::GET, headers: &asked, target_uri: None };
         let fields = format!("Content-Range: bytes 4-9/10\n{FRESH}");
         // (bytes that come, range then held in the profile rfc, why)
-        let cases: &[(Bytes, Option<(u64, u64)>, &str)] = &[
+        type Case = (Bytes, Option<(u64, u64)>, &'static str);
+        let cases: &[Case] = &[
             (bytes(4, 9), Some((4, 9)), "as announced"),
             (bytes(4, 8), Some((4, 8)), "one too few"),
             (bytes(3, 9), Some((4, 9)), "one too many"),
@@ -515,7 +516,8 @@ mod tests {
     #[test]
     fn held_parts_answer_one_range_inside_them() {
         // (request, expected, why); bytes 2 to 5 of 10 are held under "a".
-        const CASES: &[(&str, Option<(u64, u64)>, &str)] = &[
+        type Case = (&'static str, Option<(u64, u64)>, &'static str);
+        const CASES: &[Case] = &[
             ("Range: bytes=2-5", Some((2, 5)), "all"),
             ("Range: bytes=3-4", Some((3, 4)), "inside"),
             ("Range: bytes=1-5", None, "begins before"),
