@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 use arc_swap::ArcSwap;
 use weir_cache::{DuplicateHost, HopIdentity, Now};
-use weir_store::{LogOpenError, MemoryStore, StoreLimits};
+use weir_store::{MemoryStore, StoreLimits};
 
 use crate::clock::Clock;
 use crate::config::{NodeConfig, SiteConfig};
@@ -17,7 +17,9 @@ use crate::fill::{FillTable, SpillSpace};
 use crate::inbound::Reading;
 use crate::inner::{TierSecret, hex8};
 use crate::metrics::{Metrics, Readings};
-use crate::purge::{Above, Authority, BootClock, Implied, Log, Making, Place, View, boot_number};
+use crate::purge::{
+    Above, Authority, BootClock, Implied, KeeperError, Log, Making, Place, View, boot_number,
+};
 use crate::recent::{REFRESH_AGAIN_AFTER, RecentKeys, UNSHARED_FOR};
 use crate::site::Sites;
 use crate::upstream::request::via_pseudonym;
@@ -71,7 +73,7 @@ pub enum MakeError {
     },
     /// The purge log cannot be used.
     #[error("the purge log cannot be used")]
-    PurgeLog(#[source] LogOpenError),
+    PurgeLog(#[source] KeeperError),
     /// Two sites claim one host.
     #[error("the sites do not fit together")]
     Sites(#[source] DuplicateHost),

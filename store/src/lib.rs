@@ -8,6 +8,7 @@
 
 mod log_file;
 mod memory;
+mod part;
 mod response;
 mod variants;
 
@@ -16,5 +17,6 @@ pub use log_file::{
     LOG_PAYLOAD_BYTES_MAX, LogAppendError, LogFile, LogOpenError, Recovered,
 };
 pub use memory::{MemoryStore, StoreLimits, StoreStats};
+pub use part::StoredParts;
 pub use response::StoredResponse;
-pub use variants::Variants;
+pub use variants::{PartsChange, Variants};

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a scenario that fails fails here")]
 
 mod admin;
+mod audit;
 mod bad_input;
 mod binaries;
 mod bounds;
@@ -17,6 +18,7 @@ mod leaving;
 mod limits;
 mod loops;
 mod multipart;
+mod parts;
 mod poisoning;
 mod purge;
 mod purge_api;

@@ -20,10 +20,9 @@ use parking_lot::Mutex;
 use tokio::sync::{Semaphore, watch};
 use weir_cache::Timestamp;
 use weir_cache::purge::{AsOf, Epoch, LeaseGranted, Roll};
-use weir_store::LogOpenError;
 
 use super::book::{Book, wall_ms};
-use super::keeper::{Keeper, Place};
+use super::keeper::{Keeper, KeeperError, Place};
 use super::record::{Batch, Log, LogError, Numbered, PurgeReceipt, Record, Reported};
 use super::{BootClock, Order, View};
 use crate::secrets::random_text;
@@ -53,6 +52,8 @@ struct Inner {
     lease: Duration,
     epoch: Epoch,
     began: Timestamp,
+    /// Until then members of an earlier life may hold leases.
+    strangers_until: Timestamp,
     clock: BootClock,
     view: Arc<View>,
     keeper: Keeper,
@@ -94,14 +95,17 @@ impl Authority {
     ///
     /// # Errors
     ///
-    /// [`LogOpenError`]; the node must not start, since it could promise nothing.
-    pub(crate) fn open(making: Making<'_>) -> Result<Self, LogOpenError> {
+    /// [`KeeperError`]; the node must not start, since it could promise nothing.
+    pub(crate) fn open(making: Making<'_>) -> Result<Self, KeeperError> {
         let clock = BootClock;
-        let (keeper, found) = Keeper::open(making.place, fresh_epoch())?;
+        let (keeper, found) = Keeper::open(making.place, fresh_epoch(), making.lease)?;
         let now = clock.now();
-        let strangers = found.is_new && !making.alone;
-        let until = if strangers { now.saturating_add(making.lease) } else { Timestamp::ZERO };
-        let mut book = Book::new(Roll::new(making.lease, until));
+        let strangers_until = match making.alone {
+            true => Timestamp::ZERO,
+            // Their clocks may be a little slower.
+            false => now.saturating_add(found.wait + found.wait / 50),
+        };
+        let mut book = Book::new(Roll::new(making.lease, strangers_until));
         for (name, boot) in &found.members {
             book.restore((name, *boot), now);
         }
@@ -118,12 +122,13 @@ impl Authority {
             state.keep(Arc::new(numbered));
         }
         note_self(making.name, &making.view, &mut state, now);
-        tracing::info!(epoch = %found.epoch, head = found.head, new = found.is_new, "keeping the purge log");
+        tracing::info!(epoch = %found.epoch, head = found.head, wait = ?found.wait, "keeping the purge log");
         Ok(Self(Arc::new(Inner {
             name: making.name.to_owned(),
             lease: making.lease,
             epoch: found.epoch,
             began: now,
+            strangers_until,
             clock,
             view: making.view,
             keeper,
@@ -190,7 +195,7 @@ impl Inner {
             state.head = seq;
             let now = self.clock.now();
             state.book.open(seq, Arc::new(record.clone()), now);
-            if let Err(gap) = self.view.apply(seq, &entry) {
+            if let Err(gap) = self.view.apply(AsOf { epoch: self.epoch, seq }, &entry) {
                 // Only this function writes, one at a time, so this cannot be; nothing stored is used.
                 tracing::error!(%gap, "the purge log is out of step with itself");
                 self.view.join(AsOf { epoch: self.epoch, seq });
@@ -199,6 +204,9 @@ impl Inner {
             note_self(&self.name, &self.view, &mut state, now);
         }
         self.news.send_replace(seq);
+        if self.clock.now() >= self.strangers_until {
+            self.keeper.grow_up().await;
+        }
         self.tidy(&mut turn).await;
         Ok(seq)
     }

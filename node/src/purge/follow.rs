@@ -96,7 +96,8 @@ fn take(node: &Node, batch: Batch, sent: Timestamp) {
         node.purges.join(AsOf { epoch, seq: batch.head });
     }
     for numbered in &batch.entries {
-        if let Err(gap) = node.purges.apply(numbered.seq, &numbered.record.entry()) {
+        let entry_at = AsOf { epoch, seq: numbered.seq };
+        if let Err(gap) = node.purges.apply(entry_at, &numbered.record.entry()) {
             // The next report says what has been applied; the answer to it begins there.
             tracing::debug!(%gap, "an entry of the purge log is missing");
             return;

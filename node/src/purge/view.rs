@@ -173,9 +173,14 @@ impl View {
         self.publish(&ledger);
     }
 
-    /// Applies an entry; see [`Ledger::apply`].
-    pub(crate) fn apply(&self, seq: u64, entry: &Entry) -> Result<Seq, Gap> {
+    /// Applies an entry of the log that was joined; see [`Ledger::apply`]. One of another epoch leaves a
+    /// gap whatever its number.
+    pub(crate) fn apply(&self, entry_at: AsOf, entry: &Entry) -> Result<Seq, Gap> {
+        let seq = entry_at.seq;
         let mut ledger = self.ledger.write();
+        if ledger.as_of().is_none_or(|as_of| as_of.epoch != entry_at.epoch) {
+            return Err(Gap { wanted: 0, got: seq });
+        }
         let position = ledger.apply(seq, entry)?;
         self.publish(&ledger);
         Ok(position)
