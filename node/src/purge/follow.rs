@@ -11,23 +11,24 @@ use weir_cache::Timestamp;
 use weir_cache::purge::{AsOf, Epoch};
 
 use super::record::{Batch, Reported};
+use super::reporter::Reporter;
 use crate::node::Node;
 
-/// Newest purges whose counts go with a report.
-const COUNTS_TOLD: usize = 64;
 /// Part of the lease that one question may wait for news.
 const HOLD_PART: u32 = 5;
 /// First and longest pause after a failure.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(20), Duration::from_millis(500));
 
 /// Follows the log until the task is aborted.
-pub(crate) async fn follow(node: Arc<Node>, boot: u64) {
+pub(crate) async fn follow(node: Arc<Node>, reporter: Reporter) {
     let mut pause = PAUSES.0;
     let mut told_of_failure = false;
     loop {
         let sent = node.boot_clock.now();
         let hold = node.config.purge.lease / HOLD_PART;
-        match node.log.report(report(&node, boot, hold)).await {
+        let hold_ms = u64::try_from(hold.as_millis()).unwrap_or(0);
+        let reported = Reported { hold_ms, ..reporter.report(&node.purges) };
+        match node.log.report(reported).await {
             Ok(batch) => {
                 if told_of_failure {
                     tracing::info!("the purge log is heard of again");
@@ -50,28 +51,11 @@ pub(crate) async fn follow(node: Arc<Node>, boot: u64) {
 }
 
 /// Tells the log that this node reuses nothing any more, so that purges do not wait for it.
-pub(crate) async fn leave(node: &Node, boot: u64) {
+pub(crate) async fn leave(node: &Node, reporter: &Reporter) {
     node.purges.fence();
-    let reported = Reported { leaving: true, ..report(node, boot, Duration::ZERO) };
+    let reported = Reported { leaving: true, ..reporter.report(&node.purges) };
     if let Err(error) = node.log.report(reported).await {
         tracing::debug!(%error, "left without a word to the purge log");
-    }
-}
-
-fn report(node: &Node, boot: u64, hold: Duration) -> Reported {
-    let as_of = node.purges.as_of();
-    let mut counts = node.purges.counts();
-    let old = counts.by_seq.len().saturating_sub(COUNTS_TOLD);
-    Reported {
-        name: node.config.name.clone(),
-        tier: node.config.tier.as_str().to_owned(),
-        boot,
-        epoch: as_of.map(|as_of| as_of.epoch.to_string()),
-        applied: as_of.map_or(0, |as_of| as_of.seq),
-        matched: counts.by_seq.split_off(old),
-        counted_to: counts.complete_to,
-        hold_ms: u64::try_from(hold.as_millis()).unwrap_or(0),
-        leaving: false,
     }
 }
 

@@ -22,6 +22,8 @@ mod implied;
 mod keeper;
 mod order;
 mod record;
+mod reporter;
+mod settled;
 mod start;
 mod sweep;
 mod view;

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use tokio::task::JoinHandle;
 
+use super::reporter::Reporter;
 use super::{follow, implied, sweep};
 use crate::node::Node;
 
@@ -13,21 +14,21 @@ const LEAVE_WITHIN: Duration = Duration::from_millis(500);
 
 /// The tasks; they end when this is dropped.
 pub(crate) struct KeepingStep {
-    boot: u64,
+    reporter: Reporter,
     tasks: Vec<JoinHandle<()>>,
 }
 
 /// Starts them.
 pub(crate) fn start(node: &Arc<Node>) -> KeepingStep {
-    let boot = boot_number();
+    let reporter = Reporter::new(&node.config);
     let mut tasks = vec![
         tokio::spawn(sweep::sweep(Arc::clone(node))),
         tokio::spawn(implied::record(Arc::clone(node))),
     ];
     if !node.keeps_log {
-        tasks.push(tokio::spawn(follow::follow(Arc::clone(node), boot)));
+        tasks.push(tokio::spawn(follow::follow(Arc::clone(node), reporter.clone())));
     }
-    KeepingStep { boot, tasks }
+    KeepingStep { reporter, tasks }
 }
 
 impl KeepingStep {
@@ -37,7 +38,7 @@ impl KeepingStep {
             task.abort();
         }
         if !node.keeps_log {
-            let leaving = follow::leave(node, self.boot);
+            let leaving = follow::leave(node, &self.reporter);
             if tokio::time::timeout(LEAVE_WITHIN, leaving).await.is_err() {
                 tracing::debug!("the purge log was not told that this node leaves");
             }
@@ -50,14 +51,5 @@ impl Drop for KeepingStep {
         for task in &self.tasks {
             task.abort();
         }
-    }
-}
-
-/// A number that tells this run of the node from its others.
-fn boot_number() -> u64 {
-    let mut bytes = [0; 8];
-    match getrandom::fill(&mut bytes) {
-        Ok(()) => u64::from_le_bytes(bytes),
-        Err(_) => u64::from(std::process::id()),
     }
 }
