@@ -7,7 +7,7 @@
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
 
-use super::model::{LimitsConfig, NodeConfig, StoreConfig, TierDefaults};
+use super::model::{LimitsConfig, NodeConfig, PurgeConfig, StoreConfig, TierDefaults};
 use super::problem::{Place, Problems, Wrong, quote};
 use super::reader::{Given, Mark};
 use super::sites::{ReadSite, Sites};
@@ -23,6 +23,7 @@ pub(super) fn settle_node(
     relations.settle_admin(config, defaults.admin.ip());
     relations.check_listeners(config);
     relations.check_parents(config);
+    relations.check_purge(&config.purge);
     relations.settle_object_max(&mut config.store);
     relations.settle_url_max(&mut config.limits);
 }
@@ -81,6 +82,21 @@ impl Relations<'_> {
                 &["node.parents", "node.listen"],
                 format!("{parent} is this node itself; expected nodes of the next tier"),
             );
+        }
+    }
+
+    fn check_purge(&mut self, purge: &PurgeConfig) {
+        if purge.nats.server.is_some() && purge.authority.is_some() {
+            self.report(
+                &["purge.nats", "purge.authority"],
+                "nats and authority each name who keeps the purge log; remove one of them",
+            );
+        }
+        if purge.nats.server.is_some() {
+            return;
+        }
+        for key in ["purge.nats_stream", "purge.nats_credentials"] {
+            self.report(&[key], "has no effect without nats; set nats or remove it");
         }
     }
 
