@@ -17,7 +17,7 @@ use crate::fill::{FillTable, SpillSpace};
 use crate::inbound::Reading;
 use crate::inner::{TierSecret, hex8};
 use crate::metrics::{Metrics, Readings};
-use crate::purge::{Above, Authority, BootClock, Implied, Log, Making, Place, View};
+use crate::purge::{Above, Authority, BootClock, Implied, Log, Making, Nats, Place, View};
 use crate::recent::{REFRESH_AGAIN_AFTER, RecentKeys, UNSHARED_FOR};
 use crate::site::Sites;
 use crate::upstream::request::via_pseudonym;
@@ -40,6 +40,8 @@ pub(crate) struct Node {
     pub(crate) log: Arc<dyn Log>,
     /// Whether this node numbers them itself.
     pub(crate) keeps_log: bool,
+    /// The log, where it is a NATS stream.
+    pub(crate) nats: Option<Nats>,
     pub(crate) boot_clock: BootClock,
     /// What requests that passed have invalidated and the log does not say yet.
     pub(crate) implied: Implied,
@@ -90,9 +92,14 @@ impl Node {
         let upstreams =
             Upstreams::new(&config, Arc::clone(&clock), secret.clone(), metrics.upstream.clone());
         let upstreams = Arc::new(upstreams);
-        let keeps_log = config.parents.is_empty() && config.purge.authority.is_none();
+        let elsewhere = config.purge.authority.is_some() || config.purge.nats.server.is_some();
+        let keeps_log = config.parents.is_empty() && !elsewhere;
         let purges = Arc::new(View::new(keeps_log, config.purge.lease));
-        let log = purge_log(&config, log_home, &purges, &upstreams)?;
+        let nats = Nats::configured(&config, secret.as_ref(), &purges, &metrics);
+        let log: Arc<dyn Log> = match &nats {
+            Some(nats) => Arc::new(nats.clone()),
+            None => purge_log(&config, log_home, &purges, &upstreams)?,
+        };
         let fill_disk = Budget::new(config.fill.spill_max.as_u64());
         let folder = spill_folder(&config);
         let spill = SpillSpace::open(&folder, Arc::clone(&fill_disk))
@@ -107,6 +114,7 @@ impl Node {
             purges,
             log,
             keeps_log,
+            nats,
             boot_clock: BootClock,
             implied: Implied::new(),
             store: MemoryStore::new(store_limits(&config)),

@@ -46,6 +46,11 @@ impl Book {
         &self.roll
     }
 
+    /// See [`Roll::expect_strangers`].
+    pub(super) fn expect_strangers(&mut self, now: Timestamp) {
+        self.roll.expect_strangers(now);
+    }
+
     /// Puts a run of a member back on the roll that was on it before this process began.
     pub(super) fn restore(&mut self, (name, boot): (&str, u64), now: Timestamp) {
         self.roll.restore(name, boot, now);

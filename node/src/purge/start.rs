@@ -25,7 +25,9 @@ pub(crate) fn start(node: &Arc<Node>) -> KeepingStep {
         tokio::spawn(sweep::sweep(Arc::clone(node))),
         tokio::spawn(implied::record(Arc::clone(node))),
     ];
-    if !node.keeps_log {
+    if let Some(nats) = &node.nats {
+        tasks.push(tokio::spawn(nats.clone().follow()));
+    } else if !node.keeps_log {
         tasks.push(tokio::spawn(follow::follow(Arc::clone(node), reporter.clone())));
     }
     KeepingStep { reporter, tasks }
@@ -38,7 +40,12 @@ impl KeepingStep {
             task.abort();
         }
         if !node.keeps_log {
-            let leaving = follow::leave(node, &self.reporter);
+            let leaving = async {
+                match &node.nats {
+                    Some(nats) => nats.leave().await,
+                    None => follow::leave(node, &self.reporter).await,
+                }
+            };
             if tokio::time::timeout(LEAVE_WITHIN, leaving).await.is_err() {
                 tracing::debug!("the purge log was not told that this node leaves");
             }
