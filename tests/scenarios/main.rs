@@ -17,6 +17,7 @@ mod leaving;
 mod limits;
 mod loops;
 mod multipart;
+mod nats;
 mod poisoning;
 mod ranges;
 mod reuse;

@@ -333,6 +333,7 @@ impl TestNode {
 }
 
 /// A folder of one stack, removed with it.
+#[derive(Debug)]
 pub struct Folder {
     path: PathBuf,
 }
