@@ -73,8 +73,8 @@ use toml::de::DeTable;
 
 pub use self::address::{AddressError, UpstreamAddr};
 pub use self::model::{
-    FieldSwitches, FillConfig, LimitsConfig, LogConfig, LogFormat, LogLevel, NodeConfig,
-    OnIsolation, PurgeConfig, SiteConfig, StoreConfig, Tier, TierDefaults, UnknownHost,
+    FieldSwitches, FillConfig, LimitsConfig, LogConfig, LogFormat, LogLevel, NatsConfig,
+    NodeConfig, OnIsolation, PurgeConfig, SiteConfig, StoreConfig, Tier, TierDefaults, UnknownHost,
     UpstreamConfig,
 };
 pub use self::overrides::environment;

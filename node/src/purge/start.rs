@@ -22,7 +22,9 @@ pub(crate) fn start(node: &Arc<Node>) -> KeepingStep {
         tokio::spawn(sweep::sweep(Arc::clone(node))),
         tokio::spawn(implied::record(Arc::clone(node))),
     ];
-    if !node.keeps_log {
+    if let Some(nats) = &node.nats {
+        tasks.push(tokio::spawn(nats.clone().follow()));
+    } else if !node.keeps_log {
         tasks.push(tokio::spawn(follow::follow(Arc::clone(node))));
     }
     KeepingStep { tasks }
@@ -35,7 +37,12 @@ impl KeepingStep {
             task.abort();
         }
         if !node.keeps_log {
-            let leaving = follow::leave(node);
+            let leaving = async {
+                match &node.nats {
+                    Some(nats) => nats.leave().await,
+                    None => follow::leave(node).await,
+                }
+            };
             if tokio::time::timeout(LEAVE_WITHIN, leaving).await.is_err() {
                 tracing::debug!("the purge log was not told that this node leaves");
             }
@@ -48,14 +55,5 @@ impl Drop for KeepingStep {
         for task in &self.tasks {
             task.abort();
         }
-    }
-}
-
-/// A number that tells this run of the node from its others.
-pub(crate) fn boot_number() -> u64 {
-    let mut bytes = [0; 8];
-    match getrandom::fill(&mut bytes) {
-        Ok(()) => u64::from_le_bytes(bytes),
-        Err(_) => u64::from(std::process::id()),
     }
 }
