@@ -457,7 +457,7 @@ mod tests {
         roll.open(2, after(13));
         let second = |secs| roll.receipt(2).unwrap().state(after(secs));
         assert_eq!(second(13), State::Applying, "nor does run 2 answer for it by leaving");
-        assert_eq!(second(17), State::AppliedWithFenced);
+        assert_eq!(second(18), State::AppliedWithFenced);
     }
 
     #[test]
