@@ -74,7 +74,7 @@ use toml::de::DeTable;
 pub use self::address::{AddressError, UpstreamAddr};
 pub use self::model::{
     FieldSwitches, FillConfig, LimitsConfig, LogConfig, LogFormat, LogLevel, NodeConfig,
-    OnIsolation, PurgeConfig, SiteConfig, StoreConfig, Tier, TierDefaults, UnknownHost,
+    OnIsolation, PurgeConfig, PushConfig, SiteConfig, StoreConfig, Tier, TierDefaults, UnknownHost,
     UpstreamConfig,
 };
 pub use self::overrides::environment;
