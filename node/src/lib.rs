@@ -6,6 +6,8 @@
 mod access_log;
 mod admin;
 mod admin_listener;
+mod admin_objects;
+mod admin_preloads;
 mod admin_purges;
 pub mod binary;
 mod body;
@@ -28,6 +30,7 @@ mod outcome;
 mod part;
 mod problem;
 mod purge;
+mod push;
 mod recent;
 mod refuse;
 mod reload;

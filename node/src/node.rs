@@ -18,6 +18,7 @@ use crate::inbound::Reading;
 use crate::inner::{TierSecret, hex8};
 use crate::metrics::{Metrics, Readings};
 use crate::purge::{Above, Authority, BootClock, Implied, Log, Making, Place, View};
+use crate::push::Push;
 use crate::recent::{REFRESH_AGAIN_AFTER, RecentKeys, UNSHARED_FOR};
 use crate::site::Sites;
 use crate::upstream::request::via_pseudonym;
@@ -43,6 +44,8 @@ pub(crate) struct Node {
     pub(crate) boot_clock: BootClock,
     /// What requests that passed have invalidated and the log does not say yet.
     pub(crate) implied: Implied,
+    /// Its part in push mode.
+    pub(crate) push: Arc<Push>,
     pub(crate) store: MemoryStore,
     pub(crate) fills: FillTable,
     pub(crate) fill_memory: Arc<Budget>,
@@ -92,7 +95,9 @@ impl Node {
         let upstreams = Arc::new(upstreams);
         let keeps_log = config.parents.is_empty() && config.purge.authority.is_none();
         let purges = Arc::new(View::new(keeps_log, config.purge.lease));
-        let log = purge_log(&config, log_home, &purges, &upstreams)?;
+        let push = Arc::new(Push::new(&config, metrics.push.clone()));
+        let parts = LogParts { view: &purges, push: &push, upstreams: &upstreams };
+        let log = purge_log(&config, log_home, parts)?;
         let fill_disk = Budget::new(config.fill.spill_max.as_u64());
         let folder = spill_folder(&config);
         let spill = SpillSpace::open(&folder, Arc::clone(&fill_disk))
@@ -109,6 +114,7 @@ impl Node {
             keeps_log,
             boot_clock: BootClock,
             implied: Implied::new(),
+            push,
             store: MemoryStore::new(store_limits(&config)),
             fills: FillTable::new(config.limits.waiters_max),
             // Bodies on their way into the store may take a quarter of it on top.
@@ -200,12 +206,19 @@ pub enum LogHome {
     OneProcess,
 }
 
+/// What a log is made with.
+#[derive(Clone, Copy)]
+struct LogParts<'a> {
+    view: &'a Arc<View>,
+    push: &'a Arc<Push>,
+    upstreams: &'a Arc<Upstreams>,
+}
+
 /// The log of a node: its own, or the one that its parents or the named authority lead to.
 fn purge_log(
     config: &NodeConfig,
     home: LogHome,
-    view: &Arc<View>,
-    upstreams: &Arc<Upstreams>,
+    parts: LogParts<'_>,
 ) -> Result<Arc<dyn Log>, MakeError> {
     let above = match &config.purge.authority {
         Some(authority) => std::slice::from_ref(authority),
@@ -221,13 +234,14 @@ fn purge_log(
             lease: config.purge.lease,
             place: &place,
             alone: home == LogHome::OneProcess,
-            view: Arc::clone(view),
+            view: Arc::clone(parts.view),
+            push: (Arc::clone(parts.push), &config.push),
         };
         return Ok(Arc::new(Authority::open(making).map_err(MakeError::PurgeLog)?));
     }
     // Connections and health of their own: however busy the data is, purges get through.
     let parents = Arc::new(Group::new(Kind::Parents, above, &config.upstream));
-    Ok(Arc::new(Above::new(&config.name, Arc::clone(upstreams), parents)))
+    Ok(Arc::new(Above::new(&config.name, Arc::clone(parts.upstreams), parents)))
 }
 
 fn store_limits(config: &NodeConfig) -> StoreLimits {

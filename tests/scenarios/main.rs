@@ -18,6 +18,7 @@ mod limits;
 mod loops;
 mod multipart;
 mod poisoning;
+mod push;
 mod ranges;
 mod reuse;
 mod rules;

@@ -12,6 +12,7 @@ use weir_cache::purge::{AsOf, Epoch};
 
 use super::record::{Batch, Reported};
 use crate::node::Node;
+use crate::push;
 
 /// Newest purges whose counts go with a report.
 const COUNTS_TOLD: usize = 64;
@@ -26,7 +27,9 @@ pub(crate) async fn follow(node: Arc<Node>, boot: u64) {
     let mut told_of_failure = false;
     loop {
         let sent = node.boot_clock.now();
-        let hold = node.config.purge.lease / HOLD_PART;
+        let usual = node.config.purge.lease / HOLD_PART;
+        // While there are preloads, somebody may be watching how far they are.
+        let hold = if node.push.is_busy() { usual.min(push::BUSY_HOLD) } else { usual };
         match node.log.report(report(&node, boot, hold)).await {
             Ok(batch) => {
                 if told_of_failure {
@@ -72,11 +75,15 @@ fn report(node: &Node, boot: u64, hold: Duration) -> Reported {
         counted_to: counts.complete_to,
         hold_ms: u64::try_from(hold.as_millis()).unwrap_or(0),
         leaving: false,
+        push: Some(node.push.report()),
     }
 }
 
 /// Applies what an answer carries, and only then renews the lease from the moment it was asked for.
 fn take(node: &Node, batch: Batch, sent: Timestamp) {
+    if let Some(news) = batch.push {
+        node.push.take(news);
+    }
     let Ok(epoch) = batch.epoch.parse::<Epoch>() else {
         tracing::error!(epoch = batch.epoch, "the purge log's epoch cannot be read");
         return;
@@ -86,12 +93,14 @@ fn take(node: &Node, batch: Batch, sent: Timestamp) {
         node.purges.join(AsOf { epoch, seq: batch.head });
     }
     for numbered in &batch.entries {
-        if let Err(gap) = node.purges.apply(numbered.seq, &numbered.record.entry()) {
+        let entry = numbered.record.entry();
+        if let Err(gap) = node.purges.apply(numbered.seq, &entry) {
             // The next report says what has been applied; the answer to it begins there.
             tracing::debug!(%gap, "an entry of the purge log is missing");
             return;
         }
         node.metrics.purge.applied.inc();
+        node.push.after_purge(&numbered.record, &entry);
     }
     // An answer with a part of the log only is no word about the rest of it.
     if node.purges.reaches(AsOf { epoch, seq: batch.head }) {

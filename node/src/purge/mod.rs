@@ -26,13 +26,14 @@ mod start;
 mod sweep;
 mod view;
 
-pub(crate) use above::Above;
+pub(crate) use above::{Above, message};
 pub(crate) use authority::{Authority, Making};
+pub(crate) use book::rfc3339;
 pub(crate) use boot_clock::BootClock;
 pub(crate) use control::answer as answer_control;
 pub(crate) use implied::Implied;
 pub(crate) use keeper::Place;
 pub(crate) use order::{Order, Wish, target_of};
-pub(crate) use record::{Log, LogError, PurgeReceipt};
+pub(crate) use record::{Log, LogError, PurgeReceipt, Record};
 pub(crate) use start::{KeepingStep, start};
 pub(crate) use view::View;

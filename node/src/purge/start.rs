@@ -7,6 +7,7 @@ use tokio::task::JoinHandle;
 
 use super::{follow, implied, sweep};
 use crate::node::Node;
+use crate::push;
 
 /// How long leaving the roll may take.
 const LEAVE_WITHIN: Duration = Duration::from_millis(500);
@@ -23,8 +24,11 @@ pub(crate) fn start(node: &Arc<Node>) -> KeepingStep {
     let mut tasks = vec![
         tokio::spawn(sweep::sweep(Arc::clone(node))),
         tokio::spawn(implied::record(Arc::clone(node))),
+        tokio::spawn(push::work(Arc::clone(node))),
     ];
-    if !node.keeps_log {
+    if node.keeps_log {
+        tasks.push(tokio::spawn(push::keep_own(Arc::clone(node))));
+    } else {
         tasks.push(tokio::spawn(follow::follow(Arc::clone(node), boot)));
     }
     KeepingStep { boot, tasks }
