@@ -1,9 +1,11 @@
 //! The `weir` command: run, set up and check a Weir CDN.
 
+mod admin_client;
 mod check;
 mod failure;
 mod init;
 mod output;
+mod push;
 mod topology;
 mod up;
 
@@ -31,6 +33,8 @@ enum Verb {
     Up(up::Arguments),
     /// Write one configuration file for each node of a stack.
     Init(init::Arguments),
+    /// Fetch responses into nodes before anyone asks.
+    Push(Box<push::Arguments>),
     /// Work with configuration files.
     Config {
         #[command(subcommand)]
@@ -58,6 +62,7 @@ fn dispatch(verb: Verb) -> Result<ExitCode, Failure> {
     match verb {
         Verb::Up(arguments) => up::run(&arguments),
         Verb::Init(arguments) => init::run(&arguments),
+        Verb::Push(arguments) => push::run(&arguments),
         Verb::Config { verb: ConfigVerb::Check(arguments) } => check::run(&arguments),
     }
 }
