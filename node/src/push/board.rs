@@ -35,6 +35,8 @@ const PAGE_BYTES_MAX: usize = 1024 * 1024;
 const MEMBERS_MAX: usize = 10_000;
 /// Failures kept of one node.
 pub(super) const FAILURES_MAX: usize = 5;
+/// Failures kept of one task, all nodes together.
+const TASK_FAILURES_MAX: usize = 100;
 /// A member that has been silent for so long is not waited for.
 const GONE_AFTER: Duration = Duration::from_secs(15);
 /// A task that has ended is kept for so long.
@@ -249,8 +251,13 @@ impl Board {
         let Some(task) = number.and_then(|number| self.tasks.get_mut(number)) else { return };
         // The members are bounded, hence the names here.
         if self.members.contains_key(name) {
+            let others = task.nodes.iter().filter(|(other, _)| *other != name);
+            let told: usize = others.map(|(_, node)| node.failures.len()).sum();
+            let room = TASK_FAILURES_MAX.saturating_sub(told).min(FAILURES_MAX);
             let mut progress = progress.clone();
-            progress.failures.truncate(FAILURES_MAX);
+            progress.failures.truncate(room);
+            progress.failures =
+                progress.failures.into_iter().map(super::record::Failure::clipped).collect();
             task.nodes.insert(name.to_owned(), progress);
         }
     }

@@ -15,7 +15,7 @@ use weir_cache::purge::AsOf;
 
 use super::board::FAILURES_MAX;
 use super::bucket::Bucket;
-use super::fetch::{Fetched, NotFetched, fetch, header_map};
+use super::fetch::{Fetched, NotFetched, fetch, header_map, is_fresh};
 use super::record::{Answer, Ask, Failure, Head, HotUrl, News, NodeProgress};
 use crate::node::Node;
 use crate::purge::BootClock;
@@ -185,8 +185,15 @@ impl Crew {
         Self { node: Arc::clone(node), pace: Bucket::new(rate), progress, at_work: JoinSet::new() }
     }
 
-    /// Sends one out for `url` when its turn has come and a slot is free.
+    /// Sends one out for `url` when its turn has come and a slot is free; what is fresh already is
+    /// noted at once.
     async fn send(&mut self, url: String, headers: Arc<HeaderMap>) {
+        if is_fresh(&self.node, &url, &headers).await {
+            note(&self.node, self.progress.as_deref(), url, Ok(Fetched::Hit));
+            // A long list of such URLs must not keep others from this core.
+            tokio::task::yield_now().await;
+            return;
+        }
         while self.at_work.try_join_next().is_some() {}
         let turn = self.pace.reserve(BootClock.now()).max(self.node.push.pace());
         if !turn.is_zero() {
@@ -216,37 +223,43 @@ impl Errand {
         let Self { url, headers, progress, slot } = self;
         let result = fetch(&node, &url, &headers).await;
         drop(slot);
-        count(&node, &result);
-        let Some(progress) = progress else { return };
-        let mut progress = progress.lock();
-        match result {
-            Ok(fetched) => {
-                progress.done += 1;
-                match fetched {
-                    Fetched::Hit => progress.hits += 1,
-                    Fetched::Stored { bytes } => progress.bytes += bytes,
-                }
-            }
-            Err(NotFetched { why, .. }) => {
-                progress.failed += 1;
-                note_failure(&mut progress, url, why);
-            }
-        }
+        note(&node, progress.as_deref(), url, result);
     }
 }
 
-fn count(node: &Node, result: &Result<Fetched, NotFetched>) {
+/// Notes what became of `url`.
+fn note(
+    node: &Node,
+    progress: Option<&Mutex<NodeProgress>>,
+    url: String,
+    result: Result<Fetched, NotFetched>,
+) {
     let metrics = &node.push.metrics;
     metrics.urls.inc();
-    match result {
+    match &result {
         Ok(Fetched::Hit) => metrics.hits.inc(),
         Ok(Fetched::Stored { bytes }) => metrics.bytes.inc_by(*bytes),
         Err(_) => metrics.failed.inc(),
     };
+    let Some(progress) = progress else { return };
+    let mut progress = progress.lock();
+    match result {
+        Ok(fetched) => {
+            progress.done += 1;
+            match fetched {
+                Fetched::Hit => progress.hits += 1,
+                Fetched::Stored { bytes } => progress.bytes += bytes,
+            }
+        }
+        Err(NotFetched { why, .. }) => {
+            progress.failed += 1;
+            note_failure(&mut progress, url, why);
+        }
+    }
 }
 
 fn note_failure(progress: &mut NodeProgress, url: String, why: String) {
     if progress.failures.len() < FAILURES_MAX {
-        progress.failures.push(Failure { url, why });
+        progress.failures.push(Failure { url, why }.clipped());
     }
 }

@@ -13,7 +13,7 @@ use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Version};
 use http_body_util::{BodyExt, Limited};
 use weir_cache::purge::Standing;
-use weir_cache::{CacheKey, Keyed, Target, check as check_access};
+use weir_cache::{CacheKey, Keyed, Reuse, Target, check as check_access};
 
 use crate::fill::{FillHead, Ticket};
 use crate::guard::Phase;
@@ -73,6 +73,23 @@ pub(super) fn header_map(fields: &[(String, String)]) -> HeaderMap {
         Some((name.parse::<HeaderName>().ok()?, value.parse::<HeaderValue>().ok()?))
     };
     fields.iter().filter_map(field).collect()
+}
+
+/// Whether `url` is stored here and fresh, so that nothing need be fetched.
+pub(super) async fn is_fresh(node: &Node, url: &str, headers: &HeaderMap) -> bool {
+    let Ok(request) = Request::read(node, url, headers) else { return false };
+    let Request { site, inbound, keyed } = &request;
+    if site.bypasses(keyed) || Trust::of(node, site, inbound).await == Trust::None {
+        return false;
+    }
+    let variants = node.store.lookup(&keyed.key).await;
+    let stored =
+        variants.as_ref().and_then(|variants| variants.select(&inbound.headers, &site.policy));
+    stored.is_some_and(|stored| {
+        stored.head.status.as_u16() < 400
+            && node.purges.standing(stored) == Standing::Clear
+            && stored.head.judge(None, node.clock.now().monotonic) == Reuse::Fresh
+    })
 }
 
 /// Fetches `url`, again after a pause where that may help.

@@ -25,8 +25,9 @@ const COUNTERS: usize = 512;
 const WINDOW: Duration = Duration::from_secs(60);
 /// URLs told with one report.
 const TOLD_MAX: usize = 16;
-/// Bytes of the fields that select a variant; a response selected by more is not told of.
-const FIELDS_BYTES_MAX: usize = 2_048;
+/// Bytes of the key, the tags and the fields that select a variant; a response with more is not counted,
+/// so that all counters together stay within a few megabytes.
+const ASKED_BYTES_MAX: usize = 4_096;
 
 /// A key and, where responses vary, what selects one of them.
 type Id = [u8; 32];
@@ -72,7 +73,8 @@ impl Hot {
         let Some(mut windows) = self.windows.try_lock() else { return };
         let vary = &stored.head.vary;
         let headers = if vary.is_empty() { HeaderMap::new() } else { vary.selecting_headers() };
-        if bytes(&headers) > FIELDS_BYTES_MAX {
+        let heap = stored.head.tags.heap_bytes() + keyed.text.as_str().len();
+        if bytes(&headers) + heap > ASKED_BYTES_MAX {
             return;
         }
         windows.roll(self.clock.now());

@@ -134,6 +134,20 @@ pub(crate) struct Failure {
     pub(crate) why: String,
 }
 
+/// Characters told of a URL that failed, and of why.
+const FAILURE_CHARS_MAX: usize = 512;
+
+impl Failure {
+    /// The same, cut to what is told.
+    pub(crate) fn clipped(self) -> Self {
+        let clip = |text: String| match text.char_indices().nth(FAILURE_CHARS_MAX) {
+            Some((at, _)) => format!("{}...", text.get(..at).unwrap_or_default()),
+            None => text,
+        };
+        Self { url: clip(self.url), why: clip(self.why) }
+    }
+}
+
 /// What is known of a preload; the form of the admin API.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Preload {
