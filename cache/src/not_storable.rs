@@ -14,7 +14,8 @@ pub enum NotStorable {
     Status,
     /// The status answers a condition or a range of this one request: 304, 412, 416.
     Conditional,
-    /// It is a part, 206; parts are not kept (RFC 9111 §3.3).
+    /// It is a 206 that answers no single range, or says too little of what it is a part of
+    /// (RFC 9111 §3.3).
     Partial,
     /// must-understand, and the status is not one that is understood (RFC 9111 §5.2.2.3).
     MustUnderstand,

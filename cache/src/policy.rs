@@ -75,7 +75,11 @@ pub struct Policy {
     /// `false` stores such a response only with public, s-maxage or a targeted field, because a
     /// stored cookie is one client's session handed to the next (RFC 9111 §7.3).
     pub store_set_cookie: bool,
-    /// Whether a 206 whose length and Content-Range disagree is refused.
+    /// Whether a 206 is kept only if it has a strong ETag and exactly the bytes that its
+    /// Content-Range says.
+    ///
+    /// `false` keeps one without, to which nothing can be added, and takes a shorter one for what
+    /// came.
     pub strict_partial: bool,
     /// Whether two orders of the same Accept-Language members select the same variant.
     ///

@@ -1,6 +1,8 @@
 //! How does the command end when it cannot do what it was asked?
 //!
-//! Exit codes are a contract: 0 done, 1 failed, 2 wrong use.
+//! Exit codes are a contract: 0 done, 1 failed, 2 wrong use. Two more are no failures and come from the
+//! command itself: 3 partly (a purge holds, but some nodes are fenced) and 4 timed out (still applying
+//! when the wait was over).
 
 use std::fmt::Display;
 
@@ -19,6 +21,13 @@ impl Failure {
         match self {
             Self::Usage(_) => 2,
             Self::Failed(_) => 1,
+        }
+    }
+
+    /// The error, without its exit code.
+    pub(crate) fn into_error(self) -> anyhow::Error {
+        match self {
+            Self::Usage(error) | Self::Failed(error) => error,
         }
     }
 

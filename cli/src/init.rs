@@ -63,7 +63,10 @@ fn files(arguments: &Arguments) -> Result<Vec<(PathBuf, String)>, Failure> {
     let mut site = SiteConfig::new("default", Profile::Default);
     site.hosts = vec![HostPattern::Any];
     site.origins = vec![origin];
-    let topology = arguments.shape.topology(local, &[site]).map_err(usage)?;
+    let mut topology = arguments.shape.topology(local, &[site]).map_err(usage)?;
+    // A folder each, so that the purge log outlives a restart wherever the nodes are started from.
+    let folder = std::path::absolute(&arguments.dir).context("the folder has no absolute path")?;
+    topology.keep_data_in(&folder.join("data"));
     let file =
         |node: &NodeConfig| (arguments.dir.join(format!("{}.toml", node.name)), to_toml(node));
     Ok(topology.parents_first().map(file).collect())

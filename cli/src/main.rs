@@ -1,11 +1,15 @@
-//! The `weir` command: run, set up and check a Weir CDN.
+//! The `weir` command: run, set up, check and purge a Weir CDN.
 
+mod admin;
 mod admin_client;
 mod check;
 mod failure;
 mod init;
 mod output;
+mod progress;
+mod purge;
 mod push;
+mod stats;
 mod topology;
 mod up;
 
@@ -15,12 +19,14 @@ use clap::{Parser, Subcommand};
 
 use crate::failure::Failure;
 
-/// Runs, sets up and checks a Weir CDN: edge, regional and shield caches in front of an origin.
+/// Runs, sets up, checks and purges a Weir CDN: edge, regional and shield caches in front of an origin.
 #[derive(Debug, Parser)]
 #[command(
     name = "weir",
     version,
-    after_help = "Exit codes: 0 done, 1 failed, 2 wrong use.\nStart with `weir up` and `weir help up`."
+    after_help = "\
+Exit codes: 0 done, 1 failed, 2 wrong use, 3 partly (some nodes are fenced), 4 timed out.
+Start with `weir up` and `weir help up`."
 )]
 struct Command {
     #[command(subcommand)]
@@ -33,6 +39,10 @@ enum Verb {
     Up(up::Arguments),
     /// Write one configuration file for each node of a stack.
     Init(init::Arguments),
+    /// Purge what is stored, on every node.
+    Purge(Box<purge::Arguments>),
+    /// Show how a node is doing.
+    Stats(stats::Arguments),
     /// Fetch responses into nodes before anyone asks.
     Push(Box<push::Arguments>),
     /// Work with configuration files.
@@ -62,6 +72,8 @@ fn dispatch(verb: Verb) -> Result<ExitCode, Failure> {
     match verb {
         Verb::Up(arguments) => up::run(&arguments),
         Verb::Init(arguments) => init::run(&arguments),
+        Verb::Purge(arguments) => purge::run(&arguments),
+        Verb::Stats(arguments) => stats::run(&arguments),
         Verb::Push(arguments) => push::run(&arguments),
         Verb::Config { verb: ConfigVerb::Check(arguments) } => check::run(&arguments),
     }

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use axum::Json;
 use axum::body::Bytes;
+use axum::extract::rejection::{BytesRejection, PathRejection, QueryRejection};
 use axum::extract::{Path, Query, Request, State};
 use axum::response::{IntoResponse, Response};
 use http::{HeaderMap, HeaderName, StatusCode, header};
@@ -28,8 +29,9 @@ const WAIT_MAX: Duration = Duration::from_secs(5 * 60);
 /// How long `PURGE` waits; the lease of every node has run out before.
 const PURGE_WAIT: Duration = Duration::from_secs(10);
 
-/// What may follow the path.
+/// What may follow the path. A slip in its name must not turn a purge that waits into one that does not.
 #[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub(crate) struct Waiting {
     wait: Option<String>,
 }
@@ -57,14 +59,11 @@ pub(crate) fn parse_wait(text: Option<&str>) -> Result<Duration, Problem> {
 /// `POST /v1/purges`.
 pub(crate) async fn create(
     State(admin): State<Admin>,
-    Query(waiting): Query<Waiting>,
-    body: Bytes,
+    waiting: Result<Query<Waiting>, QueryRejection>,
+    body: Result<Bytes, BytesRejection>,
 ) -> Result<Response, Problem> {
-    let wait = waiting.duration()?;
-    let wish: Wish = serde_json::from_slice(&body).map_err(|error| {
-        let detail = format!("{error}; expected {{\"urls\": [...], \"prefixes\": [...], \"hosts\": [...], \"tags\": [...], \"globs\": [...], \"everything\": false, \"mode\": \"purge\" or \"invalidate\", \"reason\": \"...\"}}");
-        Problem::new(StatusCode::BAD_REQUEST, "Not a purge", detail)
-    })?;
+    let wait = read_wait(waiting)?;
+    let wish = read_wish(&body.map_err(|error| unread(&error))?)?;
     let order = Order::read(wish, &admin.node.sites.load()).map_err(|detail| {
         Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "Nothing was purged", detail)
     })?;
@@ -73,6 +72,40 @@ pub(crate) async fn create(
     let status = if done { StatusCode::OK } else { StatusCode::ACCEPTED };
     let location = format!("/v1/purges/{}", receipt.id);
     Ok((status, [(header::LOCATION, location)], Json(receipt)).into_response())
+}
+
+fn read_wait(waiting: Result<Query<Waiting>, QueryRejection>) -> Result<Duration, Problem> {
+    match waiting {
+        Ok(Query(waiting)) => waiting.duration(),
+        Err(error) => {
+            let detail = format!("{}; expected ?wait=10s or nothing", error.body_text());
+            Err(Problem::new(StatusCode::BAD_REQUEST, "Not a time to wait", detail))
+        }
+    }
+}
+
+fn unread(error: &BytesRejection) -> Problem {
+    if error.status() == StatusCode::PAYLOAD_TOO_LARGE {
+        let detail = format!(
+            "expected at most {BODY_BYTES_MAX} bytes; send several calls, or use prefixes or tags"
+        );
+        return Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "Nothing was purged", detail);
+    }
+    Problem::new(StatusCode::BAD_REQUEST, "Not a purge", error.body_text())
+}
+
+fn read_wish(body: &[u8]) -> Result<Wish, Problem> {
+    let bad = |error: &str| {
+        let detail = format!(
+            "{error}; expected {{\"urls\": [...], \"prefixes\": [...], \"hosts\": [...], \"tags\": [...], \"globs\": [...], \"everything\": false, \"mode\": \"purge\" or \"invalidate\", \"reason\": \"...\"}}"
+        );
+        Problem::new(StatusCode::BAD_REQUEST, "Not a purge", detail)
+    };
+    // Serde would read an array as the fields in their order, with nothing that says what each means.
+    if !body.trim_ascii_start().starts_with(b"{") {
+        return Err(bad("the body is no JSON object"));
+    }
+    serde_json::from_slice(body).map_err(|error| bad(&error.to_string()))
 }
 
 /// `GET /v1/purges`.
@@ -84,10 +117,13 @@ pub(crate) async fn list(State(admin): State<Admin>) -> Result<Response, Problem
 /// `GET /v1/purges/{id}`.
 pub(crate) async fn show(
     State(admin): State<Admin>,
-    Path(id): Path<String>,
-    Query(waiting): Query<Waiting>,
+    id: Result<Path<String>, PathRejection>,
+    waiting: Result<Query<Waiting>, QueryRejection>,
 ) -> Result<Json<PurgeReceipt>, Problem> {
-    let wait = waiting.duration()?;
+    let wait = read_wait(waiting)?;
+    let Path(id) = id.map_err(|error| {
+        Problem::new(StatusCode::BAD_REQUEST, "Not the id of a purge", error.body_text())
+    })?;
     let found = admin.node.log.receipt(id.clone(), wait).await.map_err(|error| not_done(&error))?;
     found.map(Json).ok_or_else(|| {
         let detail = format!("no purge {id:?} is known; receipts of the newest 1024 are kept");

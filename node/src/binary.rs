@@ -25,6 +25,8 @@ use crate::telemetry;
 const FAILED: u8 = 1;
 /// Exit code for wrong use: the command line or the configuration.
 const USAGE: u8 = 2;
+/// How long a node waits for the purge log before it says that it answers, all the same.
+const IN_STEP_WITHIN: Duration = Duration::from_secs(5);
 /// How long a health check waits for its answer.
 const HEALTHCHECK_WAIT: Duration = Duration::from_secs(3);
 
@@ -104,23 +106,38 @@ async fn run(config: NodeConfig, reload: Reload, json: bool) -> ExitCode {
         Ok(running) => running,
         Err(error) => return fail(FAILED, &error),
     };
-    if print(&ready_line(&running, json)) != ExitCode::SUCCESS {
-        return ExitCode::from(FAILED);
-    }
-    loop {
-        match signals.next().await {
-            Signal::End => break,
-            Signal::Reload => {
-                if let Err(problems) = reload.run(running.shared()).await {
-                    tracing::error!("the sites were not read again:\n{problems}");
-                }
-            }
+    let ends_early = tokio::select! {
+        in_step = running.in_step(IN_STEP_WITHIN) => { warn_unless(in_step); false }
+        () = signals.end() => true,
+    };
+    if !ends_early {
+        if print(&ready_line(&running, json)) != ExitCode::SUCCESS {
+            return ExitCode::from(FAILED);
         }
+        until_end(&running, &mut signals, &reload).await;
     }
     tokio::select! {
         () = running.shutdown() => ExitCode::SUCCESS,
         // Whoever asks twice does not want to wait for the grace time.
         () = signals.end() => FAILED.into(),
+    }
+}
+
+/// A node that is not in step with the purge log serves all the same.
+fn warn_unless(in_step: bool) {
+    if !in_step {
+        tracing::warn!(
+            "not in step with the purge log yet: nothing stored is reused until a parent leads to it"
+        );
+    }
+}
+
+/// Reads the sites again when told to, until a signal ends the node.
+async fn until_end(running: &RunningNode, signals: &mut Signals, reload: &Reload) {
+    while let Signal::Reload = signals.next().await {
+        if let Err(problems) = reload.run(running.shared()).await {
+            tracing::error!("the sites were not read again:\n{problems}");
+        }
     }
 }
 

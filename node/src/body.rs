@@ -14,8 +14,8 @@ use tokio::time::{Instant, Sleep, sleep};
 use crate::access_log::Record;
 use crate::fill::FillReader;
 use crate::guard::Answering;
-use crate::multipart::Multipart;
-use crate::upstream::{FillError, UpstreamBody};
+use crate::row::Row;
+use crate::upstream::{FillError, UpstreamBody, only_passable};
 
 /// Why a body ended before its end. hyper then breaks the connection off, so that the peer sees it.
 #[derive(Debug, thiserror::Error)]
@@ -38,7 +38,7 @@ pub(crate) enum Content {
     /// Memory.
     Whole(Bytes),
     /// Several places in memory.
-    Parts(Box<Multipart>),
+    Row(Box<Row>),
     /// A fill in flight.
     Fill(FillReader),
     /// Straight from upstream.
@@ -61,7 +61,8 @@ impl Passing {
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         if let Poll::Ready(frame) = Pin::new(&mut self.body).poll_frame(cx) {
             self.pause.as_mut().reset(Instant::now() + self.idle);
-            return Poll::Ready(frame.map(|frame| frame.map_err(BodyError::Upstream)));
+            let frame = frame.map(|frame| frame.map_err(BodyError::Upstream));
+            return Poll::Ready(frame.map(only_passable));
         }
         ready!(self.pause.as_mut().poll(cx));
         Poll::Ready(Some(Err(BodyError::Idle(self.idle))))
@@ -104,11 +105,11 @@ impl ResponseBody {
             Content::Empty => Poll::Ready(None),
             Content::Whole(bytes) if bytes.is_empty() => Poll::Ready(None),
             Content::Whole(bytes) => Poll::Ready(Some(Ok(Frame::data(std::mem::take(bytes))))),
-            Content::Parts(parts) => Poll::Ready(parts.take().map(|bytes| Ok(Frame::data(bytes)))),
-            Content::Fill(reader) => {
-                let next = ready!(reader.poll_next(cx));
-                Poll::Ready(next.map(|read| read.map(Frame::data).map_err(BodyError::Fill)))
-            }
+            Content::Row(row) => Poll::Ready(row.take().map(|bytes| Ok(Frame::data(bytes)))),
+            Content::Fill(reader) => Poll::Ready(match ready!(reader.poll_next(cx)) {
+                Some(read) => Some(read.map(Frame::data).map_err(BodyError::Fill)),
+                None => reader.take_trailers().map(|trailers| Ok(Frame::trailers(trailers))),
+            }),
             Content::Upstream(passing) => passing.poll(cx),
         }
     }
@@ -141,7 +142,7 @@ impl Body for ResponseBody {
         match &self.content {
             Content::Empty => true,
             Content::Whole(bytes) => bytes.is_empty(),
-            Content::Parts(parts) => parts.left() == 0,
+            Content::Row(row) => row.left() == 0,
             Content::Fill(_) => false,
             Content::Upstream(passing) => passing.body.is_end_stream(),
         }
@@ -151,7 +152,7 @@ impl Body for ResponseBody {
         match &self.content {
             Content::Empty => SizeHint::with_exact(0),
             Content::Whole(bytes) => SizeHint::with_exact(bytes.len() as u64),
-            Content::Parts(parts) => SizeHint::with_exact(parts.left()),
+            Content::Row(row) => SizeHint::with_exact(row.left()),
             Content::Fill(_) => SizeHint::default(),
             Content::Upstream(passing) => passing.body.size_hint(),
         }

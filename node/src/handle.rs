@@ -28,6 +28,7 @@ use crate::lookup::{self, Asked, Decision, Trust};
 use crate::metrics::{Reason, SiteReason};
 use crate::node::Node;
 use crate::outcome::{Outcome, Source};
+use crate::parts;
 use crate::purge;
 use crate::refuse;
 use crate::respond::{self, Asking};
@@ -102,21 +103,26 @@ pub(crate) async fn answer(node: &Arc<Node>, asked: Asked<'_>, body: Option<Inco
                 }
                 return Outcome::stale_while_revalidate(stored);
             }
+            Decision::ReuseParts { answer } => return Outcome::parts(answer),
             Decision::Validate { stored, lead } => {
                 let work = FillWork { stored: Some(stored), ..asked.work(node) };
                 return lead_fill(node, asked, lead, work, ForwardReason::Stale).await;
             }
-            Decision::Fetch { why, lead } => {
-                return lead_fill(node, asked, lead, asked.work(node), why).await;
+            Decision::Fetch { why, lead, held } => {
+                let work = FillWork { held, ..asked.work(node) };
+                return lead_fill(node, asked, lead, work, why).await;
             }
             Decision::Wait { why, ticket } => match wait(node, asked, ticket, why).await {
                 Waited::Done(outcome) => return outcome,
                 Waited::Again => {}
                 Waited::Alone => alone = true,
                 Waited::PassOn => {
-                    return forward::forward(node, asked, body, why, Some("range")).await;
+                    return parts::fetch(node, asked, why, None).await;
                 }
             },
+            Decision::FetchPart { why, known } => {
+                return parts::fetch(node, asked, why, known).await;
+            }
             Decision::Bypass { why, detail } => {
                 return forward::forward(node, asked, body, why, detail).await;
             }

@@ -14,8 +14,8 @@ use hyper::body::{Body, Incoming};
 use prometheus_client::metrics::counter::Counter;
 use weir_cache::purge::AsOf;
 use weir_cache::{
-    Direction, KeyRules, Policy, Scheme, Target, reduce_accept_encoding, strip_hop_by_hop,
-    strip_unkeyed,
+    Direction, KeyRules, Policy, Scheme, Target, accepts_trailers, announced_trailers,
+    reduce_accept_encoding, strip_hop_by_hop, strip_unkeyed,
 };
 
 use crate::inner::{self, NoProof, TierSecret};
@@ -79,6 +79,10 @@ pub(crate) struct Inbound {
     /// The body, where the method has one; a body on GET or HEAD has no meaning (RFC 9110 §9.3.1)
     /// and goes nowhere.
     pub(crate) body: Option<Incoming>,
+    /// Trailers that it announces (RFC 9110 §6.6.2).
+    pub(crate) trailer: Option<HeaderValue>,
+    /// Whether the sender takes trailers of the answer.
+    pub(crate) takes_trailers: bool,
     /// Who sent it.
     pub(crate) peer: Peer,
     /// The address it came from.
@@ -146,6 +150,7 @@ pub(crate) fn read(
     let is_child = peer != Peer::Client;
     let control = headers.get(inner::CONTROL).filter(|_| is_child).cloned();
     let min_seq = inner::position(&headers, &inner::MIN_SEQ).filter(|_| is_child);
+    let (trailer, takes_trailers) = (announced_trailers(&headers), accepts_trailers(&headers));
     inner::strip(&mut headers);
     strip_hop_by_hop(&mut headers, Direction::Request);
     let request_id = request_id(&peer, &headers);
@@ -154,6 +159,8 @@ pub(crate) fn read(
         method: parts.method,
         version: parts.version,
         headers,
+        trailer,
+        takes_trailers,
         peer,
         address: address.ip(),
         target,

@@ -9,6 +9,8 @@ mod admin_listener;
 mod admin_objects;
 mod admin_preloads;
 mod admin_purges;
+#[cfg(feature = "policy-audit")]
+mod audit;
 pub mod binary;
 mod body;
 mod clock;
@@ -28,6 +30,7 @@ mod multipart;
 mod node;
 mod outcome;
 mod part;
+mod parts;
 mod problem;
 mod purge;
 mod push;
@@ -35,6 +38,7 @@ mod recent;
 mod refuse;
 mod reload;
 mod respond;
+mod row;
 mod run;
 mod secrets;
 
@@ -47,6 +51,7 @@ pub use admin::AdminToken;
 pub use clock::{Clock, ManualClock, SystemClock};
 pub use inner::TierSecret;
 pub use node::{LogHome, MakeError};
+pub use purge::KeeperError;
 pub use run::{Components, RunningNode, StartError, start};
 pub use secrets::{
     ADMIN_TOKEN, SecretsError, TIER_SECRET, admin_token_from_env, random_text, tier_secret_from_env,

@@ -13,13 +13,14 @@ use weir_cache::{
     ForwardReason, Keyed, RangeSpec, RequestDirectives, Reuse, Timestamp, is_whole_open,
     resolve_range,
 };
-use weir_store::{StoredResponse, Variants};
+use weir_store::{StoredParts, StoredResponse, Variants};
 
 use crate::fill::{FillWork, Join, Lead, Role, Ticket};
 use crate::guard::Phase;
 use crate::inbound::Inbound;
 use crate::interim::Sink;
 use crate::node::Node;
+use crate::parts::{self, PartAnswer};
 use crate::site::Site;
 use crate::upstream::Position;
 use crate::upstream::request::{fill_request, has_state_precondition};
@@ -35,7 +36,13 @@ pub(crate) enum Decision {
     /// Ask upstream whether the stored response still holds (RFC 9111 §4.3.1).
     Validate { stored: Arc<StoredResponse>, lead: Lead },
     /// Fetch and, if the response allows it, store.
-    Fetch { why: ForwardReason, lead: Lead },
+    ///
+    /// `held` are parts of it that need not be fetched again.
+    Fetch { why: ForwardReason, lead: Lead, held: Option<Arc<StoredParts>> },
+    /// Reuse fresh parts that hold all that is asked for (RFC 9111 §3.3).
+    ReuseParts { answer: PartAnswer },
+    /// Fetch a range as it was asked for; `known` are the parts held, stale or not enough.
+    FetchPart { why: ForwardReason, known: Option<Arc<StoredParts>> },
     /// Join a fill in flight (RFC 9111 §4). Not a hit: `collapsed`.
     Wait { why: ForwardReason, ticket: Ticket },
     /// Forward without touching the store.
@@ -75,10 +82,15 @@ impl Trust {
     pub(crate) async fn of(node: &Node, site: &Site, inbound: &Inbound) -> Self {
         if let Some(min) = inbound.min_seq
             && !node.purges.reaches(min)
-            && !node.purges.catch_up(min, CATCH_UP_WITHIN).await
         {
-            node.metrics.purge.behind.inc();
-            return Self::None;
+            if node.keeps_log {
+                // Never behind itself: the child follows another life of this log, or another log.
+                node.purges.note_stranger();
+            }
+            if node.keeps_log || !node.purges.catch_up(min, CATCH_UP_WITHIN).await {
+                node.metrics.purge.behind.inc();
+                return Self::None;
+            }
         }
         if node.purges.is_fenced_for(site.on_isolation) {
             node.metrics.purge.fenced_requests.inc();
@@ -114,6 +126,7 @@ impl Asked<'_> {
             keyed: self.keyed.clone(),
             request,
             stored: None,
+            held: None,
             refresh: self.inbound.refresh,
             trust: self.trust,
             method: Method::GET,
@@ -147,6 +160,15 @@ pub(crate) async fn decide(node: &Node, asked: Asked<'_>, now: Timestamp, alone:
         }
         _ => Reuse::Validate,
     });
+    let held = match (&selected, &variants) {
+        (None, Some(list)) => parts::select(node, asked, list),
+        _ => None,
+    };
+    if let Some(answer) = held.as_ref().and_then(|held| PartAnswer::of(held, asked))
+        && answer.head().judge(directives.as_ref(), now) == Reuse::Fresh
+    {
+        return Decision::ReuseParts { answer };
+    }
     match (selected, reuse) {
         (Some(stored), Some(Reuse::Fresh)) => Decision::Reuse { stored },
         // A child that refreshes wants an answer that is fresh, not ours that is stale.
@@ -155,7 +177,7 @@ pub(crate) async fn decide(node: &Node, asked: Asked<'_>, now: Timestamp, alone:
             Decision::ReuseThenRefresh { stored, refresh }
         }
         _ if directives.as_ref().is_some_and(|asked| asked.only_if_cached) => Decision::Unavailable,
-        (selected, _) => fetch(node, asked, selected, variants.as_deref(), alone),
+        (selected, _) => fetch(node, asked, Found { selected, held, variants }, alone),
     }
 }
 
@@ -182,20 +204,36 @@ fn bypass(inbound: &Inbound) -> Option<ForwardReason> {
     has_state_precondition(&inbound.headers).then_some(ForwardReason::Request)
 }
 
-/// The way upstream for a request that nothing stored answers.
-fn fetch(
-    node: &Node,
-    asked: Asked<'_>,
+/// What the store has under a key, none of which answers the request.
+struct Found {
+    /// The whole response that the request selects.
     selected: Option<Arc<StoredResponse>>,
-    variants: Option<&Variants>,
-    alone: bool,
-) -> Decision {
+    /// The parts that it selects, where there is no such response.
+    held: Option<Arc<StoredParts>>,
+    /// Everything under the key.
+    variants: Option<Arc<Variants>>,
+}
+
+impl Found {
+    /// Why the request goes upstream (RFC 9211 §2.2).
+    fn why(&self, asked: Asked<'_>) -> ForwardReason {
+        match self {
+            Self { selected: Some(_), .. } => ForwardReason::Stale,
+            Self { held: Some(held), .. } if PartAnswer::of(held, asked).is_some() => {
+                ForwardReason::Stale
+            }
+            Self { held: Some(_), .. } => ForwardReason::Partial,
+            Self { variants: Some(_), .. } => ForwardReason::VaryMiss,
+            Self { variants: None, .. } => ForwardReason::UriMiss,
+        }
+    }
+}
+
+/// The way upstream for a request that nothing stored answers.
+fn fetch(node: &Node, asked: Asked<'_>, found: Found, alone: bool) -> Decision {
     let Asked { inbound, keyed, .. } = asked;
-    let why = match (&selected, &variants) {
-        (Some(_), _) => ForwardReason::Stale,
-        (None, Some(_)) => ForwardReason::VaryMiss,
-        (None, None) => ForwardReason::UriMiss,
-    };
+    let why = found.why(asked);
+    let Found { selected, held, variants } = found;
     // A stale stored response is validated with a GET for a HEAD as well: it serves both from then on.
     if inbound.method == Method::HEAD && selected.is_none() {
         return Decision::Bypass { why, detail: None };
@@ -203,9 +241,9 @@ fn fetch(
     // A part of something unknown travels as asked: fetching the whole for it may cost gigabytes.
     let filling = asked.trust == Trust::Full && node.fills.is_filling(&keyed.key);
     if selected.is_none() && wants_part(inbound) && !filling {
-        return Decision::Bypass { why, detail: Some("range") };
+        return Decision::FetchPart { why, known: held };
     }
-    let join = join(node, asked, variants);
+    let join = join(node, asked, variants.as_deref());
     let alone = alone || asked.trust == Trust::None;
     let role = if alone || node.unshared.contains(&keyed.key) {
         Role::Leader(node.fills.begin_alone(&join))
@@ -214,7 +252,7 @@ fn fetch(
     };
     match (role, selected) {
         (Role::Leader(lead), Some(stored)) => Decision::Validate { stored, lead },
-        (Role::Leader(lead), None) => Decision::Fetch { why, lead },
+        (Role::Leader(lead), None) => Decision::Fetch { why, lead, held },
         (Role::Waiter(ticket), _) => Decision::Wait { why, ticket },
         (Role::Crowded, _) => Decision::Bypass { why, detail: Some("waiters-max") },
     }
@@ -272,5 +310,5 @@ pub(crate) fn join<'a>(node: &'a Node, asked: Asked<'a>, variants: Option<&Varia
 
 /// The fields that select among the stored variants.
 fn vary_names(variants: &Variants) -> Vec<HeaderName> {
-    variants.iter().flat_map(|stored| stored.head.vary.names().iter().cloned()).collect()
+    variants.heads().flat_map(|head| head.vary.names().iter().cloned()).collect()
 }

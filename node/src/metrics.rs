@@ -68,6 +68,13 @@ pub(crate) struct Reason {
     pub(crate) reason: &'static str,
 }
 
+/// What a second opinion says.
+#[cfg(feature = "policy-audit")]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(crate) struct Verdict {
+    pub(crate) verdict: &'static str,
+}
+
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct UpstreamKind {
     kind: &'static str,
@@ -163,6 +170,9 @@ pub(crate) struct Metrics {
     pub(crate) forwards: Family<SiteReason, Counter>,
     /// Why responses were not stored, by site.
     pub(crate) not_stored: Family<SiteReason, Counter>,
+    /// What a second opinion says of decisions about storing.
+    #[cfg(feature = "policy-audit")]
+    pub(crate) policy_audit: Family<Verdict, Counter>,
     /// Requests refused before anything was looked up.
     pub(crate) refused: Family<Reason, Counter>,
     /// Requests that joined a fill in flight.
@@ -276,6 +286,8 @@ impl Metrics {
             head_seconds: Family::new_with_constructor(HeadSeconds),
             forwards: Family::default(),
             not_stored: Family::default(),
+            #[cfg(feature = "policy-audit")]
+            policy_audit: Family::default(),
             refused: Family::default(),
             collapsed: Counter::default(),
             fills: Counter::default(),
@@ -341,6 +353,12 @@ impl Metrics {
             self.collapsed.clone(),
         );
         registry.register("not_stored", "Responses not stored", self.not_stored.clone());
+        #[cfg(feature = "policy-audit")]
+        registry.register(
+            "policy_audit",
+            "Decisions about storing, by what a second opinion says",
+            self.policy_audit.clone(),
+        );
         registry.register(
             "spill_failures",
             "Large bodies that could not be set aside on disk",

@@ -11,22 +11,19 @@
 //! 3. The boundary is drawn after the body was stored, from 128 random bits: no body can be written
 //!    to contain it.
 
-use std::collections::VecDeque;
-
 use bytes::{BufMut, Bytes, BytesMut};
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
 use http::{HeaderMap, HeaderValue};
 use weir_cache::{ByteRange, content_range};
 
 use crate::part::slice;
+use crate::row::Row;
 
-/// An answer of several parts, as far as it has not been sent.
+/// An answer of several parts.
 #[derive(Debug)]
 pub(crate) struct Multipart {
     content_type: HeaderValue,
-    pieces: VecDeque<Bytes>,
-    /// The bytes of all pieces.
-    left: u64,
+    row: Row,
 }
 
 impl Multipart {
@@ -49,18 +46,17 @@ impl Multipart {
         ranges: &[ByteRange],
     ) -> Option<Self> {
         let length = body.len() as u64;
-        let mut pieces = VecDeque::with_capacity(ranges.len() * 2 + 1);
+        let mut row = Row::default();
         for range in ranges {
             // RFC 2046 §5.1.1: the line break in front of a boundary belongs to it.
-            let lead = if pieces.is_empty() { "--" } else { "\r\n--" };
-            pieces.push_back(head(lead, boundary, type_of_whole, &content_range(*range, length)));
-            pieces.push_back(slice(body, *range));
+            let lead = if row.is_empty() { "--" } else { "\r\n--" };
+            row.push(head(lead, boundary, type_of_whole, &content_range(*range, length)));
+            row.push(slice(body, *range));
         }
-        pieces.push_back(format!("\r\n--{boundary}--\r\n").into());
-        let left = pieces.iter().map(|piece| piece.len() as u64).sum();
+        row.push(format!("\r\n--{boundary}--\r\n").into());
         let content_type = format!("multipart/byteranges; boundary={boundary}");
         let content_type = HeaderValue::try_from(content_type).ok()?;
-        (left <= length).then_some(Self { content_type, pieces, left })
+        (row.left() <= length).then_some(Self { content_type, row })
     }
 
     /// Content-Type of the answer, with the boundary.
@@ -68,16 +64,14 @@ impl Multipart {
         &self.content_type
     }
 
-    /// How many bytes have not been taken.
+    /// Its bytes.
     pub(crate) fn left(&self) -> u64 {
-        self.left
+        self.row.left()
     }
 
-    /// Takes the next bytes; `None` at the end.
-    pub(crate) fn take(&mut self) -> Option<Bytes> {
-        let piece = self.pieces.pop_front()?;
-        self.left = self.left.saturating_sub(piece.len() as u64);
-        Some(piece)
+    /// The bytes to send.
+    pub(crate) fn into_row(self) -> Row {
+        self.row
     }
 }
 
@@ -116,14 +110,15 @@ mod tests {
         ByteRange { first, last }
     }
 
-    fn text(mut multipart: Multipart) -> String {
-        let announced = multipart.left();
+    fn text(multipart: Multipart) -> String {
+        let mut row = multipart.into_row();
+        let announced = row.left();
         let mut all = Vec::new();
-        while let Some(piece) = multipart.take() {
+        while let Some(piece) = row.take() {
             assert!(!piece.is_empty(), "no empty piece is sent");
             all.extend_from_slice(&piece);
         }
-        assert_eq!((announced, multipart.left()), (all.len() as u64, 0), "the exact length");
+        assert_eq!((announced, row.left()), (all.len() as u64, 0), "the exact length");
         String::from_utf8(all).unwrap()
     }
 
@@ -179,8 +174,10 @@ mod tests {
         let ranges = [range(100, 199), range(300, 399)];
         let made = Multipart::new(&HeaderMap::new(), &body, &ranges).unwrap();
         let ours = body.as_ptr_range();
-        let shared = made.pieces.iter().filter(|piece| ours.contains(&piece.as_ptr())).count();
-        assert_eq!((shared, made.pieces.len()), (2, 5));
+        let mut row = made.into_row();
+        let pieces: Vec<Bytes> = std::iter::from_fn(|| row.take()).collect();
+        let shared = pieces.iter().filter(|piece| ours.contains(&piece.as_ptr())).count();
+        assert_eq!((shared, pieces.len()), (2, 5));
     }
 
     #[test]

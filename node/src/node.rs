@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 use arc_swap::ArcSwap;
 use weir_cache::{DuplicateHost, HopIdentity, Now};
-use weir_store::{LogOpenError, MemoryStore, StoreLimits};
+use weir_store::{MemoryStore, StoreLimits};
 
 use crate::clock::Clock;
 use crate::config::{NodeConfig, SiteConfig};
@@ -17,7 +17,9 @@ use crate::fill::{FillTable, SpillSpace};
 use crate::inbound::Reading;
 use crate::inner::{TierSecret, hex8};
 use crate::metrics::{Metrics, Readings};
-use crate::purge::{Above, Authority, BootClock, Implied, Log, Making, Place, View};
+use crate::purge::{
+    Above, Authority, BootClock, Implied, KeeperError, Log, Making, Place, View, boot_number,
+};
 use crate::push::Push;
 use crate::recent::{REFRESH_AGAIN_AFTER, RecentKeys, UNSHARED_FOR};
 use crate::site::Sites;
@@ -42,6 +44,8 @@ pub(crate) struct Node {
     /// Whether this node numbers them itself.
     pub(crate) keeps_log: bool,
     pub(crate) boot_clock: BootClock,
+    /// The number of this run of the node.
+    pub(crate) boot: u64,
     /// What requests that passed have invalidated and the log does not say yet.
     pub(crate) implied: Implied,
     /// Its part in push mode.
@@ -72,7 +76,7 @@ pub enum MakeError {
     },
     /// The purge log cannot be used.
     #[error("the purge log cannot be used")]
-    PurgeLog(#[source] LogOpenError),
+    PurgeLog(#[source] KeeperError),
     /// Two sites claim one host.
     #[error("the sites do not fit together")]
     Sites(#[source] DuplicateHost),
@@ -113,6 +117,7 @@ impl Node {
             log,
             keeps_log,
             boot_clock: BootClock,
+            boot: boot_number(),
             implied: Implied::new(),
             push,
             store: MemoryStore::new(store_limits(&config)),
@@ -226,8 +231,8 @@ fn purge_log(
     };
     if above.is_empty() {
         let place = match &config.data_dir {
-            Some(folder) if !cfg!(debug_assertions) => Place::Folder(folder.join("purge-log")),
-            _ => Place::Memory,
+            Some(folder) => Place::Folder(folder.join("purge-log")),
+            None => Place::Memory,
         };
         let making = Making {
             name: &config.name,

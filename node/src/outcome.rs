@@ -8,6 +8,7 @@ use weir_store::StoredResponse;
 
 use crate::fill::{FillHead, Settled, SettledBy, Ticket};
 use crate::metrics::CacheOutcome;
+use crate::parts::PartAnswer;
 use crate::upstream::{Answer, FillError};
 
 /// Where the response comes from.
@@ -15,6 +16,8 @@ use crate::upstream::{Answer, FillError};
 pub(crate) enum Source {
     /// From the store.
     Stored(Arc<StoredResponse>),
+    /// From parts that are stored.
+    Parts(PartAnswer),
     /// From a fill in flight.
     Filling(Arc<FillHead>, Ticket),
     /// Straight from upstream.
@@ -62,6 +65,17 @@ impl Outcome {
     /// A stale stored response, used within its stale-while-revalidate time.
     pub(crate) fn stale_while_revalidate(stored: Arc<StoredResponse>) -> Self {
         Self { stale: true, ..Self::hit(stored) }
+    }
+
+    /// A range out of fresh parts.
+    pub(crate) fn parts(answer: PartAnswer) -> Self {
+        Self::new(Source::Parts(answer))
+    }
+
+    /// A range out of parts that upstream has just confirmed.
+    pub(crate) fn parts_validated(answer: PartAnswer, why: ForwardReason) -> Self {
+        let forward_status = Some(StatusCode::NOT_MODIFIED);
+        Self { forward: Some(why), forward_status, ..Self::parts(answer) }
     }
 
     /// The response of a fill.
@@ -130,14 +144,15 @@ impl Outcome {
         match (&self.source, self.forward) {
             (Source::Failed(_) | Source::Unavailable, _) => CacheOutcome::Error,
             (Source::Stored(_), _) if self.stale => CacheOutcome::Stale,
-            (Source::Stored(_), None) => CacheOutcome::Hit,
+            (Source::Stored(_) | Source::Parts(_), None) => CacheOutcome::Hit,
             (
                 Source::Forwarded(_) | Source::Filling(..),
                 Some(ForwardReason::Bypass | ForwardReason::Method | ForwardReason::Request),
             ) => CacheOutcome::Bypass,
-            (Source::Stored(_) | Source::Filling(..) | Source::Forwarded(_), _) => {
-                CacheOutcome::Miss
-            }
+            (
+                Source::Stored(_) | Source::Parts(_) | Source::Filling(..) | Source::Forwarded(_),
+                _,
+            ) => CacheOutcome::Miss,
         }
     }
 

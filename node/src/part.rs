@@ -4,7 +4,7 @@
 //! lies in the store or streams in (RFC 9110 §13, §14).
 
 use bytes::Bytes;
-use http::header::{AGE, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, RANGE};
+use http::header::{AGE, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, RANGE, TRAILER};
 use http::{HeaderMap, HeaderValue, Method, Response, StatusCode};
 use weir_cache::{
     ByteRange, Precondition, RangeSpec, StoredHead, Timestamp, content_range, evaluate,
@@ -16,6 +16,7 @@ use crate::body::Content;
 use crate::fill::{FillHead, Ticket};
 use crate::inbound::Inbound;
 use crate::multipart::Multipart;
+use crate::parts::PartAnswer;
 use crate::refuse;
 
 /// What a client gets of a response.
@@ -44,15 +45,43 @@ pub(crate) fn from_store(
         _ if inbound.method == Method::HEAD => Content::Empty,
         Part::Whole => Content::Whole(stored.body.clone()),
         Part::Range { range, .. } => Content::Whole(slice(&stored.body, range)),
-        Part::Several(parts) => Content::Parts(parts),
+        Part::Several(parts) => Content::Row(Box::new(parts.into_row())),
         Part::NotModified | Part::PreconditionFailed | Part::Unsatisfiable { .. } => Content::Empty,
     };
     make(status, headers, content)
 }
 
+/// A range out of the parts that are held.
+pub(crate) fn from_parts(
+    inbound: &Inbound,
+    answer: &PartAnswer,
+    now: Timestamp,
+) -> Response<Content> {
+    let (held, range) = (&answer.stored.held, answer.range);
+    let part = match evaluate(&inbound.headers, &held.head) {
+        Precondition::NotModified => Part::NotModified,
+        Precondition::Failed => Part::PreconditionFailed,
+        Precondition::Proceed => Part::Range { range, length: held.pieces.length() },
+    };
+    let mut headers = fields(inbound, &part, &held.head.headers);
+    headers.insert(AGE, HeaderValue::from(held.head.plan.age_secs(now)));
+    let content = match (&part, held.pieces.cut(range)) {
+        (Part::Range { .. }, Some(pieces)) => Content::Row(Box::new(pieces.into_iter().collect())),
+        _ => Content::Empty,
+    };
+    make(status(&part, held.head.status), headers, content)
+}
+
 /// A response that streams in for the one whose request it answers, with the fields as they came.
 pub(crate) fn from_fill(inbound: &Inbound, head: &FillHead, ticket: Ticket) -> Response<Content> {
-    streaming(inbound, head, &head.response.headers, ticket)
+    let trailer = head.private_trailer().filter(|_| takes_trailers(inbound));
+    let Some(trailer) = trailer else {
+        return streaming(inbound, head, &head.response.headers, ticket);
+    };
+    let mut headers = head.response.headers.clone();
+    headers.insert(TRAILER, trailer.clone());
+    let reader = ticket.into_reader(0, None).with_trailers();
+    make(head.response.status, headers, Content::Fill(reader))
 }
 
 /// The same for one who joined: it gets the fields that are stored, as if it had come a moment later,
@@ -195,4 +224,9 @@ pub(crate) fn slice(body: &Bytes, range: ByteRange) -> Bytes {
     let first = usize::try_from(range.first).unwrap_or(usize::MAX).min(body.len());
     let end = usize::try_from(range.last.saturating_add(1)).unwrap_or(usize::MAX).min(body.len());
     body.slice(first..end.max(first))
+}
+
+/// Whether trailers may follow the answer (RFC 9110 §6.5.1).
+pub(crate) fn takes_trailers(inbound: &Inbound) -> bool {
+    inbound.takes_trailers && inbound.method != Method::HEAD
 }

@@ -3,11 +3,12 @@
 
 use std::time::Instant;
 
-use http::header::{AGE, DATE, VIA};
+use http::header::{AGE, CONTENT_LENGTH, DATE, TRAILER, VIA};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode};
 use weir_cache::purge::{AsOf, strip_tag_fields};
 use weir_cache::{
-    CacheStatus, Direction, Timestamp, append_via, proxy_status_value, strip_hop_by_hop,
+    CacheStatus, Direction, Timestamp, announced_trailers, append_via, proxy_status_value,
+    strip_hop_by_hop,
 };
 
 use crate::access_log::Record;
@@ -73,14 +74,15 @@ fn content(
     collapsed: bool,
     now: Timestamp,
 ) -> Response<Content> {
-    let Asking { node, inbound, .. } = asking;
+    let Asking { inbound, .. } = asking;
     match source {
         Source::Stored(stored) => part::from_store(inbound, &stored, now),
+        Source::Parts(answer) => part::from_parts(inbound, &answer, now),
         Source::Filling(head, ticket) if collapsed => {
             part::from_shared_fill(inbound, &head, ticket, now)
         }
         Source::Filling(head, ticket) => part::from_fill(inbound, &head, ticket),
-        Source::Forwarded(answer) => from_upstream(node, *answer),
+        Source::Forwarded(answer) => from_upstream(asking, *answer),
         Source::Failed(error) => from_failure(asking, &error),
         Source::Unavailable => {
             refuse::plain(StatusCode::GATEWAY_TIMEOUT, "Nothing stored answers this request.\n")
@@ -88,12 +90,19 @@ fn content(
     }
 }
 
-/// An answer passed through, connection fields and inner fields removed.
-fn from_upstream(node: &Node, answer: Answer) -> Response<Content> {
+/// An answer passed through, connection fields and inner fields removed. Trailers follow it where
+/// the client takes them and no length ends it before them.
+fn from_upstream(asking: Asking<'_>, answer: Answer) -> Response<Content> {
+    let Asking { node, inbound, .. } = asking;
     let mut headers = answer.headers;
+    let trailer = announced_trailers(&headers)
+        .filter(|_| part::takes_trailers(inbound) && !headers.contains_key(CONTENT_LENGTH));
     inner::strip(&mut headers);
     strip_hop_by_hop(&mut headers, Direction::Response);
     append_via(&mut headers, answer.version, &node.via);
+    if let Some(trailer) = trailer {
+        headers.insert(TRAILER, trailer);
+    }
     let passing = Passing::new(answer.body, node.upstreams.config().idle_timeout);
     let mut response = Response::new(Content::Upstream(Box::new(passing)));
     *response.status_mut() = answer.status;
@@ -117,13 +126,15 @@ fn from_failure(asking: Asking<'_>, error: &FillError) -> Response<Content> {
 /// What this node says in `Cache-Status` (RFC 9211 §2).
 fn cache_status(node: &Node, outcome: &Outcome, now: Timestamp) -> CacheStatus {
     let mut status = CacheStatus::new(node.config.tier.as_str());
-    status.hit = outcome.forward.is_none() && matches!(outcome.source, Source::Stored(_));
+    status.hit =
+        outcome.forward.is_none() && matches!(outcome.source, Source::Stored(_) | Source::Parts(_));
     status.forward = outcome.forward;
     status.forward_status = outcome.forward_status.map(|status| status.as_u16());
     status.collapsed = outcome.collapsed;
     status.detail = outcome.detail;
     match &outcome.source {
         Source::Stored(stored) => status.ttl = Some(stored.head.plan.ttl_secs(now)),
+        Source::Parts(answer) => status.ttl = Some(answer.head().plan.ttl_secs(now)),
         Source::Filling(head, _) => status.stored = head.admitted,
         Source::Forwarded(_) | Source::Failed(_) | Source::Unavailable => {}
     }
@@ -135,6 +146,7 @@ fn cache_status(node: &Node, outcome: &Outcome, now: Timestamp) -> CacheStatus {
 fn as_of(node: &Node, source: &Source) -> Option<AsOf> {
     match source {
         Source::Stored(stored) => node.purges.told(stored.reflects()),
+        Source::Parts(answer) => node.purges.told(answer.head().as_of),
         Source::Filling(head, _) => node.purges.told(head.as_of),
         Source::Forwarded(answer) => answer.as_of,
         Source::Failed(_) | Source::Unavailable => None,

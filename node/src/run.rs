@@ -3,10 +3,12 @@
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::net::{TcpListener, TcpSocket};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
+use weir_cache::Seq;
 
 use crate::admin::{self, AdminToken};
 use crate::admin_listener;
@@ -169,6 +171,15 @@ impl RunningNode {
     #[must_use]
     pub fn data_addr(&self) -> SocketAddr {
         self.data
+    }
+
+    /// Waits until the node is in step with the purge log, for `within` at most; returns whether it is.
+    ///
+    /// Until then it answers, and reuses nothing that it stores.
+    pub async fn in_step(&self, within: Duration) -> bool {
+        let mut changes = self.node.purges.changes();
+        let joined = changes.wait_for(|applied| *applied > Seq::default());
+        tokio::time::timeout(within, joined).await.is_ok_and(|joined| joined.is_ok())
     }
 
     pub(crate) fn shared(&self) -> &Arc<Node> {

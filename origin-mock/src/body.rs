@@ -1,7 +1,7 @@
 //! How long is a request body, and what is in it (RFC 9112 §6, §7.1)?
 //!
-//! Bodies are counted; they are kept only for an echo. Chunk extensions and trailers are read and
-//! dropped.
+//! Bodies are counted; they are kept only for an echo. Trailers are kept as they came, chunk extensions
+//! are read and dropped.
 
 use crate::{
     request::{Framing, ReadError, Refused},
@@ -23,12 +23,14 @@ pub(crate) struct Received {
     pub(crate) len: u64,
     /// The bytes themselves, if they were asked for.
     pub(crate) kept: Option<Vec<u8>>,
+    /// Lines behind the last chunk.
+    pub(crate) trailers: Vec<String>,
 }
 
 impl Received {
     /// An empty body that keeps its bytes if `keeps` says so.
     pub(crate) fn new(keeps: bool) -> Self {
-        Self { len: 0, kept: keeps.then(Vec::new) }
+        Self { len: 0, kept: keeps.then(Vec::new), trailers: Vec::new() }
     }
 
     fn add(&mut self, piece: &[u8]) -> Result<(), Refused> {
@@ -76,7 +78,7 @@ async fn read_chunks(wire: &mut Wire, received: &mut Received) -> Result<(), Rea
     loop {
         let size = parse_size(&wire.read_line(LINE_BYTES_MAX).await?)?;
         if size == 0 {
-            return read_trailers(wire).await;
+            return read_trailers(wire, received).await;
         }
         read_exact(wire, size, received).await?;
         if !wire.read_line(LINE_BYTES_MAX).await?.is_empty() {
@@ -85,11 +87,13 @@ async fn read_chunks(wire: &mut Wire, received: &mut Received) -> Result<(), Rea
     }
 }
 
-async fn read_trailers(wire: &mut Wire) -> Result<(), ReadError> {
+async fn read_trailers(wire: &mut Wire, received: &mut Received) -> Result<(), ReadError> {
     for _ in 0..TRAILER_LINES_MAX {
-        if wire.read_line(LINE_BYTES_MAX).await?.is_empty() {
+        let line = wire.read_line(LINE_BYTES_MAX).await?;
+        if line.is_empty() {
             return Ok(());
         }
+        received.trailers.push(String::from_utf8_lossy(&line).into_owned());
     }
     Err(Refused::bad("too many trailer fields").into())
 }

@@ -45,7 +45,7 @@ async fn respond(state: &State, wire: &mut Wire, head: &RequestHead) -> io::Resu
     let chosen = Chosen::by(state, head);
     let mut received = Received::new(chosen.echoes());
     if chosen.is_before_body() {
-        state.stats.record(head, received.len);
+        state.stats.record(head, &received);
         let answer = chosen.answer(state, head, received).await;
         // What follows is the body nobody read: no request may be taken from it.
         let asked = Asked { keep_alive: false, ..Asked::by(head) };
@@ -57,7 +57,7 @@ async fn respond(state: &State, wire: &mut Wire, head: &RequestHead) -> io::Resu
     }
     let read = body::read_body(wire, head.framing, &mut received).await;
     if chosen.is_counted() {
-        state.stats.record(head, received.len);
+        state.stats.record(head, &received);
     }
     if let Err(error) = read {
         return refuse(wire, error).await;

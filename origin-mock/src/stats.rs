@@ -20,7 +20,7 @@ use parking_lot::Mutex;
 use serde_json::{Value, json};
 use tokio::sync::watch;
 
-use crate::request::RequestHead;
+use crate::{body::Received, request::RequestHead};
 
 const PATHS_MAX: usize = 100_000;
 const PATH_BYTES_MAX: usize = 64 << 20;
@@ -37,6 +37,8 @@ pub struct SeenRequest {
     pub headers: HeaderMap,
     /// Bytes of the body, without chunk framing. Less than announced if the client left.
     pub body_len: u64,
+    /// Lines of trailers behind a body in chunks, as they came.
+    pub trailers: Vec<String>,
 }
 
 /// Counters of one origin.
@@ -92,12 +94,13 @@ impl Stats {
         self.connections.load(Relaxed)
     }
 
-    pub(crate) fn record(&self, head: &RequestHead, body_len: u64) {
+    pub(crate) fn record(&self, head: &RequestHead, received: &Received) {
         let request = self.keep_requests.then(|| SeenRequest {
             method: head.method.clone(),
             target: head.target.clone(),
             headers: head.headers.clone(),
-            body_len,
+            body_len: received.len,
+            trailers: received.trailers.clone(),
         });
         self.counts.lock().add(&head.path, request);
         self.changed.send_replace(());
@@ -181,6 +184,7 @@ mod tests {
             target: target.to_owned(),
             headers: HeaderMap::new(),
             body_len: 0,
+            trailers: Vec::new(),
         }
     }
 

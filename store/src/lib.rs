@@ -1,13 +1,22 @@
-//! Bytes at rest: which stored responses does this node hold, and which of them fits a request?
+//! Bytes at rest: which stored responses does this node hold, and which of them fits a request? And what
+//! must outlive the node: the log of purges.
 //!
-//! Memory only: a byte-weighed map from [`weir_cache::CacheKey`] to the variants stored under it.
+//! Responses lie in memory only: a byte-weighed map from [`weir_cache::CacheKey`] to the variants stored
+//! under it. The log is a file that is only appended to.
 //! Whether a response *may* be stored or reused is `weir-cache`'s decision; this crate keeps what it
 //! is given, drops what does not fit, and counts both.
 
+mod log_file;
 mod memory;
+mod part;
 mod response;
 mod variants;
 
+pub use log_file::{
+    Born, Damage, DiskOp, Faults, LOG_APPEND_BYTES_MAX, LOG_BYTES_MAX, LOG_MEMBER_BYTES_MAX,
+    LOG_PAYLOAD_BYTES_MAX, LogAppendError, LogFile, LogOpenError, Recovered,
+};
 pub use memory::{MemoryStore, StoreLimits, StoreStats};
+pub use part::StoredParts;
 pub use response::StoredResponse;
-pub use variants::Variants;
+pub use variants::{PartsChange, Variants};

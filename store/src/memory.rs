@@ -13,7 +13,7 @@ use moka::ops::compute::{CompResult, Op};
 use weir_cache::{CacheKey, Policy};
 
 use crate::variants::KeyBounds;
-use crate::{StoredResponse, Variants};
+use crate::{PartsChange, StoredParts, StoredResponse, Variants};
 
 /// What a store may hold.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -85,8 +85,9 @@ impl MemoryStore {
 
     /// Stores `response` under `key`, in place of what answered the same request before.
     ///
-    /// Returns whether it was taken in: a body above `object_bytes_max` is not, and what was taken in
-    /// may be dropped for room at any time. `request_headers` are
+    /// Returns whether it was taken in: a body above `object_bytes_max` is not, nor is a response that
+    /// was asked for before a purge which the one stored already reflects; and what was taken in may be
+    /// dropped for room at any time. `request_headers` are
     /// those of the request that the response answered. If the future is dropped half way, the key
     /// holds either the old variants or the new ones.
     pub async fn insert(
@@ -101,16 +102,21 @@ impl MemoryStore {
             return false;
         }
         let bounds = self.limits.of_one_key();
-        self.map
+        let result = self
+            .map
             .entry(key)
             .and_compute_with(|entry| {
                 let old = entry.map(moka::Entry::into_value).unwrap_or_default();
-                let variants = old.with(response, request_headers, policy, bounds);
-                std::future::ready(Op::Put(Arc::new(variants)))
+                let op = if old.has_later(&response, request_headers, policy) {
+                    Op::Nop
+                } else {
+                    Op::Put(Arc::new(old.with(response, request_headers, policy, bounds)))
+                };
+                std::future::ready(op)
             })
             .await;
         self.map.run_pending_tasks().await;
-        true
+        matches!(result, CompResult::Inserted(_) | CompResult::ReplacedWith(_))
     }
 
     /// Stores `response` in place of `old`, unless `old` is not stored any more; returns whether it
@@ -164,6 +170,68 @@ impl MemoryStore {
         })
     }
 
+    /// Changes the parts that a request selects as `change` says of those held; returns whether
+    /// there was a change.
+    ///
+    /// `change` is asked in the turn of this writer, so that no two parts overwrite each other. A
+    /// body above `object_bytes_max` is not taken in.
+    pub async fn change_parts(
+        &self,
+        key: CacheKey,
+        request_headers: &HeaderMap,
+        policy: &Policy,
+        change: impl FnOnce(Option<&Arc<StoredParts>>) -> PartsChange,
+    ) -> bool {
+        let bounds = self.limits.of_one_key();
+        let result = self
+            .map
+            .entry(key)
+            .and_compute_with(|entry| {
+                let old = entry.map(moka::Entry::into_value).unwrap_or_default();
+                let change = self.bounded(change(old.select_parts(request_headers, policy)));
+                let list = old.with_parts(change, request_headers, policy, bounds);
+                std::future::ready(match list {
+                    None => Op::Nop,
+                    Some(list) if list.is_empty() => Op::Remove,
+                    Some(list) => Op::Put(Arc::new(list)),
+                })
+            })
+            .await;
+        self.map.run_pending_tasks().await;
+        matches!(result, CompResult::Inserted(_) | CompResult::ReplacedWith(_))
+    }
+
+    /// Lets nothing in that is larger than one object may be.
+    fn bounded(&self, change: PartsChange) -> PartsChange {
+        let bytes = match &change {
+            PartsChange::Keep | PartsChange::Drop => 0,
+            PartsChange::Parts(parts) => parts.held.pieces.held().1,
+            PartsChange::Whole(stored) => u64::try_from(stored.body.len()).unwrap_or(u64::MAX),
+        };
+        if bytes > self.limits.object_bytes_max { PartsChange::Keep } else { change }
+    }
+
+    /// Stores `parts` in place of `old`, unless `old` is not stored any more; returns whether they
+    /// were. For validation, like [`Self::replace`].
+    pub async fn replace_parts(
+        &self,
+        key: CacheKey,
+        old: &Arc<StoredParts>,
+        parts: Arc<StoredParts>,
+    ) -> bool {
+        let result = self
+            .map
+            .entry(key)
+            .and_compute_with(|entry| {
+                let list = entry.map(moka::Entry::into_value);
+                let replaced = list.and_then(|list| list.with_parts_replaced(old, parts));
+                std::future::ready(replaced.map_or(Op::Nop, |list| Op::Put(Arc::new(list))))
+            })
+            .await;
+        self.map.run_pending_tasks().await;
+        matches!(result, CompResult::ReplacedWith(_))
+    }
+
     /// Removes everything stored under `key`; returns whether there was something.
     ///
     /// Takes its turn among the writers of the key, so that none of them brings back what is removed.
@@ -189,8 +257,8 @@ mod tests {
     use bytes::Bytes;
     use http::{HeaderName, HeaderValue, Method, StatusCode};
     use weir_cache::{
-        AccessRules, KeyRules, Keyed, Now, Profile, RequestHead, ResponseHead, Scheme, Seq,
-        StoredHead, Target, Timestamp, Timing, UnixTime, check,
+        AccessRules, HeldParts, KeyRules, Keyed, Now, Pieces, Profile, RequestHead, ResponseHead,
+        Scheme, Seq, StoredHead, Target, Timestamp, Timing, UnixTime, check,
     };
 
     use super::*;
@@ -226,11 +294,15 @@ mod tests {
 
     /// A response to a request with `request` that varies by language.
     fn response(request: &HeaderMap, body: &str) -> Arc<StoredResponse> {
+        response_as_of(Seq::default(), request, body)
+    }
+
+    fn response_as_of(as_of: Seq, request: &HeaderMap, body: &str) -> Arc<StoredResponse> {
         let headers = fields(&[("cache-control", "max-age=60"), ("vary", "accept-language")]);
         let head = RequestHead { method: &Method::GET, headers: request, target_uri: None };
         let answer = ResponseHead { status: StatusCode::OK, headers };
         let timing = Timing { request: NOW, response: NOW };
-        let head = StoredHead::derive(&policy(), &head, &answer, timing, Seq::default()).unwrap();
+        let head = StoredHead::derive(&policy(), &head, &answer, timing, as_of).unwrap();
         let body = Bytes::copy_from_slice(body.as_bytes());
         Arc::new(StoredResponse::new(head, body, keyed("/a").text))
     }
@@ -285,6 +357,19 @@ mod tests {
         assert!(!store.remove(&key).await);
     }
 
+    /// A fill from before a purge that is not matched by it may end after one from after it.
+    #[tokio::test]
+    async fn what_was_asked_for_earlier_does_not_take_the_place_of_the_later() {
+        let store = store(1_000_000);
+        let english = language("en");
+        let later = response_as_of(Seq::new(2), &english, "later");
+        let key = keyed("/a").key;
+        assert!(store.insert(key, later, &english, &policy()).await);
+        let earlier = response_as_of(Seq::new(1), &english, "earlier");
+        assert!(!store.insert(key, earlier, &english, &policy()).await);
+        assert_eq!(got(&store, "/a", &english).await.unwrap(), "later");
+    }
+
     #[tokio::test]
     async fn the_bytes_stored_stay_within_the_limit() {
         let store = store(50_000);
@@ -294,5 +379,73 @@ mod tests {
         }
         let stats = store.stats().await;
         assert!(stats.keys > 10 && stats.evictions > 100, "{stats:?}");
+    }
+
+    /// `bytes` of a body of 10,000, the answer to a request with `request`.
+    fn parts(request: &HeaderMap, bytes: usize) -> Arc<StoredParts> {
+        let head = response(request, "").head.clone();
+        let pieces = Pieces::one(0, Bytes::from(vec![b'x'; bytes]), 10_000).unwrap();
+        Arc::new(StoredParts {
+            held: HeldParts { head, pieces, asked: None },
+            text: keyed("/a").text,
+        })
+    }
+
+    async fn put_parts(store: &MemoryStore, request: &HeaderMap, bytes: usize) -> bool {
+        let parts = parts(request, bytes);
+        let change = |_: Option<&Arc<StoredParts>>| PartsChange::Parts(parts);
+        store.change_parts(keyed("/a").key, request, &policy(), change).await
+    }
+
+    async fn got_parts(store: &MemoryStore, request: &HeaderMap) -> Option<u64> {
+        let variants = store.lookup(&keyed("/a").key).await?;
+        let parts = variants.select_parts(request, &policy())?;
+        Some(parts.held.pieces.held().1)
+    }
+
+    #[tokio::test]
+    async fn parts_are_for_their_variant_and_never_for_the_whole() {
+        let store = store(1_000_000);
+        let (english, german) = (language("en"), language("de"));
+        assert!(put_parts(&store, &english, 5).await);
+        assert_eq!(got_parts(&store, &english).await, Some(5));
+        assert_eq!(got_parts(&store, &german).await, None);
+        assert_eq!(got(&store, "/a", &english).await, None, "no part as the whole");
+        put_parts(&store, &german, 7).await;
+        assert_eq!(got_parts(&store, &english).await, Some(5), "another variant's stay");
+
+        put(&store, "/a", &english, "whole").await;
+
+        assert_eq!(got_parts(&store, &english).await, None, "the whole takes their place");
+        assert_eq!(got_parts(&store, &german).await, Some(7));
+        assert!(!put_parts(&store, &english, 5).await, "and they do not come back beside it");
+        assert_eq!(got(&store, "/a", &english).await.unwrap(), "whole");
+    }
+
+    #[tokio::test]
+    async fn parts_are_bounded_and_charged_for() {
+        let store = store(1_000_000);
+        assert!(!put_parts(&store, &language("en"), 2_001).await, "too large");
+        for tag in ["en", "de", "fr"] {
+            put_parts(&store, &language(tag), 2_000).await;
+        }
+        assert_eq!(got_parts(&store, &language("en")).await, None, "two variants at most");
+        let bytes = store.stats().await.bytes;
+        assert!((4_000..6_000).contains(&bytes), "{bytes}");
+    }
+
+    #[tokio::test]
+    async fn parts_that_were_removed_do_not_come_back_by_a_validation() {
+        let store = store(1_000_000);
+        let (key, english) = (keyed("/a").key, language("en"));
+        put_parts(&store, &english, 5).await;
+        let held = store.lookup(&key).await.unwrap();
+        let old = held.select_parts(&english, &policy()).unwrap();
+        assert!(store.replace_parts(key, old, parts(&english, 5)).await);
+        assert!(!store.replace_parts(key, old, parts(&english, 5)).await, "replaced already");
+        let drop = |_: Option<&Arc<StoredParts>>| PartsChange::Drop;
+        store.change_parts(key, &english, &policy(), drop).await;
+        assert!(store.lookup(&key).await.is_none(), "nothing is left under the key");
+        assert!(!store.replace_parts(key, old, parts(&english, 5)).await);
     }
 }

@@ -8,7 +8,7 @@ use weir_cache::{KeyText, Seq, StoredHead};
 
 /// Bytes that one entry costs beyond its head and body: the map's node, the policy's bookkeeping
 /// and two reference counts. Measured for the map at 322 to 354 bytes an entry.
-const ENTRY_OVERHEAD_BYTES: u64 = 350;
+pub(crate) const ENTRY_OVERHEAD_BYTES: u64 = 350;
 
 /// Bytes that one field line costs beyond its name and value (hash slot and two handles).
 const FIELD_OVERHEAD_BYTES: u64 = 40;
@@ -67,22 +67,22 @@ impl StoredResponse {
     /// Costs one walk over the head's fields.
     #[must_use]
     pub fn weight(&self) -> u64 {
-        let fields: u64 = self
-            .head
-            .headers
-            .iter()
-            .map(|(name, value)| length(name.as_str().len()) + length(value.len()))
-            .map(|bytes| bytes + FIELD_OVERHEAD_BYTES)
-            .sum();
-        ENTRY_OVERHEAD_BYTES
-            + fields
-            + length(self.body.len())
-            + length(self.text.as_str().len())
-            + length(self.head.tags.heap_bytes())
+        let text = length(self.text.as_str().len());
+        ENTRY_OVERHEAD_BYTES + head_bytes(&self.head) + length(self.body.len()) + text
     }
 }
 
+/// The bytes that the fields of a head are charged for.
+pub(crate) fn head_bytes(head: &StoredHead) -> u64 {
+    head.headers
+        .iter()
+        .map(|(name, value)| length(name.as_str().len()) + length(value.len()))
+        .map(|bytes| bytes + FIELD_OVERHEAD_BYTES)
+        .sum::<u64>()
+        + length(head.tags.heap_bytes())
+}
+
 /// A length in memory as `u64`; lengths never exceed it.
-fn length(bytes: usize) -> u64 {
+pub(crate) fn length(bytes: usize) -> u64 {
     u64::try_from(bytes).unwrap_or(u64::MAX)
 }

@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use http::HeaderMap;
-use weir_cache::Policy;
+use weir_cache::{Policy, StoredHead};
 
-use crate::StoredResponse;
+use crate::{StoredParts, StoredResponse};
 
 /// What one key may hold.
 #[derive(Debug, Clone, Copy)]
@@ -30,12 +30,41 @@ impl KeyBounds {
             .count();
         newest_first.truncate(fitting.max(1));
     }
+
+    /// Drops the oldest parts beyond what the whole responses leave.
+    fn cut_parts(self, parts: &mut Vec<Arc<StoredParts>>, whole: &[Arc<StoredResponse>]) {
+        parts.truncate(self.variants_max);
+        let mut bytes: u64 = whole.iter().map(|stored| stored.weight()).sum();
+        let fitting = parts.iter().take_while(|parts| {
+            bytes += parts.weight();
+            bytes <= self.bytes_max
+        });
+        let fitting = fitting.count();
+        parts.truncate(fitting);
+    }
+}
+
+/// What becomes of the parts that one request selects.
+#[derive(Debug)]
+pub enum PartsChange {
+    /// They stay as they are.
+    Keep,
+    /// They go.
+    Drop,
+    /// These take their place.
+    Parts(Arc<StoredParts>),
+    /// They have become a whole response, which takes their place.
+    Whole(Arc<StoredResponse>),
 }
 
 /// The responses stored under one key, newest first. Immutable: a change makes a new list.
+///
+/// Parts lie beside the whole responses, so that none can be taken for one. There are never both
+/// for one request.
 #[derive(Debug, Default)]
 pub struct Variants {
     newest_first: Vec<Arc<StoredResponse>>,
+    parts: Vec<Arc<StoredParts>>,
 }
 
 impl Variants {
@@ -52,21 +81,51 @@ impl Variants {
         self.newest_first.iter().find(|stored| stored.head.vary.matches(request_headers, policy))
     }
 
-    /// The stored variants, newest first.
+    /// The parts whose nominated request fields match `request_headers`, or `None` if there are
+    /// none.
+    #[must_use]
+    pub fn select_parts(
+        &self,
+        request_headers: &HeaderMap,
+        policy: &Policy,
+    ) -> Option<&Arc<StoredParts>> {
+        self.parts.iter().find(|parts| parts.held.head.vary.matches(request_headers, policy))
+    }
+
+    /// The heads of all variants, those of parts included.
+    pub fn heads(&self) -> impl Iterator<Item = &StoredHead> {
+        let whole = self.newest_first.iter().map(|stored| &stored.head);
+        whole.chain(self.parts.iter().map(|parts| &parts.held.head))
+    }
+
+    /// Whether nothing is stored.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.newest_first.is_empty() && self.parts.is_empty()
+    }
+
+    /// The stored variants, newest first, without parts.
     pub fn iter(&self) -> impl Iterator<Item = &Arc<StoredResponse>> {
         self.newest_first.iter()
+    }
+
+    /// Whether what answers the same request as `response` reflects purges that `response` does not: it
+    /// was asked for later, whichever comes in first.
+    pub(crate) fn has_later(
+        &self,
+        response: &StoredResponse,
+        request_headers: &HeaderMap,
+        policy: &Policy,
+    ) -> bool {
+        self.select(request_headers, policy)
+            .is_some_and(|stored| stored.head.as_of > response.head.as_of)
     }
 
     /// A list without `response`; `None` if it is not in this one.
     pub(crate) fn without(&self, response: &Arc<StoredResponse>) -> Option<Self> {
         let others = self.newest_first.iter().filter(|stored| !Arc::ptr_eq(stored, response));
         let newest_first: Vec<_> = others.map(Arc::clone).collect();
-        (newest_first.len() < self.newest_first.len()).then_some(Self { newest_first })
-    }
-
-    /// Whether nothing is left.
-    pub(crate) fn is_empty(&self) -> bool {
-        self.newest_first.is_empty()
+        (newest_first.len() < self.newest_first.len())
+            .then(|| Self { newest_first, parts: self.parts.clone() })
     }
 
     /// A list with `response` in place of every variant that answered the same request.
@@ -88,7 +147,60 @@ impl Variants {
         );
         newest_first.sort_by_key(|stored| std::cmp::Reverse(stored.head.plan.date));
         bounds.cut(&mut newest_first);
-        Self { newest_first }
+        let mut parts = self.parts_for_others(request_headers, policy);
+        bounds.cut_parts(&mut parts, &newest_first);
+        Self { newest_first, parts }
+    }
+
+    /// The parts that `request_headers` does not select.
+    fn parts_for_others(
+        &self,
+        request_headers: &HeaderMap,
+        policy: &Policy,
+    ) -> Vec<Arc<StoredParts>> {
+        let others = self
+            .parts
+            .iter()
+            .filter(|parts| !parts.held.head.vary.matches(request_headers, policy));
+        others.map(Arc::clone).collect()
+    }
+
+    /// The list with the parts that `request_headers` selects changed; `None` if it stays as it is.
+    ///
+    /// A whole response that answers the same request already is worth more than any part of it.
+    pub(crate) fn with_parts(
+        &self,
+        change: PartsChange,
+        request_headers: &HeaderMap,
+        policy: &Policy,
+        bounds: KeyBounds,
+    ) -> Option<Self> {
+        let added = match change {
+            PartsChange::Keep => return None,
+            PartsChange::Whole(response) => {
+                return Some(self.with(response, request_headers, policy, bounds));
+            }
+            PartsChange::Parts(_) if self.select(request_headers, policy).is_some() => return None,
+            PartsChange::Parts(parts) => Some(parts),
+            PartsChange::Drop => None,
+        };
+        let mut parts: Vec<_> = added.into_iter().collect();
+        parts.extend(self.parts_for_others(request_headers, policy));
+        bounds.cut_parts(&mut parts, &self.newest_first);
+        Some(Self { newest_first: self.newest_first.clone(), parts })
+    }
+
+    /// The list with `parts` in place of `old`; `None` if `old` is not in it.
+    pub(crate) fn with_parts_replaced(
+        &self,
+        old: &Arc<StoredParts>,
+        parts: Arc<StoredParts>,
+    ) -> Option<Self> {
+        let place = self.parts.iter().position(|parts| Arc::ptr_eq(parts, old))?;
+        let mut list = self.parts.clone();
+        list.remove(place);
+        list.insert(0, parts);
+        Some(Self { newest_first: self.newest_first.clone(), parts: list })
     }
 
     /// The list with `response` in place of `old`; `None` if `old` is not in it.
@@ -102,11 +214,12 @@ impl Variants {
         newest_first.remove(place);
         // Confirmed last, hence the newest.
         newest_first.insert(0, response);
-        Some(Self { newest_first })
+        Some(Self { newest_first, parts: self.parts.clone() })
     }
 
     /// The bytes all variants are charged for.
     pub(crate) fn weight(&self) -> u64 {
-        self.newest_first.iter().map(|stored| stored.weight()).sum()
+        let whole: u64 = self.newest_first.iter().map(|stored| stored.weight()).sum();
+        whole + self.parts.iter().map(|parts| parts.weight()).sum::<u64>()
     }
 }

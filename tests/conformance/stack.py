@@ -79,6 +79,11 @@ class Processes:
         self.running.append(process)
         return process
 
+    def end(self, process):
+        """Ends one of them before the run is over."""
+        self.running.remove(process)
+        _end(process)
+
 
 def _end(process):
     """Asks a process to end, then insists; takes what it started with it."""
@@ -123,6 +128,14 @@ def start(binaries, tiers, profile, origin, processes, folder):
     ready = json.loads(_first_line(process, folder))
     edge = ready if tiers == 1 else ready["edges"][0]
     return edge["data"]
+
+
+def start_origin(binaries, port, processes):
+    """Starts the scriptable origin at `port` and waits until it is ready; returns its process."""
+    command = [binaries / "weir-origin-mock", "--listen", f"127.0.0.1:{port}", "--json"]
+    process = processes.start("origin", command, stdout=subprocess.PIPE)
+    _first_line(process, processes.folder)
+    return process
 
 
 def _one_tier(binaries, site, folder):

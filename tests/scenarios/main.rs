@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a scenario that fails fails here")]
 
 mod admin;
+mod audit;
 mod bad_input;
 mod binaries;
 mod bounds;
@@ -17,7 +18,13 @@ mod leaving;
 mod limits;
 mod loops;
 mod multipart;
+mod parts;
 mod poisoning;
+mod purge;
+mod purge_api;
+mod purge_command;
+mod purge_isolation;
+mod purge_races;
 mod push;
 mod ranges;
 mod reuse;

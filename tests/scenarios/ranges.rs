@@ -82,7 +82,7 @@ async fn an_open_range_from_zero_fills_a_cold_key() {
 
 /// The whole of something unknown may be gigabytes: a piece of it is fetched as a piece.
 #[tokio::test]
-async fn a_range_on_a_cold_key_passes_through_and_is_not_stored() {
+async fn a_range_on_a_cold_key_is_asked_for_as_a_range() {
     for shape in [Shape::single(), Shape::tiers(1, 1)] {
         let stack = shape.start().await;
         let request = Request::get("/page?size=1000").header("range", "bytes=10-19");
@@ -92,7 +92,7 @@ async fn a_range_on_a_cold_key_passes_through_and_is_not_stored() {
         assert_eq!(cold.status, StatusCode::PARTIAL_CONTENT);
         assert_eq!(cold.field("content-range"), "bytes 10-19/1000");
         assert_eq!(cold.body, weir_origin_mock::pattern_bytes("/page", 1, 10..20));
-        assert_eq!(cold.cache_status(), "edge; fwd=uri-miss; detail=range");
+        assert_eq!(cold.cache_status(), "edge; fwd=uri-miss; stored; detail=range");
         assert_eq!(stack.origin.requests("/page")[0].headers["range"], "bytes=10-19");
         let whole = stack.edge().get("/page?size=1000").await;
         assert_eq!(

@@ -240,3 +240,27 @@ async fn a_stale_response_stands_in_for_a_silent_origin() {
         assert_eq!(stack.origin.hits("/a"), 2, "{directives}");
     }
 }
+
+/// A chain is as fresh as one cache: no tier answers the refresh of the one below with what it holds
+/// stale itself (RFC 5861 §3).
+#[tokio::test]
+async fn a_body_is_as_old_through_three_tiers_as_through_one() {
+    const PAUSE: u64 = 3;
+    for shape in [Shape::single(), Shape::tiers(1, 1)] {
+        let stack = shape.start().await;
+        for second in (0_u64..30).step_by(3) {
+            let directives = "max-age=1, stale-while-revalidate=60";
+            stack.serve("/now", directives, second.to_string());
+
+            let reply = stack.edge().get("/now").await;
+
+            let made: u64 = std::str::from_utf8(&reply.body).unwrap().parse().unwrap();
+            assert_eq!(second - made, if second == 0 { 0 } else { PAUSE }, "at {second} s");
+            for node in stack.nodes() {
+                node.metrics_reach(|metrics| metrics.get("weir_fills_active") == 0.0).await;
+            }
+            stack.advance(Duration::from_secs(PAUSE));
+        }
+        assert_eq!(stack.origin.hits("/now"), 10, "one refresh a pause");
+    }
+}

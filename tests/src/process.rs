@@ -2,6 +2,7 @@
 //!
 //! What is run is always built from the present sources, once per run of the scenarios.
 
+use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::LazyLock;
@@ -57,6 +58,7 @@ pub struct Ended {
 #[derive(Debug)]
 pub struct Program {
     command: Command,
+    input: Option<File>,
 }
 
 impl Program {
@@ -69,7 +71,7 @@ impl Program {
                 command.env_remove(variable);
             }
         }
-        Self { command }
+        Self { command, input: None }
     }
 
     /// Adds an argument.
@@ -93,10 +95,18 @@ impl Program {
         self
     }
 
+    /// Lets it read the file at `path` as its standard input, which is empty otherwise.
+    #[must_use]
+    pub fn input(mut self, path: &Path) -> Self {
+        self.input = Some(File::open(path).unwrap());
+        self
+    }
+
     /// Starts it.
     #[must_use]
     pub fn spawn(mut self) -> Process {
-        self.command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let input = self.input.take().map_or_else(Stdio::null, Stdio::from);
+        self.command.stdin(input).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut command = tokio::process::Command::from(self.command);
         let mut child = command.kill_on_drop(true).spawn().unwrap();
         let stdout = BufReader::new(child.stdout.take().unwrap()).lines();

@@ -27,6 +27,8 @@ pub struct RawReply {
     pub head: String,
     /// The body, chunks joined.
     pub body: Vec<u8>,
+    /// Lines behind the last chunk.
+    pub trailers: Vec<String>,
 }
 
 impl RawReply {
@@ -83,12 +85,12 @@ impl Raw {
         let head = self.head().await;
         let status = head.get(9..12).and_then(|digits| digits.parse().ok());
         let status = status.unwrap_or_else(|| panic!("no status line: {head:?}"));
-        let mut reply = RawReply { status, head, body: Vec::new() };
+        let mut reply = RawReply { status, head, body: Vec::new(), trailers: Vec::new() };
         if matches!(status, 100..=199 | 204 | 304) {
             return reply;
         }
-        reply.body = match reply.field("content-length").parse() {
-            Ok(length) => self.exactly(length).await,
+        (reply.body, reply.trailers) = match reply.field("content-length").parse() {
+            Ok(length) => (self.exactly(length).await, Vec::new()),
             Err(_) if reply.field("transfer-encoding") == "chunked" => self.chunks().await,
             Err(_) => panic!("a response without length: {}", reply.head),
         };
@@ -131,16 +133,27 @@ impl Raw {
         self.unread.drain(..length).collect()
     }
 
-    async fn chunks(&mut self) -> Vec<u8> {
+    async fn chunks(&mut self) -> (Vec<u8>, Vec<String>) {
         let mut body = Vec::new();
         loop {
             let line = String::from_utf8(self.until(b"\r\n").await).unwrap();
             let size = usize::from_str_radix(&line, 16).unwrap();
+            if size == 0 {
+                return (body, self.trailers().await);
+            }
             body.extend(self.exactly(size).await);
             assert_eq!(self.exactly(2).await, b"\r\n");
-            if size == 0 {
-                return body;
+        }
+    }
+
+    async fn trailers(&mut self) -> Vec<String> {
+        let mut lines = Vec::new();
+        loop {
+            let line = String::from_utf8(self.until(b"\r\n").await).unwrap();
+            if line.is_empty() {
+                return lines;
             }
+            lines.push(line);
         }
     }
 

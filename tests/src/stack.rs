@@ -304,6 +304,20 @@ impl TestNode {
         Request::new(method, path).header("authorization", &token).send(self.admin_addr()).await
     }
 
+    /// Sends a body of JSON to the admin API, with the token.
+    pub async fn admin_json(&self, method: Method, path: &str, body: &serde_json::Value) -> Reply {
+        let token = format!("Bearer {TOKEN}");
+        let request = Request::new(method, path).header("authorization", &token);
+        request.body(body.to_string()).send(self.admin_addr()).await
+    }
+
+    /// Purges what `wish` names, by way of this node, and waits until it holds everywhere.
+    pub async fn purge(&self, wish: &serde_json::Value) -> serde_json::Value {
+        let reply = self.admin_json(Method::POST, "/v1/purges?wait=10s", wish).await;
+        assert_eq!(reply.status, 200, "{}", String::from_utf8_lossy(&reply.body));
+        serde_json::from_slice(&reply.body).unwrap()
+    }
+
     /// Where the admin API listens.
     #[must_use]
     pub fn admin_addr(&self) -> SocketAddr {

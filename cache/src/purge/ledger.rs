@@ -216,7 +216,9 @@ impl Ledger {
     ///
     /// Everything stored that does not reflect `head` must be validated from then on.
     pub fn join(&mut self, head: AsOf) {
-        if self.epoch != Some(head.epoch) {
+        let is_behind = self.position(head.seq) < self.applied;
+        // A log that has fewer entries than were applied of it is another one under the old name.
+        if self.epoch != Some(head.epoch) || is_behind {
             self.base = self.applied.get().saturating_add(HORIZON);
             self.epoch = Some(head.epoch);
         }
@@ -593,6 +595,16 @@ mod tests {
         ledger.join(AsOf { epoch: EPOCH, seq: 10 });
         assert!(matches!(ledger.judge(untagged("a.b/"), before), Standing::Invalidated { .. }));
         assert_eq!(ledger.judge(untagged("a.b/"), ledger.applied()), Standing::Clear);
+    }
+
+    #[test]
+    fn a_log_that_went_back_is_another_one() {
+        let mut ledger = joined();
+        ledger.join(AsOf { epoch: EPOCH, seq: 10 });
+        let reflects = ledger.applied();
+        ledger.join(AsOf { epoch: EPOCH, seq: 4 });
+        assert!(matches!(ledger.judge(untagged("a.b/"), reflects), Standing::Invalidated { .. }));
+        assert!(ledger.reaches(AsOf { epoch: EPOCH, seq: 4 }));
     }
 
     #[test]

@@ -18,7 +18,7 @@ use crate::time::Timestamp;
 
 /// Receipts kept; the oldest go first.
 const RECEIPTS_MAX: usize = 1024;
-/// Members at the most; the longest silent goes first.
+/// Members at the most. Those whose leases have run out make room.
 const MEMBERS_MAX: usize = 4096;
 
 /// What a member says of itself.
@@ -40,6 +40,8 @@ pub enum Granted {
     /// The member, or this run of it, is new on the roll. The roll must be kept where a crash cannot reach it before the answer
     /// goes out, or a later purge would not wait for it.
     New,
+    /// The roll is full of members that may hold leases. It must not be answered.
+    Full,
 }
 
 /// How far one node is with one purge.
@@ -183,6 +185,8 @@ pub struct Enrolled<'a> {
     pub applied: u64,
     /// When its newest report was received.
     pub heard: Timestamp,
+    /// When the leases of earlier runs of this name run out.
+    pub earlier_until: Timestamp,
 }
 
 /// The members of a log and the receipts of its newest purges.
@@ -212,9 +216,11 @@ impl Roll {
 
     /// Puts the run `boot` of a member back on the roll that was on it before this process began at
     /// `now`; its lease may have been renewed just before.
-    pub fn restore(&mut self, name: &str, boot: u64, now: Timestamp) {
-        let member = Member { boot, applied: 0, heard: now, earlier_until: Timestamp::ZERO };
-        self.members.insert(name.into(), member);
+    ///
+    /// To be called for every run that was kept, the newest of a name last. Returns whether there was
+    /// room.
+    pub fn restore(&mut self, name: &str, boot: u64, now: Timestamp) -> bool {
+        self.enrol(Report { name, boot, applied: 0 }, now) != Granted::Full
     }
 
     /// Takes a member's report, received at `now`.
@@ -244,34 +250,39 @@ impl Roll {
             member.heard = now;
             return if is_known { Granted::Known } else { Granted::New };
         }
-        self.make_room();
+        if !self.has_room(now) {
+            return Granted::Full;
+        }
         let member = Member { boot, applied, heard: now, earlier_until: Timestamp::ZERO };
         self.members.insert(name.into(), member);
         Granted::New
     }
 
-    /// Drops the member that has been silent longest where the roll is full.
-    fn make_room(&mut self) {
-        if self.members.len() < MEMBERS_MAX {
-            return;
+    /// Whether one more fits, after striking off those that hold no lease where the roll is full.
+    fn has_room(&mut self, now: Timestamp) -> bool {
+        if self.members.len() >= MEMBERS_MAX {
+            let lease = self.lease;
+            self.members.retain(|_, member| {
+                now < member.heard.saturating_add(lease).max(member.earlier_until)
+            });
         }
-        let silent = self.members.iter().min_by_key(|(_, member)| member.heard);
-        if let Some(name) = silent.map(|(name, _)| name.clone()) {
-            self.members.remove(&name);
-        }
+        self.members.len() < MEMBERS_MAX
     }
 
-    /// Takes a member off the roll that says it reuses nothing any more.
+    /// Takes a run of a member off the roll that says it reuses nothing any more. Where an earlier run of
+    /// the name may hold a lease, the name stays, and its purges wait for that lease.
     pub fn leave(&mut self, name: &str, boot: u64) {
-        if self.members.get(name).is_some_and(|member| member.boot == boot) {
+        let is_alone =
+            |member: &Member| member.boot == boot && member.earlier_until <= member.heard;
+        if self.members.get(name).is_some_and(is_alone) {
             self.members.remove(name);
         }
         for receipt in &mut self.receipts {
-            if receipt
-                .lines
-                .get(name)
-                .is_some_and(|line| line.boot == boot && line.applied.is_none())
-            {
+            let opened = receipt.opened;
+            let is_alone = |line: &Line| {
+                line.boot == boot && line.applied.is_none() && line.earlier_until <= opened
+            };
+            if receipt.lines.get(name).is_some_and(is_alone) {
                 receipt.lines.remove(name);
             }
         }
@@ -311,6 +322,7 @@ impl Roll {
             boot: member.boot,
             applied: member.applied,
             heard: member.heard,
+            earlier_until: member.earlier_until,
         })
     }
 
@@ -410,7 +422,7 @@ mod tests {
     #[test]
     fn a_restored_member_is_waited_for_and_one_that_left_is_not() {
         let mut roll = roll();
-        roll.restore("a", 1, after(10));
+        assert!(roll.restore("a", 1, after(10)));
         report(&mut roll, "b", 3, 0, 10);
         roll.leave("b", 2);
         assert_eq!(roll.members().count(), 2, "another run left");
@@ -422,12 +434,34 @@ mod tests {
     }
 
     #[test]
+    fn two_runs_of_one_name_are_waited_for_after_a_restart_and_when_one_leaves() {
+        let mut roll = roll();
+        assert!(roll.restore("a", 1, after(10)) && roll.restore("a", 2, after(10)));
+        report(&mut roll, "a", 2, 0, 10);
+        roll.open(1, after(11));
+        report(&mut roll, "a", 2, 1, 12);
+        assert_eq!(state(&roll, 12), State::Applying, "run 1 may still reuse");
+        roll.leave("a", 2);
+        roll.open(2, after(13));
+        let second = |secs| roll.receipt(2).unwrap().state(after(secs));
+        assert_eq!(second(13), State::Applying, "nor does run 2 answer for it by leaving");
+        assert_eq!(second(17), State::AppliedWithFenced);
+    }
+
+    #[test]
     fn everything_kept_is_bounded() {
         let mut roll = roll();
         for seq in 1..=2000 {
             roll.open(seq, after(seq));
         }
         assert!(roll.receipt(1).is_none() && roll.receipt(2000).is_some());
+        for index in 0..MEMBERS_MAX {
+            assert_eq!(report(&mut roll, &format!("m{index}"), 1, 0, 1), Granted::New);
+        }
+        assert_eq!(report(&mut roll, "one more", 1, 0, 2), Granted::Full, "all hold leases");
+        assert_eq!(report(&mut roll, "one more", 1, 0, 9), Granted::New);
+        assert_eq!(roll.members().count(), 1);
+        let mut roll = self::roll();
         assert_eq!(roll.strike(LEASE, after(1)), 0);
         report(&mut roll, "a", 1, 0, 1);
         assert_eq!(roll.strike(LEASE, after(7)), 1);

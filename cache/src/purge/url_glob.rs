@@ -27,6 +27,11 @@ impl UrlGlob {
         matches_stars(&self.host, host) && matches_stars(&self.path, path_and_query)
     }
 
+    /// The one host that the pattern is for; `None` where it has a star.
+    pub fn host(&self) -> Option<&str> {
+        (!self.host.contains('*')).then_some(&*self.host)
+    }
+
     /// Whether it stands for every URL there is.
     fn is_everything(&self) -> bool {
         let stars = |text: &str| text.bytes().all(|byte| byte == b'*');

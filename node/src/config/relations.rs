@@ -7,7 +7,7 @@
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
 
-use super::model::{LimitsConfig, NodeConfig, StoreConfig, TierDefaults};
+use super::model::{LimitsConfig, NodeConfig, StoreConfig, Tier, TierDefaults};
 use super::problem::{Place, Problems, Wrong, quote};
 use super::reader::{Given, Mark};
 use super::sites::{ReadSite, Sites};
@@ -23,6 +23,7 @@ pub(super) fn settle_node(
     relations.settle_admin(config, defaults.admin.ip());
     relations.check_listeners(config);
     relations.check_parents(config);
+    relations.check_purge_log(config);
     relations.settle_object_max(&mut config.store);
     relations.settle_url_max(&mut config.limits);
 }
@@ -80,6 +81,28 @@ impl Relations<'_> {
             self.report(
                 &["node.parents", "node.listen"],
                 format!("{parent} is this node itself; expected nodes of the next tier"),
+            );
+        }
+    }
+
+    /// Above a regional are shields, and each keeps a purge log unless told otherwise: with two logs a
+    /// purge would hold on a part of the nodes only.
+    fn check_purge_log(&mut self, config: &NodeConfig) {
+        let several = config.tier == Tier::Regional && config.parents.len() > 1;
+        if several && config.purge.authority.is_none() {
+            self.report(
+                &["node.parents", "purge.authority"],
+                "names several shields, each of which would keep a purge log of its own; set \
+                 authority in [purge] to the one that keeps it, here, on the edges and on the other \
+                 shields",
+            );
+        }
+        if let Some(authority) = &config.purge.authority
+            && authority.reaches(config.listen)
+        {
+            self.report(
+                &["purge.authority", "node.listen"],
+                format!("{authority} is this node itself; leave authority out on the node that keeps the purge log"),
             );
         }
     }

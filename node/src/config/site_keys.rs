@@ -98,7 +98,7 @@ fn visit_switches(policy: &mut Policy, v: &mut impl Visitor) {
         "strict_partial",
         &Flag,
         &mut policy.strict_partial,
-        "Whether a 206 whose length and Content-Range disagree is refused.",
+        "Whether a 206 is kept only with a strong ETag and the bytes that its Content-Range says.",
     );
     v.key(
         "sort_accept_language",

@@ -22,6 +22,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
+use http::HeaderMap;
 use parking_lot::Mutex;
 
 use super::budget::Reserved;
@@ -89,6 +90,8 @@ struct State {
     writer: Option<Waker>,
     spill: Option<SpillReader>,
     spilled: u64,
+    /// What came behind the body, for the one reader that may have it.
+    trailers: Option<HeaderMap>,
     /// The memory that the chunks are charged for, held as long as they can be read.
     reserved: Option<Reserved>,
 }
@@ -113,6 +116,7 @@ impl SharedBody {
                 writer: None,
                 spill: None,
                 spilled: 0,
+                trailers: None,
                 reserved: None,
             }),
         }
@@ -197,6 +201,16 @@ impl SharedBody {
         state.wake_readers();
     }
 
+    /// Keeps what came behind the last byte, until it is taken.
+    pub(crate) fn set_trailers(&self, trailers: HeaderMap) {
+        self.state.lock().trailers = Some(trailers);
+    }
+
+    /// Takes what came behind the last byte.
+    pub(crate) fn take_trailers(&self) -> Option<HeaderMap> {
+        self.state.lock().trailers.take()
+    }
+
     /// Ends the body and wakes every reader. The first end stands.
     pub(crate) fn finish(&self, end: End) {
         let mut state = self.state.lock();
@@ -207,6 +221,20 @@ impl SharedBody {
     /// Waits until the writer may add more.
     pub(crate) async fn room(&self) {
         std::future::poll_fn(|cx| self.poll_room(cx)).await;
+    }
+
+    /// Waits until nobody reads.
+    pub(crate) async fn deserted(&self) {
+        std::future::poll_fn(|cx| {
+            let mut state = self.state.lock();
+            if state.readers.is_empty() {
+                return Poll::Ready(());
+            }
+            // The writer waits for one thing at a time.
+            state.writer = Some(cx.waker().clone());
+            Poll::Pending
+        })
+        .await;
     }
 
     fn poll_room(&self, cx: &Context<'_>) -> Poll<()> {

@@ -18,6 +18,7 @@
 
 pub(crate) mod body;
 pub(crate) mod budget;
+mod part;
 mod progress;
 mod pump;
 mod run;
@@ -25,6 +26,7 @@ mod spill;
 mod table;
 mod ticket;
 
+pub(crate) use part::Standby;
 pub(crate) use progress::{FillHead, Progress, Settled, SettledBy};
 pub(crate) use run::{FillWork, is_reusable, spawn, spawn_answered};
 pub(crate) use spill::SpillSpace;

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use http::StatusCode;
-use weir_cache::{ResponseHead, Seq, StoredHead};
+use http::{HeaderValue, StatusCode};
+use weir_cache::{ReceivedPart, ResponseHead, Seq, StoredHead};
 use weir_store::StoredResponse;
 
 use crate::upstream::FillError;
@@ -33,6 +33,10 @@ pub(crate) struct FillHead {
     pub(crate) response: ResponseHead,
     /// What will be stored if the body comes whole; `None` where storing is not lawful.
     pub(crate) storable: Option<StoredHead>,
+    /// What will be kept of it if it is a part and comes whole; `None` for everything else.
+    pub(crate) part: Option<ReceivedPart>,
+    /// Trailers that it announces and that may be passed on.
+    pub(crate) trailer: Option<HeaderValue>,
     /// Whether the node also wants to store it (it fits).
     pub(crate) admitted: bool,
     /// Why it is not stored, as a token for `Cache-Status`.
@@ -41,6 +45,15 @@ pub(crate) struct FillHead {
     pub(crate) as_of: Seq,
     /// Body bytes announced; `None` when the length is not known.
     pub(crate) content_length: Option<u64>,
+}
+
+impl FillHead {
+    /// The trailers announced, where they may be passed on: the response is for one client only and
+    /// has no length that ends it before them.
+    pub(crate) fn private_trailer(&self) -> Option<&HeaderValue> {
+        let private = self.storable.is_none() && self.part.is_none();
+        self.trailer.as_ref().filter(|_| private && self.content_length.is_none())
+    }
 }
 
 /// A stored response that answers in place of a new one.

@@ -8,9 +8,14 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use http_body_util::BodyExt;
+use hyper::body::Frame;
+use tokio::time::error::Elapsed;
+use tokio::time::{Instant, timeout_at};
+use weir_cache::passable_trailers;
 
 use super::body::End;
 use super::budget::Reserved;
+use super::part::keep_part;
 use super::progress::{FillHead, Progress};
 use super::run::{FillWork, Running, count_not_stored, keep_body};
 use super::spill::Spill;
@@ -39,6 +44,11 @@ pub(super) async fn pump(running: &Running, work: &FillWork, head: &FillHead, an
     }
     fill.body.finish(End::Cut(Arc::new(error)));
 }
+
+type NextFrame = Result<Frame<Bytes>, hyper::Error>;
+
+/// Nobody reads any more, and finishing is not worth it.
+struct Deserted;
 
 struct Pump<'a> {
     running: &'a Running,
@@ -81,10 +91,10 @@ impl<'a> Pump<'a> {
         Ok(())
     }
 
-    /// The next bytes from upstream; `None` at the end. Trailers are dropped.
+    /// The next bytes from upstream; `None` at the end.
     async fn next(&mut self) -> Result<Option<Bytes>, FillError> {
         loop {
-            let frame = tokio::time::timeout(self.idle, self.body.frame()).await;
+            let Ok(frame) = self.frame().await else { return Err(FillError::Abandoned) };
             let received = self.running.fill().body.received();
             let upstream = || self.upstream.clone();
             match frame {
@@ -96,12 +106,42 @@ impl<'a> Pump<'a> {
                 Ok(Some(Err(source))) => {
                     return Err(FillError::Truncated { upstream: upstream(), received, source });
                 }
-                Ok(Some(Ok(frame))) => {
-                    if let Ok(bytes) = frame.into_data() {
-                        return Ok(Some(bytes));
-                    }
-                }
+                Ok(Some(Ok(frame))) => match frame.into_data() {
+                    Ok(bytes) => return Ok(Some(bytes)),
+                    Err(trailers) => self.pass_on(trailers),
+                },
             }
+        }
+    }
+
+    /// What comes next from upstream, or that it took too long.
+    ///
+    /// # Errors
+    ///
+    /// [`Deserted`] when everybody has left meanwhile and nobody can join any more.
+    async fn frame(&mut self) -> Result<Result<Option<NextFrame>, Elapsed>, Deserted> {
+        let silent_at = Instant::now() + self.idle;
+        let fill = Arc::clone(self.running.fill());
+        tokio::select! {
+            biased;
+            frame = timeout_at(silent_at, self.body.frame()) => return Ok(frame),
+            () = fill.body.deserted() => {}
+        }
+        if self.is_given_up() {
+            return Err(Deserted);
+        }
+        // No byte comes before the next look, so it would find nothing else.
+        Ok(timeout_at(silent_at, self.body.frame()).await)
+    }
+
+    /// Lets the one client of a response that is nobody else's have its trailers; all others are
+    /// dropped.
+    fn pass_on(&self, frame: Frame<Bytes>) {
+        if self.head.private_trailer().is_some()
+            && let Ok(trailers) = frame.into_trailers()
+            && let Some(trailers) = passable_trailers(&trailers)
+        {
+            self.running.fill().body.set_trailers(trailers);
         }
     }
 
@@ -177,12 +217,9 @@ impl<'a> Pump<'a> {
     /// whole response and asks again finds it.
     async fn finish(&mut self, work: &FillWork, last: Bytes) {
         let (node, fill) = (&self.running.node, self.running.fill());
-        if self.head.admitted
-            && self.fits_in_memory(&last)
-            && let Some(stored) = &self.head.storable
-        {
+        if self.head.admitted && self.fits_in_memory(&last) {
             let whole = joined(&fill.body.arrived(), &last);
-            if !keep_body(self.running, work, stored, whole.clone()).await {
+            if !self.keep(work, whole.clone()).await {
                 tracing::debug!(target_uri = %work.keyed.target, "not kept");
             }
             fill.body.replace_by(whole);
@@ -194,6 +231,15 @@ impl<'a> Pump<'a> {
         }
         fill.body.finish(End::Whole);
         node.fills.remove(fill);
+    }
+
+    /// Stores `whole` as what its head says it is; returns whether it is kept.
+    async fn keep(&self, work: &FillWork, whole: Bytes) -> bool {
+        match (&self.head.storable, &self.head.part) {
+            (Some(stored), _) => keep_body(self.running, work, stored, whole).await,
+            (None, Some(part)) => keep_part(self.running, work, part, whole).await,
+            (None, None) => false,
+        }
     }
 
     /// Whether nobody reads the body and finishing it is not worth it; if so, nobody can join any

@@ -18,11 +18,12 @@ use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use weir_cache::purge::{Standing, Tagged};
 use weir_cache::{
     Direction, Failure, Keyed, NotModified, NotStorable, Now, RequestHead, ResponseHead, Reuse,
-    RuleEffect, Seq, StoredHead, Timestamp, Timing, condition_on, freshen, judge_not_modified,
-    strip_hop_by_hop,
+    RuleEffect, Seq, StoredHead, Timestamp, Timing, announced_trailers, condition_on, freshen,
+    judge_not_modified, strip_hop_by_hop,
 };
-use weir_store::StoredResponse;
+use weir_store::{StoredParts, StoredResponse};
 
+use super::part;
 use super::progress::{FillHead, Progress, Settled, SettledBy};
 use super::pump;
 use super::table::{Begun, Fill};
@@ -43,6 +44,8 @@ pub(crate) struct FillWork {
     pub(crate) request: OutRequest,
     /// The stored response that is to be validated; `None` for a plain fetch.
     pub(crate) stored: Option<Arc<StoredResponse>>,
+    /// Parts that are held of what is fetched, so that only the rest need come.
+    pub(crate) held: Option<Arc<StoredParts>>,
     /// Whether the asker wants no stale answer on the way (a refresh).
     pub(crate) refresh: bool,
     /// Whether this node knew of every purge that the request must reflect.
@@ -54,6 +57,7 @@ pub(crate) struct FillWork {
 /// Starts the run of a fill in a task of its own.
 pub(crate) fn spawn(node: &Arc<Node>, begun: Begun, work: FillWork) {
     let running = Running::new(node, begun);
+    node.metrics.fills.inc();
     tokio::spawn(async move { Box::pin(run(&running, work)).await });
 }
 
@@ -66,6 +70,7 @@ pub(crate) fn spawn_answered(
     sent: Now,
 ) {
     let running = Running::new(node, begun);
+    node.metrics.fills.inc();
     tokio::spawn(async move { Box::pin(on_answer(&running, &work, answer, sent)).await });
 }
 
@@ -76,8 +81,7 @@ pub(super) struct Running {
 }
 
 impl Running {
-    fn new(node: &Arc<Node>, begun: Begun) -> Self {
-        node.metrics.fills.inc();
+    pub(super) fn new(node: &Arc<Node>, begun: Begun) -> Self {
         Self { node: Arc::clone(node), begun }
     }
 
@@ -101,6 +105,9 @@ async fn run(running: &Running, mut work: FillWork) {
     if let Some(found) = found_meanwhile(running, &work).await {
         running.fill().publish(settled(found, SettledBy::Found));
         return;
+    }
+    if let Some(held) = work.held.take() {
+        return part::complete(running, &work, &held).await;
     }
     let sent = running.node.clock.now();
     match ask(running, &work, work.stored.as_deref()).await {
@@ -128,7 +135,7 @@ async fn found_meanwhile(running: &Running, work: &FillWork) -> Option<Arc<Store
 }
 
 /// Sends the fill's request, with the conditions of `stored` if there is one.
-async fn ask(
+pub(super) async fn ask(
     running: &Running,
     work: &FillWork,
     stored: Option<&StoredResponse>,
@@ -140,6 +147,15 @@ async fn ask(
     if let Some(stored) = stored {
         condition_on(&stored.head, &mut headers);
     }
+    ask_with(running, work, headers).await
+}
+
+/// Sends the fill's request with these fields.
+pub(super) async fn ask_with(
+    running: &Running,
+    work: &FillWork,
+    mut headers: HeaderMap,
+) -> Result<Answer, FillError> {
     if work.refresh && work.site.upstream.kind() == Kind::Parents {
         headers.insert(inner::REFRESH, HeaderValue::from_static("1"));
     }
@@ -191,7 +207,7 @@ async fn on_not_modified(running: &Running, work: &mut FillWork, answer: Answer,
 }
 
 /// Any other answer: it fills, unless it is an error that a stale response may stand in for.
-async fn on_answer(running: &Running, work: &FillWork, answer: Answer, sent: Now) {
+pub(super) async fn on_answer(running: &Running, work: &FillWork, answer: Answer, sent: Now) {
     let node = &running.node;
     let now = node.clock.now();
     if answer.status.is_server_error() {
@@ -211,6 +227,7 @@ async fn on_answer(running: &Running, work: &FillWork, answer: Answer, sent: Now
         on_failure(running, work, FillError::Unsolicited { upstream, status: answer.status });
         return;
     }
+    let trailer = announced_trailers(&answer.headers);
     let (headers, as_of) = received_fields(running, &answer);
     let response = ResponseHead { status: answer.status, headers };
     let timing = Timing { request: sent, response: now };
@@ -218,13 +235,20 @@ async fn on_answer(running: &Running, work: &FillWork, answer: Answer, sent: Now
     let request = request_head(running, work, Some(&uri));
     let policy = work.site.policy_for(&work.keyed, response.status);
     let derived = StoredHead::derive(&policy, &request, &response, timing, as_of);
-    let head = Arc::new(make_head(running, work, response, as_of, derived));
+    #[cfg(feature = "policy-audit")]
+    {
+        let (policy, request, response) = (&policy, &request, &response);
+        let exchange = crate::audit::Exchange { policy, request, response, timing };
+        crate::audit::compare(&node.metrics, exchange, &derived);
+    }
+    let head = make_head(running, work, response, as_of, derived);
+    let head = Arc::new(FillHead { trailer, ..head });
     running.fill().publish(progress_of(&head));
     pump::pump(running, work, &head, answer).await;
 }
 
 /// No answer: a stale response stands in if it may (RFC 9111 §4.2.4), else everyone learns why.
-fn on_failure(running: &Running, work: &FillWork, error: FillError) {
+pub(super) fn on_failure(running: &Running, work: &FillWork, error: FillError) {
     let node = &running.node;
     node.metrics.fills_failed.inc();
     note_failed_refresh(running, work);
@@ -242,7 +266,7 @@ fn on_failure(running: &Running, work: &FillWork, error: FillError) {
 }
 
 /// The answer's fields without those of the connection, and the purge log position they reflect.
-fn received_fields(running: &Running, answer: &Answer) -> (HeaderMap, Seq) {
+pub(super) fn received_fields(running: &Running, answer: &Answer) -> (HeaderMap, Seq) {
     let mut headers = answer.headers.clone();
     let as_of = running.node.purges.heard(answer.as_of);
     inner::strip(&mut headers);
@@ -261,12 +285,12 @@ fn outlives_purges(running: &Running, work: &FillWork, stored: &StoredResponse) 
 }
 
 /// Whether no purge that this node has applied has overtaken a response to this fill.
-fn is_clear(running: &Running, stored: &StoredHead, as_of: Seq) -> bool {
+pub(super) fn is_clear(running: &Running, stored: &StoredHead, as_of: Seq) -> bool {
     let subject = running.fill().subject(Tagged::Known(&stored.tags));
     running.node.purges.is_clear(subject, as_of)
 }
 
-fn request_head<'a>(
+pub(super) fn request_head<'a>(
     running: &'a Running,
     work: &'a FillWork,
     target_uri: Option<&'a str>,
@@ -297,7 +321,8 @@ fn make_head(
     }
     let rule = storable.as_ref().and_then(|stored| stored.plan.rule).map(RuleEffect::as_str);
     let detail = reason.map(|reason| reason.as_str()).or(too_large).or(rule);
-    FillHead { response, storable, admitted, detail, as_of, content_length }
+    let (part, trailer) = (None, None);
+    FillHead { response, storable, part, trailer, admitted, detail, as_of, content_length }
 }
 
 /// Counts why a response is not stored, and remembers the key where the next will be like it.
@@ -331,13 +356,13 @@ pub(super) fn count_not_stored(running: &Running, work: &FillWork, reason: &'sta
 }
 
 /// The body's announced length.
-fn content_length(headers: &HeaderMap) -> Option<u64> {
+pub(super) fn content_length(headers: &HeaderMap) -> Option<u64> {
     headers.get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
 }
 
 /// A response may be shared with those who wait exactly where it could be reused from the store
 /// without asking upstream (RFC 9111 §4).
-fn progress_of(head: &Arc<FillHead>) -> Progress {
+pub(super) fn progress_of(head: &Arc<FillHead>) -> Progress {
     let reusable = |stored: &StoredHead| is_reusable(stored, stored.plan.response_time);
     if head.storable.as_ref().is_some_and(reusable) {
         Progress::Shared(Arc::clone(head))

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
+use http::HeaderMap;
 
 use super::body::{Read, ReaderId};
 use super::progress::Progress;
@@ -65,7 +66,13 @@ impl Ticket {
         {
             self.fill.body.advance(id, first);
         }
-        FillReader { fill: Arc::clone(&self.fill), reader, left: length, reading: None }
+        FillReader {
+            fill: Arc::clone(&self.fill),
+            reader,
+            left: length,
+            reading: None,
+            takes_trailers: false,
+        }
     }
 }
 
@@ -86,9 +93,22 @@ pub(crate) struct FillReader {
     /// Bytes still wanted; `None` means all.
     left: Option<u64>,
     reading: Option<SpillRead>,
+    takes_trailers: bool,
 }
 
 impl FillReader {
+    /// The same, with what comes behind the body.
+    pub(crate) fn with_trailers(mut self) -> Self {
+        self.takes_trailers = true;
+        self
+    }
+
+    /// What came behind the body, once, after its end; `None` where there is nothing, or nothing for
+    /// this reader.
+    pub(crate) fn take_trailers(&self) -> Option<HeaderMap> {
+        if self.takes_trailers { self.fill.body.take_trailers() } else { None }
+    }
+
     /// The next bytes; `None` at the end.
     pub(crate) fn poll_next(
         &mut self,

@@ -150,7 +150,7 @@ impl Log for Above {
             let ask = Ask::Append { order: order.form(), wait_ms: millis(first) };
             let receipt: PurgeReceipt =
                 self.ask(&ask, first + WRITE_WITHIN + ANSWER_WITHIN).await?;
-            let left = wait - first;
+            let left = wait.saturating_sub(first);
             if receipt.is_complete() || left.is_zero() {
                 return Ok(receipt);
             }
@@ -168,7 +168,7 @@ impl Log for Above {
             let mut left = wait;
             loop {
                 let now = left.min(WAIT_MAX);
-                left -= now;
+                left = left.saturating_sub(now);
                 let ask = Ask::Receipt { id: id.clone(), wait_ms: millis(now) };
                 let receipt: Option<PurgeReceipt> = self.ask(&ask, now + ANSWER_WITHIN).await?;
                 let goes_on = receipt.as_ref().is_some_and(|receipt| !receipt.is_complete());

@@ -20,10 +20,9 @@ use parking_lot::Mutex;
 use tokio::sync::{Semaphore, watch};
 use weir_cache::Timestamp;
 use weir_cache::purge::{AsOf, Epoch, LeaseGranted, Roll};
-use weir_store::LogOpenError;
 
 use super::book::{Book, wall_ms};
-use super::keeper::{Keeper, Place};
+use super::keeper::{Keeper, KeeperError, Place};
 use super::record::{Batch, Log, LogError, Numbered, PurgeReceipt, Record, Reported};
 use super::{BootClock, Order, View};
 use crate::config::PushConfig;
@@ -33,16 +32,18 @@ use crate::secrets::random_text;
 /// Entries kept for members that are behind.
 const ENTRIES_MAX: usize = 10_000;
 /// Things that they name, all together.
-const NAMED_MAX: usize = 500_000;
+const NAMED_MAX: usize = 100_000;
 /// Entries of one answer, and things that they name.
 const BATCH_MAX: usize = 1_000;
-const BATCH_NAMED_MAX: usize = 50_000;
+const BATCH_NAMED_MAX: usize = 20_000;
 /// Purges that may wait to be written.
 const QUEUE_MAX: usize = 1_024;
 /// Longest that a report is held.
 const HOLD_MAX: Duration = Duration::from_secs(5);
-/// How often the log is tidied, in entries.
-const TIDY_EVERY: u64 = 5_000;
+/// The shortest time between two tidyings of the log.
+const TIDY_EVERY: Duration = Duration::from_secs(10 * 60);
+/// How long an order may take to become durable before whoever asked is told that it is not known to be.
+const WRITE_WITHIN: Duration = Duration::from_secs(10);
 
 /// The keeper of the log.
 #[derive(Clone)]
@@ -52,6 +53,9 @@ struct Inner {
     name: String,
     lease: Duration,
     epoch: Epoch,
+    began: Timestamp,
+    /// Until then members of an earlier life may hold leases.
+    strangers_until: Timestamp,
     clock: BootClock,
     view: Arc<View>,
     keeper: Keeper,
@@ -59,8 +63,8 @@ struct Inner {
     /// Preloads. Locked after `state` where both are.
     board: Mutex<Board>,
     push: Arc<Push>,
-    /// One at a time writes; those that wait are bounded.
-    writing: Semaphore,
+    /// One at a time writes; holds when the log was last tidied. Those that wait are bounded.
+    writing: tokio::sync::Mutex<Timestamp>,
     waiting: Semaphore,
     /// The newest entry, for members that wait for news.
     news: watch::Sender<u64>,
@@ -75,6 +79,8 @@ struct State {
     entries: VecDeque<Arc<Numbered>>,
     named: usize,
     book: Book,
+    /// Whether the log turned out to be older than what nodes have seen of it.
+    rolled_back: bool,
 }
 
 /// What an authority is made from.
@@ -98,19 +104,28 @@ impl Authority {
     ///
     /// # Errors
     ///
-    /// [`LogOpenError`]; the node must not start, since it could promise nothing.
-    pub(crate) fn open(making: Making<'_>) -> Result<Self, LogOpenError> {
+    /// [`KeeperError`]; the node must not start, since it could promise nothing.
+    pub(crate) fn open(making: Making<'_>) -> Result<Self, KeeperError> {
         let clock = BootClock;
-        let (keeper, found) = Keeper::open(making.place, fresh_epoch())?;
+        let (keeper, found) = Keeper::open(making.place, fresh_epoch(), making.lease)?;
         let now = clock.now();
-        let strangers = found.is_new && !making.alone;
-        let until = if strangers { now.saturating_add(making.lease) } else { Timestamp::ZERO };
-        let mut book = Book::new(Roll::new(making.lease, until));
+        let strangers_until = match making.alone {
+            true => Timestamp::ZERO,
+            // Their clocks may be a little slower.
+            false => now.saturating_add(found.wait + found.wait / 50),
+        };
+        let mut book = Book::new(Roll::new(making.lease, strangers_until));
         for (name, boot) in &found.members {
             book.restore((name, *boot), now);
         }
         making.view.join(AsOf { epoch: found.epoch, seq: found.head });
-        let mut state = State { head: found.head, entries: VecDeque::new(), named: 0, book };
+        let mut state = State {
+            head: found.head,
+            entries: VecDeque::new(),
+            named: 0,
+            book,
+            rolled_back: false,
+        };
         for numbered in found.entries {
             state.book.open(numbered.seq, Arc::new(numbered.record.clone()), now);
             state.keep(Arc::new(numbered));
@@ -119,11 +134,13 @@ impl Authority {
         let (push, config) = making.push;
         let board = Board::new(fresh_epoch().get(), config, push.metrics.clone());
         let generation = board.generation();
-        tracing::info!(epoch = %found.epoch, head = found.head, new = found.is_new, "keeping the purge log");
+        tracing::info!(epoch = %found.epoch, head = found.head, wait = ?found.wait, "keeping the purge log");
         Ok(Self(Arc::new(Inner {
             name: making.name.to_owned(),
             lease: making.lease,
             epoch: found.epoch,
+            began: now,
+            strangers_until,
             clock,
             view: making.view,
             keeper,
@@ -131,7 +148,7 @@ impl Authority {
             board: Mutex::new(board),
             push,
             preloads: watch::Sender::new(generation),
-            writing: Semaphore::new(1),
+            writing: tokio::sync::Mutex::new(now),
             waiting: Semaphore::new(QUEUE_MAX),
             news: watch::Sender::new(found.head),
             reports: watch::Sender::new(0),
@@ -178,17 +195,22 @@ impl Inner {
     /// Makes an order durable and applies it here; returns its number.
     async fn write(&self, order: Order) -> Result<u64, LogError> {
         let _waiting = self.waiting.try_acquire().map_err(|_full| LogError::Busy)?;
-        let _turn = self.writing.acquire().await.map_err(|_closed| LogError::Busy)?;
+        let mut turn = self.writing.lock().await;
         let id = random_text().map_err(|error| LogError::NotWritten { why: error.to_string() })?;
         let record = Record::new(order, id, wall_ms());
-        let next = self.state.lock().head + 1;
-        let (seq, entry) = (self.keeper.append(&record, next).await?, record.entry());
+        self.check_whole(0)?;
+        self.check_sole()?;
+        let (next, keep_from) = {
+            let state = self.state.lock();
+            (state.head + 1, state.reach() + 1)
+        };
+        let (seq, entry) = (self.keeper.append(&record, next, keep_from).await?, record.entry());
         {
             let mut state = self.state.lock();
             state.head = seq;
             let now = self.clock.now();
             state.book.open(seq, Arc::new(record.clone()), now);
-            if let Err(gap) = self.view.apply(seq, &entry) {
+            if let Err(gap) = self.view.apply(AsOf { epoch: self.epoch, seq }, &entry) {
                 // Only this function writes, one at a time, so this cannot be; nothing stored is used.
                 tracing::error!(%gap, "the purge log is out of step with itself");
                 self.view.join(AsOf { epoch: self.epoch, seq });
@@ -198,18 +220,24 @@ impl Inner {
         }
         self.push.after_purge(&record, &entry);
         self.news.send_replace(seq);
-        if seq.is_multiple_of(TIDY_EVERY) {
-            self.tidy().await;
+        if self.clock.now() >= self.strangers_until {
+            self.keeper.grow_up().await;
         }
+        self.tidy(&mut turn).await;
         Ok(seq)
     }
 
     /// Forgets members that are long gone and entries that no member asks for one by one.
-    async fn tidy(&self) {
+    async fn tidy(&self, last: &mut Timestamp) {
+        let now = self.clock.now();
+        if now.saturating_since(*last) < TIDY_EVERY {
+            return;
+        }
+        *last = now;
         let (left, keep_from) = {
             let mut state = self.state.lock();
             let keep_from = state.reach() + 1;
-            (state.book.strike(self.clock.now()), keep_from)
+            (state.book.strike(now), keep_from)
         };
         if let Err(error) = self.keeper.tidy(left, keep_from).await {
             tracing::warn!(error = %crate::telemetry::chain(&error), "the purge log was not made smaller");
@@ -242,22 +270,63 @@ impl Inner {
         }
     }
 
+    /// Makes a new member durable before it is answered.
+    async fn admit(&self, granted: LeaseGranted, reported: &Reported) -> Result<(), LogError> {
+        match granted {
+            LeaseGranted::Known => Ok(()),
+            LeaseGranted::New => {
+                let (member, tier) = (&reported.name, &reported.tier);
+                tracing::info!(member, tier, "a node follows the purge log");
+                self.keeper.enrol(member, reported.boot).await
+            }
+            LeaseGranted::Full => Err(LogError::Busy),
+        }
+    }
+
+    /// Refuses purges while children ask that follow another log, since those would not learn of them.
+    ///
+    /// Children of an earlier life of this log are told within a lease; so that is not held against it
+    /// in its first moments.
+    fn check_sole(&self) -> Result<(), LogError> {
+        let now = self.clock.now();
+        let is_young = now < self.began.saturating_add(2 * self.lease);
+        let stranger = self.view.stranger_seen();
+        if is_young || stranger == Timestamp::ZERO || now >= stranger.saturating_add(self.lease) {
+            return Ok(());
+        }
+        let why = "nodes that ask this one follow another purge log; name the node that keeps it as authority in [purge], on every other node";
+        Err(LogError::NotWritten { why: why.to_owned() })
+    }
+
+    /// Refuses to go on with a log that a member has seen more of: it was cut short or put back from a
+    /// copy, and a number must not stand for two entries. Without answers every node fences itself.
+    fn check_whole(&self, applied: u64) -> Result<(), LogError> {
+        let mut state = self.state.lock();
+        if applied > state.head && !state.rolled_back {
+            state.rolled_back = true;
+            tracing::error!(
+                head = state.head,
+                applied,
+                "a node has applied more purges than the log has: the log was put back from a copy. Remove its folder and start this node again"
+            );
+        }
+        if state.rolled_back {
+            let why = "it was put back from a copy; remove its folder and start the node again";
+            return Err(LogError::NotWritten { why: why.to_owned() });
+        }
+        Ok(())
+    }
+
     async fn answer(&self, reported: &Reported) -> Result<Batch, LogError> {
         let epoch = self.epoch.to_string();
         let knows_epoch = reported.epoch.as_deref() == Some(epoch.as_str());
         let applied = if knows_epoch { reported.applied } else { 0 };
+        self.check_whole(applied)?;
         let granted = {
             let now = self.clock.now();
             self.state.lock().book.on_report(reported, applied, now)
         };
-        if granted == LeaseGranted::New {
-            tracing::info!(
-                member = reported.name,
-                tier = reported.tier,
-                "a node follows the purge log"
-            );
-            self.keeper.enrol(&reported.name, reported.boot).await?;
-        }
+        self.admit(granted, reported).await?;
         self.on_board(reported);
         self.reports.send_modify(|count| *count = count.wrapping_add(1));
         if knows_epoch && !reported.leaving {
@@ -275,7 +344,7 @@ impl Inner {
         }
         let push = reported.push.as_ref().and_then(|push| self.board.lock().news(push));
         let state = self.state.lock();
-        let join = !knows_epoch || applied < state.reach() || applied > state.head;
+        let join = !knows_epoch || applied < state.reach();
         let entries = if join { Vec::new() } else { state.after(applied) };
         let lease_ms = u64::try_from(self.lease.as_millis()).unwrap_or(u64::MAX);
         Ok(Batch { epoch, head: state.head, lease_ms, join, entries, push })
@@ -370,9 +439,16 @@ impl Log for Authority {
         // A task of its own, so that an entry that is durable is also applied.
         let writing = tokio::spawn(async move { inner.write(order).await });
         async move {
-            let seq = writing
-                .await
-                .unwrap_or_else(|error| Err(LogError::NotWritten { why: error.to_string() }))?;
+            let written = tokio::time::timeout(WRITE_WITHIN, writing).await;
+            let not_written =
+                |why: &dyn std::fmt::Display| LogError::NotWritten { why: why.to_string() };
+            let seq = match written {
+                Ok(Ok(seq)) => seq?,
+                Ok(Err(error)) => return Err(not_written(&error)),
+                Err(_late) => {
+                    return Err(not_written(&"the disk does not answer; it may still be made"));
+                }
+            };
             self.0.settled(seq, wait).await.ok_or_else(|| LogError::NotWritten {
                 why: "its receipt was pushed out by newer ones".to_owned(),
             })
@@ -425,8 +501,9 @@ fn note_self(name: &str, view: &View, state: &mut State, now: Timestamp) {
         ..Reported::default()
     };
     // It dies with the log, so it is never waited for and need not be kept.
-    let (LeaseGranted::Known | LeaseGranted::New) =
-        state.book.on_report(&reported, state.head, now);
+    match state.book.on_report(&reported, state.head, now) {
+        LeaseGranted::Known | LeaseGranted::New | LeaseGranted::Full => {}
+    }
 }
 
 /// An epoch that no log has had. Without randomness the clock must do.

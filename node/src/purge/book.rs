@@ -16,8 +16,9 @@ use super::record::{NodeReceipt, PurgeReceipt, Record, Reported};
 const RECORDS_MAX: usize = 1024;
 /// What a purge matches is shown up to this many.
 const SELECTORS_SHOWN: usize = 20;
-/// A member that has been silent for this long is not expected any more.
-const FORGOTTEN_AFTER: Duration = Duration::from_secs(24 * 60 * 60);
+/// A member that has been silent for this long is not listed any more. Its lease has long run out, and it
+/// is put on the roll again when it comes back.
+const FORGOTTEN_AFTER: Duration = Duration::from_secs(60 * 60);
 
 /// The roll with names.
 #[derive(Debug)]
@@ -26,6 +27,17 @@ pub(super) struct Book {
     records: BTreeMap<u64, Arc<Record>>,
     ids: HashMap<String, u64>,
     counts: HashMap<String, Counted>,
+}
+
+/// A member that stays on the roll.
+#[derive(Debug)]
+pub(super) struct Left {
+    /// Its name.
+    pub(super) name: String,
+    /// The number of its newest run.
+    pub(super) boot: u64,
+    /// Whether an earlier run may still hold a lease.
+    pub(super) has_earlier: bool,
 }
 
 /// What one member has counted.
@@ -41,14 +53,13 @@ impl Book {
         Self { roll, records: BTreeMap::new(), ids: HashMap::new(), counts: HashMap::new() }
     }
 
-    /// The roll.
-    pub(super) fn roll(&self) -> &Roll {
-        &self.roll
-    }
-
     /// Puts a run of a member back on the roll that was on it before this process began.
+    ///
+    /// To be called for every run that was kept, the newest of a name last.
     pub(super) fn restore(&mut self, (name, boot): (&str, u64), now: Timestamp) {
-        self.roll.restore(name, boot, now);
+        if !self.roll.restore(name, boot, now) {
+            tracing::error!(name, "the roll of the purge log is full");
+        }
     }
 
     /// Opens the receipt of `record`, which is safe in the log at `now`.
@@ -85,13 +96,16 @@ impl Book {
         granted
     }
 
-    /// Strikes members off that nobody has heard of for a day; returns those that are left, each with
-    /// the number of its run.
-    pub(super) fn strike(&mut self, now: Timestamp) -> Vec<(String, u64)> {
+    /// Strikes members off that nobody has heard of for an hour; returns those that are left.
+    pub(super) fn strike(&mut self, now: Timestamp) -> Vec<Left> {
         self.roll.strike(FORGOTTEN_AFTER, now);
-        let left: Vec<(String, u64)> =
-            self.roll.members().map(|member| (member.name.to_owned(), member.boot)).collect();
-        self.counts.retain(|name, _| left.iter().any(|(member, _)| member == name));
+        let left = self.roll.members().map(|member| Left {
+            name: member.name.to_owned(),
+            boot: member.boot,
+            has_earlier: now < member.earlier_until,
+        });
+        let left: Vec<Left> = left.collect();
+        self.counts.retain(|name, _| left.iter().any(|member| member.name == *name));
         left
     }
 

@@ -22,7 +22,7 @@ const HOLD_PART: u32 = 5;
 const PAUSES: (Duration, Duration) = (Duration::from_millis(20), Duration::from_millis(500));
 
 /// Follows the log until the task is aborted.
-pub(crate) async fn follow(node: Arc<Node>, boot: u64) {
+pub(crate) async fn follow(node: Arc<Node>) {
     let mut pause = PAUSES.0;
     let mut told_of_failure = false;
     loop {
@@ -30,7 +30,7 @@ pub(crate) async fn follow(node: Arc<Node>, boot: u64) {
         let usual = node.config.purge.lease / HOLD_PART;
         // While there are preloads, somebody may be watching how far they are.
         let hold = if node.push.is_busy() { usual.min(push::BUSY_HOLD) } else { usual };
-        match node.log.report(report(&node, boot, hold)).await {
+        match node.log.report(report(&node, node.boot, hold)).await {
             Ok(batch) => {
                 if told_of_failure {
                     tracing::info!("the purge log is heard of again");
@@ -52,10 +52,20 @@ pub(crate) async fn follow(node: Arc<Node>, boot: u64) {
     }
 }
 
+/// Tells the log at once what purges have matched here; the lease is renewed by the questions in turn only.
+pub(crate) async fn tell_counts(node: &Node) {
+    if node.keeps_log || !node.purges.has_joined() {
+        return;
+    }
+    if let Err(error) = node.log.report(report(node, node.boot, Duration::ZERO)).await {
+        tracing::debug!(%error, "counts go with the next report");
+    }
+}
+
 /// Tells the log that this node reuses nothing any more, so that purges do not wait for it.
-pub(crate) async fn leave(node: &Node, boot: u64) {
+pub(crate) async fn leave(node: &Node) {
     node.purges.fence();
-    let reported = Reported { leaving: true, ..report(node, boot, Duration::ZERO) };
+    let reported = Reported { leaving: true, ..report(node, node.boot, Duration::ZERO) };
     if let Err(error) = node.log.report(reported).await {
         tracing::debug!(%error, "left without a word to the purge log");
     }
@@ -94,7 +104,8 @@ fn take(node: &Node, batch: Batch, sent: Timestamp) {
     }
     for numbered in &batch.entries {
         let entry = numbered.record.entry();
-        if let Err(gap) = node.purges.apply(numbered.seq, &entry) {
+        let entry_at = AsOf { epoch, seq: numbered.seq };
+        if let Err(gap) = node.purges.apply(entry_at, &entry) {
             // The next report says what has been applied; the answer to it begins there.
             tracing::debug!(%gap, "an entry of the purge log is missing");
             return;

@@ -4,11 +4,15 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::time::Duration;
 
 use tokio::sync::Mutex;
 use weir_cache::purge::Epoch;
-use weir_store::{LogFile, LogOpenError};
+use weir_store::{Born, LogAppendError, LogFile, LogOpenError, Recovered};
 
+use super::book::Left;
+use super::notes;
 use super::record::{LogError, Numbered, Record};
 
 /// Where the log lies.
@@ -23,6 +27,9 @@ pub(crate) enum Place {
 /// The log at rest.
 pub(super) struct Keeper {
     file: Option<Arc<Mutex<LogFile>>>,
+    /// Whether no lease can be left from before it was opened, and the file says so.
+    grown: AtomicBool,
+    lease: Duration,
 }
 
 /// What was found of an earlier life.
@@ -30,75 +37,105 @@ pub(super) struct Keeper {
 pub(super) struct Found {
     /// The epoch, old or new.
     pub(super) epoch: Epoch,
-    /// Whether this is a log that nobody can have followed before.
-    pub(super) is_new: bool,
+    /// How long members that this log does not remember may hold leases; zero where there are none.
+    pub(super) wait: Duration,
     /// The number of the newest entry.
     pub(super) head: u64,
     /// The entries kept.
     pub(super) entries: Vec<Numbered>,
-    /// The members on the roll, each with the number of its run.
+    /// The members on the roll, each with the number of its run, in the order of enrolment.
     pub(super) members: Vec<(String, u64)>,
 }
 
+/// Why the log cannot be kept.
+#[derive(Debug, thiserror::Error)]
+pub enum KeeperError {
+    /// It cannot be opened.
+    #[error(transparent)]
+    Open(#[from] LogOpenError),
+    /// It cannot be written.
+    #[error(transparent)]
+    Write(#[from] LogAppendError),
+}
+
 impl Keeper {
-    /// Opens the log, or makes one with the epoch `fresh`.
-    pub(super) fn open(place: &Place, fresh: Epoch) -> Result<(Self, Found), LogOpenError> {
+    /// Opens the log, or makes one with the epoch `fresh`; leases last for `lease` from now on.
+    pub(super) fn open(
+        place: &Place,
+        fresh: Epoch,
+        lease: Duration,
+    ) -> Result<(Self, Found), KeeperError> {
         let Place::Folder(folder) = place else {
             let found = Found {
                 epoch: fresh,
-                is_new: true,
+                wait: lease,
                 head: 0,
                 entries: Vec::new(),
                 members: Vec::new(),
             };
-            return Ok((Self { file: None }, found));
+            return Ok((Self { file: None, grown: AtomicBool::new(true), lease }, found));
         };
-        let (file, recovered) = LogFile::open(folder, fresh.get())?;
-        if recovered.cut_bytes > 0 {
-            tracing::warn!(
-                bytes = recovered.cut_bytes,
-                "the purge log ended in the middle of an entry that nobody was promised; it was cut off"
-            );
-        }
-        let head = file.last_seq();
+        let (mut file, recovered) = LogFile::open(folder, fresh.get())?;
+        tell(&recovered);
+        let wait = notes::settle(&mut file, recovered.born != Born::Resumed, lease)?;
         let entries = recovered.entries.into_iter().map(|(seq, bytes)| numbered(seq, &bytes));
         let found = Found {
             epoch: Epoch::new(recovered.epoch),
-            is_new: recovered.epoch == fresh.get(),
-            head,
+            wait,
+            head: file.last_seq(),
             entries: entries.collect(),
-            members: recovered.members.iter().filter_map(|text| member(text)).collect(),
+            members: recovered.members.iter().filter_map(|text| notes::member(text)).collect(),
         };
-        Ok((Self { file: Some(Arc::new(Mutex::new(file))) }, found))
+        let grown = AtomicBool::new(wait.is_zero());
+        Ok((Self { file: Some(Arc::new(Mutex::new(file))), grown, lease }, found))
     }
 
-    /// Makes `record` durable and returns its number, which is `next` in a log that is whole.
-    pub(super) async fn append(&self, record: &Record, next: u64) -> Result<u64, LogError> {
+    /// Notes, once, that every lease from before this log was opened has run out.
+    pub(super) async fn grow_up(&self) {
+        if self.grown.load(Relaxed) {
+            return;
+        }
+        let lease = self.lease;
+        let work = move |file: &mut LogFile| {
+            notes::grow_up(file, lease).map_err(|error| not_written(&error))
+        };
+        match self.on_file(work, ()).await {
+            Ok(()) => self.grown.store(true, Relaxed),
+            // Then the next start waits for a lease that nobody holds.
+            Err(error) => tracing::debug!(%error, "the purge log is not noted to have come of age"),
+        }
+    }
+
+    /// Makes `record` durable and returns its number, which is `next` in a log that is whole. A log that
+    /// has become too long is cut to the entries from `keep_from` first.
+    pub(super) async fn append(
+        &self,
+        record: &Record,
+        next: u64,
+        keep_from: u64,
+    ) -> Result<u64, LogError> {
         let bytes = serde_json::to_vec(record).map_err(|error| not_written(&error))?;
-        let work =
-            move |file: &mut LogFile| file.append(&[&bytes]).map_err(|error| not_written(&error));
+        let work = move |file: &mut LogFile| {
+            let mut appended = file.append(&[&bytes]);
+            if matches!(appended, Err(LogAppendError::Full { .. })) {
+                file.compact(keep_from).map_err(|error| not_written(&error))?;
+                appended = file.append(&[&bytes]);
+            }
+            appended.map_err(|error| not_written(&error))
+        };
         self.on_file(work, next).await
     }
 
     /// Makes it durable that the run `boot` of `name` is a member.
     pub(super) async fn enrol(&self, name: &str, boot: u64) -> Result<(), LogError> {
-        let text = format!("{name} {boot:016x}");
+        let text = notes::text(name, boot);
         self.on_file(move |file| file.enrol(&text).map_err(|error| not_written(&error)), ()).await
     }
 
-    /// Forgets all members but those in `left`, and the entries before `keep_from`.
-    pub(super) async fn tidy(
-        &self,
-        left: Vec<(String, u64)>,
-        keep_from: u64,
-    ) -> Result<(), LogError> {
-        let left: Vec<String> =
-            left.iter().map(|(name, boot)| format!("{name} {boot:016x}")).collect();
+    /// Forgets the runs of members that are not in `left`, and the entries before `keep_from`.
+    pub(super) async fn tidy(&self, left: Vec<Left>, keep_from: u64) -> Result<(), LogError> {
         let work = move |file: &mut LogFile| {
-            let gone = |member: &String| !left.contains(member);
-            for member in
-                file.members().iter().filter(|member| gone(member)).cloned().collect::<Vec<_>>()
-            {
+            for member in notes::gone(file, &left) {
                 file.strike(&member).map_err(|error| not_written(&error))?;
             }
             file.compact(keep_from).map_err(|error| not_written(&error))
@@ -123,10 +160,19 @@ fn not_written(error: &dyn std::error::Error) -> LogError {
     LogError::NotWritten { why: crate::telemetry::chain(error).to_string() }
 }
 
-/// A member as it lies in the file.
-fn member(text: &str) -> Option<(String, u64)> {
-    let (name, boot) = text.rsplit_once(' ')?;
-    Some((name.to_owned(), u64::from_str_radix(boot, 16).ok()?))
+/// Says what was unusual about a log that was opened.
+fn tell(recovered: &Recovered) {
+    if recovered.cut_bytes > 0 {
+        let bytes = recovered.cut_bytes;
+        tracing::warn!(
+            bytes,
+            "the purge log ended within an entry that nobody was promised; it was cut off"
+        );
+    }
+    if let Born::Replaced { why, set_aside } = &recovered.born {
+        let error = crate::telemetry::chain(why);
+        tracing::error!(%error, set_aside = %set_aside.display(), "the purge log was damaged and is set aside; with the new one, every node validates what it stores");
+    }
 }
 
 /// A record as it lies in the file. One that cannot be read stands for the widest purge.

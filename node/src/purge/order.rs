@@ -164,7 +164,7 @@ fn read_selectors(wish: Wish, sites: &Sites) -> Result<Vec<Selector>, String> {
         selectors.push(Selector::tag(text).map_err(|bad| bad.to_string())?);
     }
     for text in &wish.globs {
-        selectors.push(Selector::Glob(text.parse().map_err(|bad| format!("{bad}"))?));
+        selectors.push(of_site(text.parse().map(Selector::Glob), sites)?);
     }
     Ok(selectors)
 }
@@ -196,11 +196,14 @@ fn of_site(
     sites: &Sites,
 ) -> Result<Selector, String> {
     let selector = selector.map_err(|bad| bad.to_string())?;
-    match &selector {
-        Selector::Host(host) | Selector::Prefix { host, .. } if sites.find(host).is_none() => {
-            Err(no_site(host))
-        }
-        _ => Ok(selector),
+    let host = match &selector {
+        Selector::Host(host) | Selector::Prefix { host, .. } => Some(&**host),
+        Selector::Glob(glob) => glob.host(),
+        Selector::Everything | Selector::Tag(_) | Selector::Url(_) => None,
+    };
+    match host.filter(|host| sites.find(host).is_none()) {
+        Some(host) => Err(no_site(host)),
+        None => Ok(selector),
     }
 }
 

@@ -261,7 +261,7 @@ mod tests {
         for odd in [
             Record { v: 2, ..good.clone() },
             Record { mode: "melt".to_owned(), ..good.clone() },
-            Record { selectors: vec!["moon:full".to_owned()], ..good.clone() },
+            Record { selectors: vec!["moon:full".to_owned()], ..good },
         ] {
             assert_eq!(odd.entry(), everything);
         }

@@ -14,13 +14,11 @@ const LEAVE_WITHIN: Duration = Duration::from_millis(500);
 
 /// The tasks; they end when this is dropped.
 pub(crate) struct KeepingStep {
-    boot: u64,
     tasks: Vec<JoinHandle<()>>,
 }
 
 /// Starts them.
 pub(crate) fn start(node: &Arc<Node>) -> KeepingStep {
-    let boot = boot_number();
     let mut tasks = vec![
         tokio::spawn(sweep::sweep(Arc::clone(node))),
         tokio::spawn(implied::record(Arc::clone(node))),
@@ -29,9 +27,9 @@ pub(crate) fn start(node: &Arc<Node>) -> KeepingStep {
     if node.keeps_log {
         tasks.push(tokio::spawn(push::keep_own(Arc::clone(node))));
     } else {
-        tasks.push(tokio::spawn(follow::follow(Arc::clone(node), boot)));
+        tasks.push(tokio::spawn(follow::follow(Arc::clone(node))));
     }
-    KeepingStep { boot, tasks }
+    KeepingStep { tasks }
 }
 
 impl KeepingStep {
@@ -41,7 +39,7 @@ impl KeepingStep {
             task.abort();
         }
         if !node.keeps_log {
-            let leaving = follow::leave(node, self.boot);
+            let leaving = follow::leave(node);
             if tokio::time::timeout(LEAVE_WITHIN, leaving).await.is_err() {
                 tracing::debug!("the purge log was not told that this node leaves");
             }
@@ -58,7 +56,7 @@ impl Drop for KeepingStep {
 }
 
 /// A number that tells this run of the node from its others.
-fn boot_number() -> u64 {
+pub(crate) fn boot_number() -> u64 {
     let mut bytes = [0; 8];
     match getrandom::fill(&mut bytes) {
         Ok(()) => u64::from_le_bytes(bytes),

@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use weir_cache::Seq;
 use weir_cache::purge::Standing;
 
+use super::follow;
 use crate::node::Node;
 
 /// For each second of work, so many are left to others.
@@ -32,6 +33,7 @@ pub(crate) async fn sweep(node: Arc<Node>) {
         let began = Instant::now();
         once(&node).await;
         node.purges.counted(position);
+        follow::tell_counts(&node).await;
         swept.push_back((began, position));
         forget(&node, &mut swept);
         let rest = (began.elapsed() * REST).max(REST_MIN);

@@ -36,6 +36,8 @@ pub(crate) struct View {
     lease_until: AtomicU64,
     /// Whether the node keeps the log itself and so cannot be cut off from it.
     keeps_log: bool,
+    /// When a child last asked that follows another log, or another life of this one.
+    stranger_seen: AtomicU64,
     /// Told of every change of `applied`.
     changed: watch::Sender<Seq>,
     matched: Mutex<Matched>,
@@ -68,6 +70,7 @@ impl View {
             lease: Mutex::new(Lease::new(lease)),
             lease_until: AtomicU64::new(0),
             keeps_log,
+            stranger_seen: AtomicU64::new(0),
             changed: watch::Sender::new(Seq::default()),
             matched: Mutex::default(),
         }
@@ -118,6 +121,16 @@ impl View {
         reflects >= self.applied() || self.ledger.read().judge(subject, reflects) == Standing::Clear
     }
 
+    /// Notes that a child asked that does not follow the log that this node keeps.
+    pub(crate) fn note_stranger(&self) {
+        self.stranger_seen.store(self.clock.now().as_micros(), Ordering::Relaxed);
+    }
+
+    /// When that was last noted; zero for never.
+    pub(crate) fn stranger_seen(&self) -> Timestamp {
+        Timestamp::from_micros(self.stranger_seen.load(Ordering::Relaxed))
+    }
+
     /// Whether everything up to `as_of` has been applied here.
     pub(crate) fn reaches(&self, as_of: AsOf) -> bool {
         self.ledger.read().reaches(as_of)
@@ -160,9 +173,14 @@ impl View {
         self.publish(&ledger);
     }
 
-    /// Applies an entry; see [`Ledger::apply`].
-    pub(crate) fn apply(&self, seq: u64, entry: &Entry) -> Result<Seq, Gap> {
+    /// Applies an entry of the log that was joined; see [`Ledger::apply`]. One of another epoch leaves a
+    /// gap whatever its number.
+    pub(crate) fn apply(&self, entry_at: AsOf, entry: &Entry) -> Result<Seq, Gap> {
+        let seq = entry_at.seq;
         let mut ledger = self.ledger.write();
+        if ledger.as_of().is_none_or(|as_of| as_of.epoch != entry_at.epoch) {
+            return Err(Gap { wanted: 0, got: seq });
+        }
         let position = ledger.apply(seq, entry)?;
         self.publish(&ledger);
         Ok(position)

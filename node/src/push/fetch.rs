@@ -157,6 +157,8 @@ async fn once(node: &Arc<Node>, url: &str, headers: &HeaderMap) -> Result<Fetche
         Source::Failed(error) => {
             Err(NotFetched::passing(crate::telemetry::chain(&error).to_string()))
         }
+        // No range was asked for.
+        Source::Parts(_) => Err(NotFetched::lasting("only parts of it came")),
         Source::Unavailable => Err(NotFetched::lasting("the request wants nothing fetched")),
     }
 }
@@ -192,7 +194,7 @@ pub(super) async fn body(node: &Arc<Node>, url: &str, bytes_max: usize) -> Resul
             body.map(http_body_util::Collected::to_bytes).map_err(|error| error.to_string())
         }
         Source::Failed(error) => Err(crate::telemetry::chain(&error).to_string()),
-        Source::Unavailable => Err("it is not to be had".to_owned()),
+        Source::Parts(_) | Source::Unavailable => Err("it is not to be had".to_owned()),
     }
 }
 
@@ -228,6 +230,8 @@ impl Request {
         let site = site.ok_or_else(|| NotFetched::lasting("no site has its host"))?;
         let mut inbound = Inbound {
             method: Method::GET,
+            takes_trailers: false,
+            trailer: None,
             version: Version::HTTP_11,
             headers: headers.clone(),
             body: None,

@@ -20,4 +20,4 @@ pub(crate) mod request;
 pub(crate) use client::{Answer, UpstreamBody, Upstreams};
 pub(crate) use error::{FillError, Retry};
 pub(crate) use group::{Group, Kind};
-pub(crate) use out::{OutBody, OutRequest, Position};
+pub(crate) use out::{OutBody, OutRequest, Position, only_passable};

@@ -8,8 +8,8 @@ use std::task::{Context, Poll, ready};
 use bytes::Bytes;
 use http::{HeaderMap, Method};
 use hyper::body::{Body, Frame, Incoming, SizeHint};
-use weir_cache::CacheKey;
 use weir_cache::purge::AsOf;
+use weir_cache::{CacheKey, passable_trailers};
 
 use crate::interim::Sink;
 
@@ -89,6 +89,16 @@ impl OutBody {
     }
 }
 
+/// The frame, where it holds trailers without those that must not be passed on (RFC 9110 §6.5.1).
+///
+/// hyper sends only those that the head has announced.
+pub(crate) fn only_passable<E>(frame: Result<Frame<Bytes>, E>) -> Result<Frame<Bytes>, E> {
+    Ok(match frame?.into_trailers() {
+        Ok(trailers) => Frame::trailers(passable_trailers(&trailers).unwrap_or_default()),
+        Err(data) => data,
+    })
+}
+
 impl Body for OutBody {
     type Data = Bytes;
     type Error = hyper::Error;
@@ -106,7 +116,7 @@ impl Body for OutBody {
                 Poll::Ready(Some(Ok(Frame::data(bytes))))
             }
             Self::Client(body, sent) => {
-                let frame = ready!(Pin::new(&mut *body).poll_frame(cx));
+                let frame = ready!(Pin::new(&mut *body).poll_frame(cx)).map(only_passable);
                 sent.frames.fetch_add(1, Relaxed);
                 if frame.is_none() || body.is_end_stream() {
                     sent.whole.store(true, Relaxed);

@@ -1,6 +1,6 @@
 //! Which fields does a request upstream carry?
 
-use http::header::{EXPECT, HOST, IF_MATCH, IF_UNMODIFIED_SINCE};
+use http::header::{CONNECTION, EXPECT, HOST, IF_MATCH, IF_UNMODIFIED_SINCE, TE, TRAILER};
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use hyper::body::Incoming;
 use weir_cache::{
@@ -24,6 +24,11 @@ fn add_hop(headers: &mut HeaderMap, inbound: &Inbound, hop: &HopIdentity) {
     append_via(headers, inbound.version, &via_pseudonym(hop));
     append_cdn_loop(headers, &hop.cdn_id, &hop.node);
     headers.insert(REQUEST_ID, inbound.request_id.clone());
+    if inbound.takes_trailers {
+        headers.insert(TE, HeaderValue::from_static("trailers"));
+        // RFC 9110 §10.1.4: it is said anew on every connection.
+        headers.insert(CONNECTION, HeaderValue::from_static("TE"));
+    }
     // hyper answers the client's expectation itself when the body is first read.
     headers.remove(EXPECT);
 }
@@ -61,6 +66,9 @@ pub(crate) fn forward_request(
     let mut headers = inbound.headers.clone();
     add_hop(&mut headers, inbound, hop);
     set_host(&mut headers, &keyed.target, site);
+    if let (Some(trailer), Some(_)) = (&inbound.trailer, &body) {
+        headers.insert(TRAILER, trailer.clone());
+    }
     // What the key leaves out of the query means something to a method that acts on it.
     let target = match inbound.method {
         Method::GET | Method::HEAD => &keyed.target,

@@ -135,6 +135,10 @@ fn impossible_relations_are_problems() {
             "[node]\nparents = ['http://localhost:8080']",
             &["f:2:11: node.parents: http://localhost:8080 is this node itself"],
         ),
+        (
+            "[purge]\nauthority = 'http://localhost:8080'",
+            &["f:2:13: purge.authority: http://localhost:8080 is this node itself"],
+        ),
         ("[store]\nmemory = 1\nobject_max = '1GiB'", &["f:2:10: store.memory: 1 has no unit"]),
         (
             "[node]\nparents = [1]\n[[site]]\nname = 'a'\nhosts = ['*']",
@@ -204,4 +208,16 @@ fn problems_of_variables_name_the_variable() {
 #[test]
 fn an_include_needs_a_file_to_start_from() {
     assert_problems(&[("include = ['a.toml']", &["f:1:11: include: is of use in a file only"])]);
+}
+
+/// Above a regional are shields; two purge logs would each hold on a part of the nodes.
+#[test]
+fn a_regional_with_several_shields_is_told_who_keeps_the_purge_log() {
+    let regional = TierDefaults { tier: Tier::Regional, ..defaults() };
+    let parents = "[node]\nparents = ['http://s-0:1', 'http://s-1:1']";
+    let named = format!("{parents}\n[purge]\nauthority = 'http://s-0:1'");
+    assert!(parse(&named, "f", &regional, NO_ENV).is_ok());
+    assert!(parse(parents, "f", &defaults(), NO_ENV).is_ok(), "an edge has several regionals");
+    let errors = parse(parents, "f", &regional, NO_ENV).unwrap_err().to_string();
+    assert!(errors.contains("set authority in [purge]"), "{errors}");
 }
