@@ -43,20 +43,21 @@ impl Change {
         if !invalidates(&self.method, answer.status) {
             return;
         }
-        self.invalidate(node, &self.keyed).await;
-        for uri in same_origin_references(&self.target.uri(), &answer.headers) {
-            if let Some(keyed) = self.keyed_of(&uri) {
-                self.invalidate(node, &keyed).await;
-            }
+        let references = same_origin_references(&self.target.uri(), &answer.headers);
+        let referred = references.iter().filter_map(|uri| self.keyed_of(uri));
+        let changed: Vec<Keyed> = std::iter::once(self.keyed.clone()).chain(referred).collect();
+        for keyed in &changed {
+            invalidate(node, &keyed.key).await;
+        }
+        if self.site.asks_origins {
+            self.record(node, &changed).await;
         }
     }
 
-    /// Removes what is stored under the key and lets no fill in flight store under it. The node that
-    /// asks the origin also writes it into the purge log, for the nodes beside the path.
-    async fn invalidate(&self, node: &Node, keyed: &Keyed) {
-        node.fills.overtake(&keyed.key);
-        node.store.remove(&keyed.key).await;
-        if self.site.asks_origins && !node.implied.note(Selector::url(&keyed.target)) {
+    /// Writes what has changed into the purge log, for the nodes beside the path.
+    async fn record(&self, node: &Node, changed: &[Keyed]) {
+        let selectors = changed.iter().map(|keyed| Selector::url(&keyed.target)).collect();
+        if !node.implied.write(selectors).await {
             node.metrics.purge.unrecorded.inc();
         }
     }
@@ -69,4 +70,10 @@ impl Change {
         let granted = check_access(&site.access, &Method::GET, &fields, target, now).ok()?;
         Some(CacheKey::derive(&site.name, &site.key_rules, granted, &self.headers))
     }
+}
+
+/// Removes what is stored under `key` and lets no fill in flight store under it.
+async fn invalidate(node: &Node, key: &CacheKey) {
+    node.fills.overtake(key);
+    node.store.remove(key).await;
 }

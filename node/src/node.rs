@@ -18,7 +18,7 @@ use crate::inbound::Reading;
 use crate::inner::{TierSecret, hex8};
 use crate::metrics::{Metrics, Readings};
 use crate::purge::{
-    Above, Authority, BootClock, Implied, KeeperError, Log, Making, Place, View, boot_number,
+    Above, Authority, BootClock, Implied, KeeperError, Log, Making, Nats, Place, Reporter, View,
 };
 use crate::push::Push;
 use crate::recent::{REFRESH_AGAIN_AFTER, RecentKeys, UNSHARED_FOR};
@@ -43,9 +43,11 @@ pub(crate) struct Node {
     pub(crate) log: Arc<dyn Log>,
     /// Whether this node numbers them itself.
     pub(crate) keeps_log: bool,
+    /// The log, where it is a NATS stream.
+    pub(crate) nats: Option<Nats>,
     pub(crate) boot_clock: BootClock,
-    /// The number of this run of the node.
-    pub(crate) boot: u64,
+    /// What this run of the node says of itself to the log.
+    pub(crate) reporter: Reporter,
     /// What requests that passed have invalidated and the log does not say yet.
     pub(crate) implied: Implied,
     /// Its part in push mode.
@@ -97,11 +99,16 @@ impl Node {
         let upstreams =
             Upstreams::new(&config, Arc::clone(&clock), secret.clone(), metrics.upstream.clone());
         let upstreams = Arc::new(upstreams);
-        let keeps_log = config.parents.is_empty() && config.purge.authority.is_none();
+        let elsewhere = config.purge.authority.is_some() || config.purge.nats.server.is_some();
+        let keeps_log = config.parents.is_empty() && !elsewhere;
         let purges = Arc::new(View::new(keeps_log, config.purge.lease));
         let push = Arc::new(Push::new(&config, metrics.push.clone()));
         let parts = LogParts { view: &purges, push: &push, upstreams: &upstreams };
-        let log = purge_log(&config, log_home, parts)?;
+        let nats = Nats::configured(&config, secret.as_ref(), &purges, &metrics);
+        let log: Arc<dyn Log> = match &nats {
+            Some(nats) => Arc::new(nats.clone()),
+            None => purge_log(&config, log_home, parts)?,
+        };
         let fill_disk = Budget::new(config.fill.spill_max.as_u64());
         let folder = spill_folder(&config);
         let spill = SpillSpace::open(&folder, Arc::clone(&fill_disk))
@@ -116,8 +123,9 @@ impl Node {
             purges,
             log,
             keeps_log,
+            nats,
             boot_clock: BootClock,
-            boot: boot_number(),
+            reporter: Reporter::new(&config),
             implied: Implied::new(),
             push,
             store: MemoryStore::new(store_limits(&config)),

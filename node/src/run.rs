@@ -52,9 +52,9 @@ pub enum StartError {
         /// What the system said.
         source: io::Error,
     },
-    /// A node with parents has nothing to prove itself with.
+    /// A node that other nodes must know has nothing to prove itself with.
     #[error(
-        "{name} has parents and no tier secret; set WEIR_TIER_SECRET to the same text of at least \
+        "{name} is one of several nodes and has no tier secret; set WEIR_TIER_SECRET to the same text of at least \
          {} characters on every node",
         TierSecret::BYTES_MIN
     )]
@@ -94,7 +94,9 @@ pub(crate) async fn start_with(
     reload: Option<Reload>,
 ) -> Result<RunningNode, StartError> {
     let Components { clock, secret, token, log_home } = components;
-    let asks_nodes = !config.parents.is_empty() || config.purge.authority.is_some();
+    let asks_nodes = !config.parents.is_empty()
+        || config.purge.authority.is_some()
+        || config.purge.nats.server.is_some();
     if secret.is_none() && asks_nodes {
         return Err(StartError::NoSecret { name: config.name });
     }

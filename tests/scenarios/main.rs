@@ -18,6 +18,7 @@ mod leaving;
 mod limits;
 mod loops;
 mod multipart;
+mod nats;
 mod parts;
 mod poisoning;
 mod purge;

@@ -9,12 +9,14 @@
 
 mod client;
 mod metrics;
+mod nats;
 mod process;
 mod raw;
 mod stack;
 
 pub use client::{Reply, Request, Transfer, raw_exchange};
 pub use metrics::Metrics;
+pub use nats::NatsServer;
 pub use process::{Ended, Process, Program, free_base_port, until_so};
 pub use raw::{Raw, RawReply};
 pub use stack::{Folder, SECRET, Shape, Stack, TOKEN, TestNode, config, free_addr, upstream};

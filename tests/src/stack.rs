@@ -347,6 +347,7 @@ impl TestNode {
 }
 
 /// A folder of one stack, removed with it.
+#[derive(Debug)]
 pub struct Folder {
     path: PathBuf,
 }

@@ -288,13 +288,25 @@ impl Roll {
         }
     }
 
-    /// Opens the receipt of the entry `seq`, which is safe in the log at `now`.
+    /// Notes at `now` that members may be about that this roll does not know: no purge opened from now
+    /// on is complete before every lease granted until now has run out.
+    pub fn expect_strangers(&mut self, now: Timestamp) {
+        self.strangers_until = self.strangers_until.max(now.saturating_add(self.lease));
+    }
+
+    /// Whether this run of a member is the one on the roll.
+    pub fn knows(&self, name: &str, boot: u64) -> bool {
+        self.members.get(name).is_some_and(|member| member.boot == boot)
+    }
+
+    /// Opens the receipt of the entry `seq`, which is safe in the log at `now`. Where others than this
+    /// roll's keeper learn of entries, a member may have reported it as applied before.
     pub fn open(&mut self, seq: u64, now: Timestamp) {
         let line = |member: &Member| Line {
             boot: member.boot,
             earlier_until: member.earlier_until,
             fence_at: member.heard.saturating_add(self.lease).max(member.earlier_until),
-            applied: None,
+            applied: (member.applied >= seq).then_some((now, member.boot)),
         };
         let lines = self.members.iter().map(|(name, member)| (name.clone(), line(member)));
         let receipt = Receipt {
@@ -446,6 +458,28 @@ mod tests {
         let second = |secs| roll.receipt(2).unwrap().state(after(secs));
         assert_eq!(second(13), State::Applying, "nor does run 2 answer for it by leaving");
         assert_eq!(second(17), State::AppliedWithFenced);
+    }
+
+    #[test]
+    fn a_member_may_have_applied_a_purge_before_its_receipt_is_opened() {
+        let mut roll = roll();
+        report(&mut roll, "a", 1, 1, 10);
+        report(&mut roll, "b", 1, 0, 10);
+        roll.open(1, after(11));
+        assert_eq!(state(&roll, 11), State::Applying, "of b nothing is known");
+        let a = roll.receipt(1).unwrap().nodes(after(11)).next();
+        assert_eq!(a, Some(("a", NodeState::Applied { at: after(11) })));
+    }
+
+    #[test]
+    fn strangers_that_are_expected_are_waited_for_by_later_purges_only() {
+        let mut roll = roll();
+        roll.open(1, after(10));
+        roll.expect_strangers(after(10));
+        roll.open(2, after(10));
+        assert_eq!(state(&roll, 10), State::Applied);
+        assert_eq!(roll.receipt(2).unwrap().state(after(15)), State::Applying);
+        assert_eq!(roll.receipt(2).unwrap().state(after(16)), State::Applied);
     }
 
     #[test]

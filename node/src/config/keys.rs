@@ -7,12 +7,12 @@
 use std::time::Duration;
 
 use super::kinds::{
-    Choice, Count, Flag, Kind, List, Maybe, Size, Span, directory, file_pattern, listen_addr,
-    token, upstream_addr,
+    Choice, Count, Flag, Kind, List, Maybe, Size, Span, directory, file, file_pattern, listen_addr,
+    nats_addr, stream_name, token, upstream_addr,
 };
 use super::model::{
-    FillConfig, LimitsConfig, LogConfig, LogFormat, LogLevel, NodeConfig, PurgeConfig, PushConfig,
-    StoreConfig, UnknownHost, UpstreamConfig,
+    FillConfig, LimitsConfig, LogConfig, LogFormat, LogLevel, NatsConfig, NodeConfig, PurgeConfig,
+    PushConfig, StoreConfig, UnknownHost, UpstreamConfig,
 };
 use super::units::ByteSize;
 
@@ -238,6 +238,35 @@ fn visit_purge(purge: &mut PurgeConfig, v: &mut impl Visitor) {
         &mut purge.authority,
         "Data address of the node that keeps the purge log. When left out: the one that the parents \
          lead to, or this node itself where it has none.",
+    );
+    visit_nats(&mut purge.nats, v);
+}
+
+fn visit_nats(nats: &mut NatsConfig, v: &mut impl Visitor) {
+    v.key(
+        "nats",
+        &Maybe(nats_addr()),
+        &mut nats.server,
+        "NATS server with JetStream that keeps the purge log, for several shields and regions. Set on \
+         every node of the CDN; parents and authority are then not asked about purges.",
+    );
+    v.key(
+        "nats_stream",
+        &Maybe(stream_name()),
+        &mut nats.stream,
+        "Name of the stream; made from the tier secret when left out.",
+    );
+    v.key(
+        "nats_replicas",
+        &Count::new(1, 5),
+        &mut nats.replicas,
+        "Servers that keep a copy of the stream. Counts for the node that makes it.",
+    );
+    v.key(
+        "nats_credentials",
+        &Maybe(file()),
+        &mut nats.credentials,
+        "File with user:password for the NATS server, read at each connection.",
     );
 }
 

@@ -233,11 +233,32 @@ pub struct PurgeConfig {
     /// The node that keeps the log. `None`: the one that the parents lead to, or this node itself where
     /// it has none.
     pub authority: Option<UpstreamAddr>,
+    /// The log on NATS, which then takes the place of a node that keeps it.
+    pub nats: NatsConfig,
 }
 
 impl Default for PurgeConfig {
     fn default() -> Self {
-        Self { lease: Duration::from_secs(5), authority: None }
+        Self { lease: Duration::from_secs(5), authority: None, nats: NatsConfig::default() }
+    }
+}
+
+/// The purge log on NATS JetStream.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NatsConfig {
+    /// `nats://host:port` of a server; it names the others of its cluster. `None`: no log on NATS.
+    pub server: Option<String>,
+    /// Name of the stream; `None` for one made from the name of the CDN.
+    pub stream: Option<String>,
+    /// Servers that keep a copy of the stream, 1 to 5, where this node makes it.
+    pub replicas: usize,
+    /// File with `user:password`; `None` for a server that asks for none.
+    pub credentials: Option<PathBuf>,
+}
+
+impl Default for NatsConfig {
+    fn default() -> Self {
+        Self { server: None, stream: None, replicas: 1, credentials: None }
     }
 }
 

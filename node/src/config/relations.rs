@@ -7,7 +7,7 @@
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
 
-use super::model::{LimitsConfig, NodeConfig, StoreConfig, Tier, TierDefaults};
+use super::model::{LimitsConfig, NodeConfig, PurgeConfig, StoreConfig, Tier, TierDefaults};
 use super::problem::{Place, Problems, Wrong, quote};
 use super::reader::{Given, Mark};
 use super::sites::{ReadSite, Sites};
@@ -24,6 +24,7 @@ pub(super) fn settle_node(
     relations.check_listeners(config);
     relations.check_parents(config);
     relations.check_purge_log(config);
+    relations.check_nats(&config.purge);
     relations.settle_object_max(&mut config.store);
     relations.settle_url_max(&mut config.limits);
 }
@@ -89,12 +90,13 @@ impl Relations<'_> {
     /// purge would hold on a part of the nodes only.
     fn check_purge_log(&mut self, config: &NodeConfig) {
         let several = config.tier == Tier::Regional && config.parents.len() > 1;
-        if several && config.purge.authority.is_none() {
+        let named = config.purge.authority.is_some() || config.purge.nats.server.is_some();
+        if several && !named {
             self.report(
                 &["node.parents", "purge.authority"],
                 "names several shields, each of which would keep a purge log of its own; set \
                  authority in [purge] to the one that keeps it, here, on the edges and on the other \
-                 shields",
+                 shields, or keep the log in nats",
             );
         }
         if let Some(authority) = &config.purge.authority
@@ -104,6 +106,21 @@ impl Relations<'_> {
                 &["purge.authority", "node.listen"],
                 format!("{authority} is this node itself; leave authority out on the node that keeps the purge log"),
             );
+        }
+    }
+
+    fn check_nats(&mut self, purge: &PurgeConfig) {
+        if purge.nats.server.is_some() && purge.authority.is_some() {
+            self.report(
+                &["purge.nats", "purge.authority"],
+                "nats and authority each name who keeps the purge log; remove one of them",
+            );
+        }
+        if purge.nats.server.is_some() {
+            return;
+        }
+        for key in ["purge.nats_stream", "purge.nats_credentials"] {
+            self.report(&[key], "has no effect without nats; set nats or remove it");
         }
     }
 

@@ -24,6 +24,7 @@ use weir_cache::purge::{AsOf, Epoch, LeaseGranted, Roll};
 use super::book::{Book, wall_ms};
 use super::keeper::{Keeper, KeeperError, Place};
 use super::record::{Batch, Log, LogError, Numbered, PurgeReceipt, Record, Reported};
+use super::settled::settled;
 use super::{BootClock, Order, View};
 use crate::config::PushConfig;
 use crate::push::{self, Board, Present, Push};
@@ -253,21 +254,11 @@ impl Inner {
 
     /// The receipt of `seq` once it is complete, or as it is when `wait` is over.
     async fn settled(&self, seq: u64, wait: Duration) -> Option<PurgeReceipt> {
-        let mut reports = self.reports.subscribe();
-        let end = self.clock.now().saturating_add(wait);
-        loop {
+        let look = |now| {
             let receipt = self.receipt(seq)?;
-            let now = self.clock.now();
-            if receipt.is_complete() || now >= end {
-                return Some(receipt);
-            }
-            let next = self.state.lock().book.next_change(seq, now).unwrap_or(end).min(end);
-            // A lease may end a moment after the clock of the timer says so; then this goes round again.
-            let pause = next.saturating_since(now).max(Duration::from_millis(1));
-            if let Ok(Err(_closed)) = tokio::time::timeout(pause, reports.changed()).await {
-                return Some(receipt);
-            }
-        }
+            Some((receipt, self.state.lock().book.next_change(seq, now)))
+        };
+        settled(self.reports.subscribe(), wait, look).await
     }
 
     /// Makes a new member durable before it is answered.

@@ -53,6 +53,16 @@ impl Book {
         Self { roll, records: BTreeMap::new(), ids: HashMap::new(), counts: HashMap::new() }
     }
 
+    /// The roll.
+    pub(super) fn roll(&self) -> &Roll {
+        &self.roll
+    }
+
+    /// See [`Roll::expect_strangers`].
+    pub(super) fn expect_strangers(&mut self, now: Timestamp) {
+        self.roll.expect_strangers(now);
+    }
+
     /// Puts a run of a member back on the roll that was on it before this process began.
     ///
     /// To be called for every run that was kept, the newest of a name last.

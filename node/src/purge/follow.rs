@@ -14,8 +14,6 @@ use super::record::{Batch, Reported};
 use crate::node::Node;
 use crate::push;
 
-/// Newest purges whose counts go with a report.
-const COUNTS_TOLD: usize = 64;
 /// Part of the lease that one question may wait for news.
 const HOLD_PART: u32 = 5;
 /// First and longest pause after a failure.
@@ -30,7 +28,7 @@ pub(crate) async fn follow(node: Arc<Node>) {
         let usual = node.config.purge.lease / HOLD_PART;
         // While there are preloads, somebody may be watching how far they are.
         let hold = if node.push.is_busy() { usual.min(push::BUSY_HOLD) } else { usual };
-        match node.log.report(report(&node, node.boot, hold)).await {
+        match node.log.report(report(&node, hold)).await {
             Ok(batch) => {
                 if told_of_failure {
                     tracing::info!("the purge log is heard of again");
@@ -54,10 +52,10 @@ pub(crate) async fn follow(node: Arc<Node>) {
 
 /// Tells the log at once what purges have matched here; the lease is renewed by the questions in turn only.
 pub(crate) async fn tell_counts(node: &Node) {
-    if node.keeps_log || !node.purges.has_joined() {
+    if node.keeps_log || node.nats.is_some() || !node.purges.has_joined() {
         return;
     }
-    if let Err(error) = node.log.report(report(node, node.boot, Duration::ZERO)).await {
+    if let Err(error) = node.log.report(report(node, Duration::ZERO)).await {
         tracing::debug!(%error, "counts go with the next report");
     }
 }
@@ -65,28 +63,17 @@ pub(crate) async fn tell_counts(node: &Node) {
 /// Tells the log that this node reuses nothing any more, so that purges do not wait for it.
 pub(crate) async fn leave(node: &Node) {
     node.purges.fence();
-    let reported = Reported { leaving: true, ..report(node, node.boot, Duration::ZERO) };
+    let reported = Reported { leaving: true, ..report(node, Duration::ZERO) };
     if let Err(error) = node.log.report(reported).await {
         tracing::debug!(%error, "left without a word to the purge log");
     }
 }
 
-fn report(node: &Node, boot: u64, hold: Duration) -> Reported {
-    let as_of = node.purges.as_of();
-    let mut counts = node.purges.counts();
-    let old = counts.by_seq.len().saturating_sub(COUNTS_TOLD);
-    Reported {
-        name: node.config.name.clone(),
-        tier: node.config.tier.as_str().to_owned(),
-        boot,
-        epoch: as_of.map(|as_of| as_of.epoch.to_string()),
-        applied: as_of.map_or(0, |as_of| as_of.seq),
-        matched: counts.by_seq.split_off(old),
-        counted_to: counts.complete_to,
-        hold_ms: u64::try_from(hold.as_millis()).unwrap_or(0),
-        leaving: false,
-        push: Some(node.push.report()),
-    }
+/// What this node says, with how long it would wait for news.
+fn report(node: &Node, hold: Duration) -> Reported {
+    let hold_ms = u64::try_from(hold.as_millis()).unwrap_or(0);
+    let push = Some(node.push.report());
+    Reported { hold_ms, push, ..node.reporter.report(&node.purges) }
 }
 
 /// Applies what an answer carries, and only then renews the lease from the moment it was asked for.

@@ -3,7 +3,8 @@
 //!
 //! ```text
 //! admin API ──► order.rs ──► log ──► Authority (this node keeps it) ──► entries ─┐
-//! child nodes ─► control.rs ──┘ └──► Above (a parent leads to it)                 │
+//! child nodes ─► control.rs ──┘ ├──► Above (a parent leads to it)                 │
+//!                               └──► Nats (a NATS stream is it; see nats/) ───────┤
 //!                                                                                ▼
 //! request path ◄── view.rs ◄─────────────────────────────────── follow.rs: apply, report, renew
 //! ```
@@ -20,9 +21,12 @@ mod control;
 mod follow;
 mod implied;
 mod keeper;
+mod nats;
 mod notes;
 mod order;
 mod record;
+mod reporter;
+mod settled;
 mod start;
 mod sweep;
 mod view;
@@ -35,7 +39,9 @@ pub(crate) use control::answer as answer_control;
 pub(crate) use implied::Implied;
 pub use keeper::KeeperError;
 pub(crate) use keeper::Place;
+pub(crate) use nats::Nats;
 pub(crate) use order::{Order, Wish, target_of};
 pub(crate) use record::{Log, LogError, PurgeReceipt, Record};
-pub(crate) use start::{KeepingStep, boot_number, start};
+pub(crate) use reporter::Reporter;
+pub(crate) use start::{KeepingStep, start};
 pub(crate) use view::View;

@@ -24,7 +24,9 @@ pub(crate) fn start(node: &Arc<Node>) -> KeepingStep {
         tokio::spawn(implied::record(Arc::clone(node))),
         tokio::spawn(push::work(Arc::clone(node))),
     ];
-    if node.keeps_log {
+    if let Some(nats) = &node.nats {
+        tasks.push(tokio::spawn(nats.clone().follow()));
+    } else if node.keeps_log {
         tasks.push(tokio::spawn(push::keep_own(Arc::clone(node))));
     } else {
         tasks.push(tokio::spawn(follow::follow(Arc::clone(node))));
@@ -39,7 +41,12 @@ impl KeepingStep {
             task.abort();
         }
         if !node.keeps_log {
-            let leaving = follow::leave(node);
+            let leaving = async {
+                match &node.nats {
+                    Some(nats) => nats.leave().await,
+                    None => follow::leave(node).await,
+                }
+            };
             if tokio::time::timeout(LEAVE_WITHIN, leaving).await.is_err() {
                 tracing::debug!("the purge log was not told that this node leaves");
             }
@@ -52,14 +59,5 @@ impl Drop for KeepingStep {
         for task in &self.tasks {
             task.abort();
         }
-    }
-}
-
-/// A number that tells this run of the node from its others.
-pub(crate) fn boot_number() -> u64 {
-    let mut bytes = [0; 8];
-    match getrandom::fill(&mut bytes) {
-        Ok(()) => u64::from_le_bytes(bytes),
-        Err(_) => u64::from(std::process::id()),
     }
 }

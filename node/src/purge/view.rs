@@ -29,7 +29,7 @@ const COUNTED_MAX: usize = 1024;
 pub(crate) struct View {
     clock: BootClock,
     ledger: RwLock<Ledger>,
-    /// The ledger's position, for the request path.
+    /// The newest position at which the ledger has something to say, for the request path.
     applied: AtomicU64,
     lease: Mutex<Lease>,
     /// When the lease runs out, for the request path.
@@ -76,7 +76,7 @@ impl View {
         }
     }
 
-    /// The newest entry applied.
+    /// The newest entry applied that names something; entries that name nothing may follow.
     pub(crate) fn applied(&self) -> Seq {
         Seq::new(self.applied.load(Ordering::Acquire))
     }
@@ -182,7 +182,10 @@ impl View {
             return Err(Gap { wanted: 0, got: seq });
         }
         let position = ledger.apply(seq, entry)?;
-        self.publish(&ledger);
+        // What names nothing overtakes nothing: the request path need not look again.
+        if !entry.selectors.is_empty() {
+            self.publish(&ledger);
+        }
         Ok(position)
     }
 

@@ -170,6 +170,47 @@ pub(in crate::config) const fn upstream_addr() -> Text<UpstreamAddr> {
     }
 }
 
+/// A NATS server.
+pub(in crate::config) const fn nats_addr() -> Text<String> {
+    Text {
+        unit: "URL",
+        range: "nats://host:port, port 4222 when left out",
+        example: "nats://nats.internal:4222",
+        // The text is not repeated: it may hold a password.
+        parse: |text| {
+            let rest = text.strip_prefix("nats://");
+            let rest = rest.ok_or("the address does not begin with `nats://`")?;
+            if rest.contains('@') {
+                return Err(
+                    "the address holds a user name or a password: they belong in the file \
+                            that nats_credentials names"
+                        .to_owned(),
+                );
+            }
+            let (host, port) = parse_authority(rest).map_err(|why| format!("the address {why}"))?;
+            Ok(format!("nats://{host}:{}", port.unwrap_or(4222)))
+        },
+        write: String::clone,
+    }
+}
+
+/// The name of a JetStream stream, which is also a part of subjects.
+pub(in crate::config) const fn stream_name() -> Text<String> {
+    Text {
+        unit: "name",
+        range: "1 to 64 letters, digits, - or _",
+        example: "cdn-purges",
+        parse: |text| {
+            let allowed = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
+            match text.len() {
+                1..=64 if text.bytes().all(allowed) => Ok(text.to_owned()),
+                _ => Err(format!("found {}", quote(text))),
+            }
+        },
+        write: String::clone,
+    }
+}
+
 /// A value for the Host field of requests.
 pub(in crate::config) const fn authority() -> Text<String> {
     Text {
@@ -267,6 +308,15 @@ pub(in crate::config) const fn directory() -> Text<PathBuf> {
     }
 }
 
+/// A file, which need not exist yet.
+pub(in crate::config) const fn file() -> Text<PathBuf> {
+    Text {
+        range: "a file, from the working directory when not absolute",
+        example: "/etc/weir/nats.credentials",
+        ..directory()
+    }
+}
+
 /// Files to include.
 pub(in crate::config) const fn file_pattern() -> Text<String> {
     Text {
@@ -319,6 +369,11 @@ mod tests {
         assert_eq!(outcome(&upstream_addr(), "http://A"), Ok("\"http://a:80\"".into()));
         let refused = outcome(&upstream_addr(), "http://me:hunter2@a").unwrap_err();
         assert!(refused.contains("password") && !refused.contains("hunter2"), "{refused}");
+        assert_eq!(outcome(&nats_addr(), "nats://A"), Ok("\"nats://a:4222\"".into()));
+        let refused = outcome(&nats_addr(), "nats://me:hunter2@a").unwrap_err();
+        assert!(refused.contains("nats_credentials") && !refused.contains("hunter2"), "{refused}");
+        assert!(outcome(&nats_addr(), "tls://a").is_err(), "no TLS");
+        assert!(outcome(&stream_name(), "a.b").is_err(), "a dot would be two parts of a subject");
         assert!(outcome(&listen_addr("[::]:80"), "localhost:80").is_err(), "names are refused");
     }
 

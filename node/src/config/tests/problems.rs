@@ -139,6 +139,11 @@ fn impossible_relations_are_problems() {
             "[purge]\nauthority = 'http://localhost:8080'",
             &["f:2:13: purge.authority: http://localhost:8080 is this node itself"],
         ),
+        (
+            "[purge]\nauthority = 'http://a:1'\nnats = 'nats://b'",
+            &["f:3:8: purge.nats: nats and authority each name who keeps the purge log"],
+        ),
+        ("[purge]\nnats_stream = 'a'", &["f:2:15: purge.nats_stream: has no effect without nats"]),
         ("[store]\nmemory = 1\nobject_max = '1GiB'", &["f:2:10: store.memory: 1 has no unit"]),
         (
             "[node]\nparents = [1]\n[[site]]\nname = 'a'\nhosts = ['*']",
