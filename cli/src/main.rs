@@ -1,12 +1,14 @@
 //! The `weir` command: run, set up, check and purge a Weir CDN.
 
 mod admin;
+mod admin_client;
 mod check;
 mod failure;
 mod init;
 mod output;
 mod progress;
 mod purge;
+mod push;
 mod stats;
 mod topology;
 mod up;
@@ -41,6 +43,8 @@ enum Verb {
     Purge(Box<purge::Arguments>),
     /// Show how a node is doing.
     Stats(stats::Arguments),
+    /// Fetch responses into nodes before anyone asks.
+    Push(Box<push::Arguments>),
     /// Work with configuration files.
     Config {
         #[command(subcommand)]
@@ -70,6 +74,7 @@ fn dispatch(verb: Verb) -> Result<ExitCode, Failure> {
         Verb::Init(arguments) => init::run(&arguments),
         Verb::Purge(arguments) => purge::run(&arguments),
         Verb::Stats(arguments) => stats::run(&arguments),
+        Verb::Push(arguments) => push::run(&arguments),
         Verb::Config { verb: ConfigVerb::Check(arguments) } => check::run(&arguments),
     }
 }

@@ -1,5 +1,5 @@
 //! The admin API: is the node alive, ready, and how is it doing; drain it; read its sites again.
-//! Purges: `admin_purges`.
+//! Purges: `admin_purges`. Preloads: `admin_preloads`, `admin_objects`.
 //!
 //! Served on a listener of its own. Whatever changes something, or tells what clients ask for, needs
 //! the token; liveness, readiness and metrics do not.
@@ -9,16 +9,16 @@ use std::sync::Arc;
 use axum::extract::{DefaultBodyLimit, Request, State};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post};
+use axum::routing::{get, post, put};
 use axum::{Json, Router};
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use serde_json::{Value, json};
 use subtle::ConstantTimeEq;
 
-use crate::admin_purges;
 use crate::node::Node;
 use crate::problem::Problem;
 use crate::reload::Reload;
+use crate::{admin_objects, admin_preloads, admin_purges};
 
 /// Who may use the routes that need a token.
 #[derive(Clone)]
@@ -66,6 +66,9 @@ pub(crate) fn router(node: Arc<Node>, token: AdminToken, reload: Option<Reload>)
         .route("/v1/stats", get(stats))
         .route("/v1/purges", post(admin_purges::create).get(admin_purges::list))
         .route("/v1/purges/{id}", get(admin_purges::show))
+        .route("/v1/preloads", post(admin_preloads::create).get(admin_preloads::list))
+        .route("/v1/preloads/{id}", get(admin_preloads::show).delete(admin_preloads::cancel))
+        .route("/v1/objects", put(admin_objects::put))
         .route("/v1/drain", post(drain))
         .route("/v1/config/reload", post(reload_sites))
         .route_layer(middleware::from_fn_with_state(admin.clone(), need_token))

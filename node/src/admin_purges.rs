@@ -21,7 +21,8 @@ use crate::node::Node;
 use crate::problem::Problem;
 use crate::purge::{LogError, Order, PurgeReceipt, Wish, target_of};
 
-/// Bytes of a request body: 10,000 URLs of the usual length, or a few long ones.
+/// Bytes of a request body: 10,000 URLs of the usual length or a few long ones to purge, 100,000 to
+/// preload.
 pub(crate) const BODY_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// The longest that a request may ask to wait.
 const WAIT_MAX: Duration = Duration::from_secs(5 * 60);
@@ -36,18 +37,23 @@ pub(crate) struct Waiting {
 }
 
 impl Waiting {
-    fn duration(&self) -> Result<Duration, Problem> {
-        let Some(text) = &self.wait else { return Ok(Duration::ZERO) };
-        let duration = parse_duration(text).map_err(|error| {
-            let detail = format!("wait is {text:?}: {error}");
-            Problem::new(StatusCode::BAD_REQUEST, "Not a time to wait", detail)
-        })?;
-        if duration > WAIT_MAX {
-            let detail = format!("wait is {text:?} (expected at most {}s)", WAIT_MAX.as_secs());
-            return Err(Problem::new(StatusCode::BAD_REQUEST, "Too long to wait", detail));
-        }
-        Ok(duration)
+    pub(crate) fn duration(&self) -> Result<Duration, Problem> {
+        parse_wait(self.wait.as_deref())
     }
+}
+
+/// How long to wait; not at all where nothing is said.
+pub(crate) fn parse_wait(text: Option<&str>) -> Result<Duration, Problem> {
+    let Some(text) = text else { return Ok(Duration::ZERO) };
+    let duration = parse_duration(text).map_err(|error| {
+        let detail = format!("wait is {text:?}: {error}");
+        Problem::new(StatusCode::BAD_REQUEST, "Not a time to wait", detail)
+    })?;
+    if duration > WAIT_MAX {
+        let detail = format!("wait is {text:?} (expected at most {}s)", WAIT_MAX.as_secs());
+        return Err(Problem::new(StatusCode::BAD_REQUEST, "Too long to wait", detail));
+    }
+    Ok(duration)
 }
 
 /// `POST /v1/purges`.

@@ -27,7 +27,7 @@ use crate::inbound::{self, Inbound, Refusal};
 use crate::lookup::{self, Asked, Decision, Trust};
 use crate::metrics::{Reason, SiteReason};
 use crate::node::Node;
-use crate::outcome::Outcome;
+use crate::outcome::{Outcome, Source};
 use crate::parts;
 use crate::purge;
 use crate::refuse;
@@ -86,11 +86,12 @@ pub(crate) async fn handle(
         Asked { site: &site, inbound: &inbound, keyed: &keyed, phase: &caller.phase, trust };
     let outcome = answer(node, asked, body).await;
     note_forward(node, &site, &outcome);
+    note_hit(node, asked, &outcome);
     respond::finish(Asking { node, site: &site, inbound: &inbound, began }, outcome)
 }
 
 /// Looks the request up and does what was decided, again if the fill it waited on was not for it.
-async fn answer(node: &Arc<Node>, asked: Asked<'_>, body: Option<Incoming>) -> Outcome {
+pub(crate) async fn answer(node: &Arc<Node>, asked: Asked<'_>, body: Option<Incoming>) -> Outcome {
     let mut alone = false;
     for _ in 0..ROUNDS_MAX {
         let now = node.clock.now().monotonic;
@@ -257,6 +258,15 @@ fn turned_away(node: &Node, denied: Denied) -> Response<ResponseBody> {
 
 fn count_refused(node: &Node, reason: &'static str) {
     node.metrics.refused.get_or_create(&Reason { reason }).inc();
+}
+
+/// Lets a client's hit be counted among those that say what is hot.
+fn note_hit(node: &Node, asked: Asked<'_>, outcome: &Outcome) {
+    if let (Source::Stored(stored), None, false) =
+        (&outcome.source, outcome.forward, asked.inbound.is_child())
+    {
+        node.push.hot.note(asked.keyed, stored);
+    }
 }
 
 /// Counts why the request went upstream.

@@ -273,7 +273,7 @@ fn request_id(peer: &Peer, headers: &HeaderMap) -> HeaderValue {
 }
 
 /// A name that no other request has: 16 hexadecimal digits.
-fn fresh_id() -> HeaderValue {
+pub(crate) fn fresh_id() -> HeaderValue {
     use std::sync::LazyLock;
     use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
     static NEXT: LazyLock<AtomicU64> = LazyLock::new(|| AtomicU64::new(random_u64()));

@@ -6,6 +6,8 @@
 mod access_log;
 mod admin;
 mod admin_listener;
+mod admin_objects;
+mod admin_preloads;
 mod admin_purges;
 #[cfg(feature = "policy-audit")]
 mod audit;
@@ -31,6 +33,7 @@ mod part;
 mod parts;
 mod problem;
 mod purge;
+mod push;
 mod recent;
 mod refuse;
 mod reload;

@@ -195,6 +195,8 @@ pub(crate) struct Metrics {
     pub(crate) upstream: UpstreamMetrics,
     /// What concerns the purge log.
     pub(crate) purge: PurgeMetrics,
+    /// What concerns push mode.
+    pub(crate) push: PushMetrics,
     gauges: Gauges,
     upstream_healthy: Family<UpstreamName, Gauge>,
 }
@@ -212,6 +214,33 @@ pub(crate) struct PurgeMetrics {
     pub(crate) behind: Counter,
     /// Invalidations by passing requests that did not get into the log.
     pub(crate) unrecorded: Counter,
+}
+
+/// The counters of push mode.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct PushMetrics {
+    /// Preloads made, on the node that keeps the purge log.
+    pub(crate) tasks: Counter,
+    /// The same of what grew hot.
+    pub(crate) hot: Counter,
+    /// Objects put, on the node that stored them.
+    pub(crate) puts: Counter,
+    /// URLs worked on.
+    pub(crate) urls: Counter,
+    /// Those that were fresh already.
+    pub(crate) hits: Counter,
+    /// Those given up.
+    pub(crate) failed: Counter,
+    /// Fetches tried again.
+    pub(crate) retries: Counter,
+    /// Body bytes fetched.
+    pub(crate) bytes: Counter,
+    /// URLs fetched again after a purge.
+    pub(crate) refills: Counter,
+    /// Purges whose hottest responses found no room in the queue.
+    pub(crate) refills_dropped: Counter,
+    /// Times that a fetch waited because clients' own fills were many.
+    pub(crate) made_way: Counter,
 }
 
 /// Values read at the moment of a scrape.
@@ -270,6 +299,7 @@ impl Metrics {
             connections_refused: Counter::default(),
             upstream: UpstreamMetrics::default(),
             purge: PurgeMetrics::default(),
+            push: PushMetrics::default(),
             gauges: Gauges::default(),
             upstream_healthy: Family::default(),
         };
@@ -277,6 +307,7 @@ impl Metrics {
         metrics.register_fills();
         metrics.register_upstreams();
         metrics.register_purge();
+        metrics.register_push();
         metrics.register_gauges();
         Arc::new(metrics)
     }
@@ -372,6 +403,38 @@ impl Metrics {
             "purge_unrecorded",
             "Invalidations by passing requests that the purge log has not",
             purge.unrecorded.clone(),
+        );
+    }
+
+    fn register_push(&mut self) {
+        let (registry, push) = (&mut self.registry, &self.push);
+        registry.register("preload_tasks", "Preloads made", push.tasks.clone());
+        registry.register("push_hot", "Preloads of what grew hot", push.hot.clone());
+        registry.register("puts", "Objects put", push.puts.clone());
+        registry.register("preload_urls", "URLs preloaded", push.urls.clone());
+        registry.register("preload_hits", "URLs that were fresh already", push.hits.clone());
+        registry.register("preload_failed", "URLs given up", push.failed.clone());
+        registry.register("preload_retries", "Fetches tried again", push.retries.clone());
+        registry.register_with_unit(
+            "preload",
+            "Body bytes fetched by preloads",
+            Unit::Bytes,
+            push.bytes.clone(),
+        );
+        registry.register(
+            "preload_refills",
+            "URLs fetched again after a purge",
+            push.refills.clone(),
+        );
+        registry.register(
+            "preload_refills_dropped",
+            "Purges whose hottest responses found no room in the queue",
+            push.refills_dropped.clone(),
+        );
+        registry.register(
+            "preload_made_way",
+            "Times that a fetch waited for clients' own",
+            push.made_way.clone(),
         );
     }
 

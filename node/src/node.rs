@@ -20,6 +20,7 @@ use crate::metrics::{Metrics, Readings};
 use crate::purge::{
     Above, Authority, BootClock, Implied, KeeperError, Log, Making, Nats, Place, Reporter, View,
 };
+use crate::push::Push;
 use crate::recent::{REFRESH_AGAIN_AFTER, RecentKeys, UNSHARED_FOR};
 use crate::site::Sites;
 use crate::upstream::request::via_pseudonym;
@@ -49,6 +50,8 @@ pub(crate) struct Node {
     pub(crate) reporter: Reporter,
     /// What requests that passed have invalidated and the log does not say yet.
     pub(crate) implied: Implied,
+    /// Its part in push mode.
+    pub(crate) push: Arc<Push>,
     pub(crate) store: MemoryStore,
     pub(crate) fills: FillTable,
     pub(crate) fill_memory: Arc<Budget>,
@@ -99,10 +102,12 @@ impl Node {
         let elsewhere = config.purge.authority.is_some() || config.purge.nats.server.is_some();
         let keeps_log = config.parents.is_empty() && !elsewhere;
         let purges = Arc::new(View::new(keeps_log, config.purge.lease));
+        let push = Arc::new(Push::new(&config, metrics.push.clone()));
+        let parts = LogParts { view: &purges, push: &push, upstreams: &upstreams };
         let nats = Nats::configured(&config, secret.as_ref(), &purges, &metrics);
         let log: Arc<dyn Log> = match &nats {
             Some(nats) => Arc::new(nats.clone()),
-            None => purge_log(&config, log_home, &purges, &upstreams)?,
+            None => purge_log(&config, log_home, parts)?,
         };
         let fill_disk = Budget::new(config.fill.spill_max.as_u64());
         let folder = spill_folder(&config);
@@ -122,6 +127,7 @@ impl Node {
             boot_clock: BootClock,
             reporter: Reporter::new(&config),
             implied: Implied::new(),
+            push,
             store: MemoryStore::new(store_limits(&config)),
             fills: FillTable::new(config.limits.waiters_max),
             // Bodies on their way into the store may take a quarter of it on top.
@@ -213,12 +219,19 @@ pub enum LogHome {
     OneProcess,
 }
 
+/// What a log is made with.
+#[derive(Clone, Copy)]
+struct LogParts<'a> {
+    view: &'a Arc<View>,
+    push: &'a Arc<Push>,
+    upstreams: &'a Arc<Upstreams>,
+}
+
 /// The log of a node: its own, or the one that its parents or the named authority lead to.
 fn purge_log(
     config: &NodeConfig,
     home: LogHome,
-    view: &Arc<View>,
-    upstreams: &Arc<Upstreams>,
+    parts: LogParts<'_>,
 ) -> Result<Arc<dyn Log>, MakeError> {
     let above = match &config.purge.authority {
         Some(authority) => std::slice::from_ref(authority),
@@ -234,13 +247,14 @@ fn purge_log(
             lease: config.purge.lease,
             place: &place,
             alone: home == LogHome::OneProcess,
-            view: Arc::clone(view),
+            view: Arc::clone(parts.view),
+            push: (Arc::clone(parts.push), &config.push),
         };
         return Ok(Arc::new(Authority::open(making).map_err(MakeError::PurgeLog)?));
     }
     // Connections and health of their own: however busy the data is, purges get through.
     let parents = Arc::new(Group::new(Kind::Parents, above, &config.upstream));
-    Ok(Arc::new(Above::new(&config.name, Arc::clone(upstreams), parents)))
+    Ok(Arc::new(Above::new(&config.name, Arc::clone(parts.upstreams), parents)))
 }
 
 fn store_limits(config: &NodeConfig) -> StoreLimits {

@@ -26,6 +26,7 @@ mod purge_api;
 mod purge_command;
 mod purge_isolation;
 mod purge_races;
+mod push;
 mod ranges;
 mod reuse;
 mod rules;

@@ -12,7 +12,7 @@ use super::kinds::{
 };
 use super::model::{
     FillConfig, LimitsConfig, LogConfig, LogFormat, LogLevel, NatsConfig, NodeConfig, PurgeConfig,
-    StoreConfig, UnknownHost, UpstreamConfig,
+    PushConfig, StoreConfig, UnknownHost, UpstreamConfig,
 };
 use super::units::ByteSize;
 
@@ -54,6 +54,7 @@ impl NodeDraft {
         visit_fill(&mut self.config.fill, v);
         visit_upstream(&mut self.config.upstream, v);
         visit_purge(&mut self.config.purge, v);
+        visit_push(&mut self.config.push, v);
         visit_limits(&mut self.config.limits, v);
         visit_log(&mut self.config.log, v);
     }
@@ -266,6 +267,35 @@ fn visit_nats(nats: &mut NatsConfig, v: &mut impl Visitor) {
         &Maybe(file()),
         &mut nats.credentials,
         "File with user:password for the NATS server, read at each connection.",
+    );
+}
+
+fn visit_push(push: &mut PushConfig, v: &mut impl Visitor) {
+    v.table("push", "Fetching responses before anyone asks.");
+    v.key(
+        "concurrency",
+        &Count::new(1, 256),
+        &mut push.concurrency,
+        "Fetches of preloads at once, at most a quarter of upstream.connections_max.",
+    );
+    v.key(
+        "rate",
+        &Count::new(0, 100_000),
+        &mut push.rate,
+        "Fetches of preloads begun a second; 0 for no limit.",
+    );
+    v.key(
+        "hot_per_minute",
+        &Count::new(0, 1_000_000_000),
+        &mut push.hot_per_minute,
+        "Hits a minute on one edge from which a URL is fetched by the other edges too; 0 for never. \
+         Set on the edges and where the purge log is kept.",
+    );
+    v.key(
+        "hot_pushes_per_minute",
+        &Count::new(1, 10_000),
+        &mut push.hot_pushes_per_minute,
+        "URLs fetched so a minute, at most. Set where the purge log is kept.",
     );
 }
 

@@ -74,8 +74,8 @@ use toml::de::DeTable;
 pub use self::address::{AddressError, UpstreamAddr};
 pub use self::model::{
     FieldSwitches, FillConfig, LimitsConfig, LogConfig, LogFormat, LogLevel, NatsConfig,
-    NodeConfig, OnIsolation, PurgeConfig, SiteConfig, StoreConfig, Tier, TierDefaults, UnknownHost,
-    UpstreamConfig,
+    NodeConfig, OnIsolation, PurgeConfig, PushConfig, SiteConfig, StoreConfig, Tier, TierDefaults,
+    UnknownHost, UpstreamConfig,
 };
 pub use self::overrides::environment;
 pub use self::problem::{ConfigErrors, ConfigProblem};

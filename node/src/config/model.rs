@@ -99,6 +99,8 @@ pub struct NodeConfig {
     pub upstream: UpstreamConfig,
     /// How the node follows the purge log.
     pub purge: PurgeConfig,
+    /// How responses are fetched before anyone asks.
+    pub push: PushConfig,
     /// Limits that clients meet.
     pub limits: LimitsConfig,
     /// What is logged.
@@ -124,6 +126,7 @@ impl NodeConfig {
             fill: FillConfig::default(),
             upstream: UpstreamConfig::default(),
             purge: PurgeConfig::default(),
+            push: PushConfig::default(),
             limits: LimitsConfig::default(),
             log: LogConfig::default(),
             sites: Vec::new(),
@@ -256,6 +259,25 @@ pub struct NatsConfig {
 impl Default for NatsConfig {
     fn default() -> Self {
         Self { server: None, stream: None, replicas: 1, credentials: None }
+    }
+}
+
+/// How responses are fetched before anyone asks.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PushConfig {
+    /// Fetches of preloads at once.
+    pub concurrency: usize,
+    /// Fetches of preloads begun a second; zero for no limit.
+    pub rate: u32,
+    /// Requests a minute on one edge from which a URL is pushed to the others; zero for never.
+    pub hot_per_minute: u32,
+    /// URLs pushed so a minute. Counts where the purge log is kept.
+    pub hot_pushes_per_minute: u32,
+}
+
+impl Default for PushConfig {
+    fn default() -> Self {
+        Self { concurrency: 8, rate: 500, hot_per_minute: 600, hot_pushes_per_minute: 60 }
     }
 }
 

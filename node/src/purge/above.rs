@@ -22,6 +22,7 @@ use super::Order;
 use super::order::OrderForm;
 use super::record::{Batch, Log, LogError, PurgeReceipt, Reported};
 use crate::inner;
+use crate::push;
 use crate::upstream::{Answer, Group, OutBody, OutRequest, Position, Upstreams};
 
 /// Bytes of a message, either way: the longest purge, and the longest stretch of the log, fit.
@@ -45,6 +46,8 @@ pub(crate) enum Ask {
     Receipts,
     /// See [`Log::report`].
     Report(Reported),
+    /// See [`Log::push`].
+    Push(push::Ask),
 }
 
 /// The log of a node further up.
@@ -83,19 +86,7 @@ impl Above {
 
     fn request(&self, ask: &Ask) -> Result<OutRequest, LogError> {
         let body = serde_json::to_vec(ask).map_err(|error| unreachable(&error))?;
-        let mut headers = HeaderMap::new();
-        headers.insert(HOST, HeaderValue::from_static("weir.invalid"));
-        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-        headers.insert(inner::CONTROL, inner::body_digest(&body));
-        Ok(OutRequest {
-            method: Method::POST,
-            path_and_query: "/".to_owned(),
-            headers,
-            body: OutBody::Whole(Bytes::from(body)),
-            key: self.way(),
-            interim: None,
-            position: Position::default(),
-        })
+        Ok(message(body.into(), self.way()))
     }
 
     /// Chooses among the parents: each node its own, and another one after a failure.
@@ -104,6 +95,23 @@ impl Above {
         hasher.update(self.name.as_bytes());
         hasher.update(&self.turn.load(Relaxed).to_le_bytes());
         CacheKey::from_bytes(hasher.finalize().into())
+    }
+}
+
+/// A message to a parent, which `key` chooses among several.
+pub(crate) fn message(body: Bytes, key: CacheKey) -> OutRequest {
+    let mut headers = HeaderMap::new();
+    headers.insert(HOST, HeaderValue::from_static("weir.invalid"));
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    headers.insert(inner::CONTROL, inner::body_digest(&body));
+    OutRequest {
+        method: Method::POST,
+        path_and_query: "/".to_owned(),
+        headers,
+        body: OutBody::Whole(body),
+        key,
+        interim: None,
+        position: Position::default(),
     }
 }
 
@@ -180,6 +188,19 @@ impl Log for Above {
         async move {
             let within = Duration::from_millis(reported.hold_ms) + ANSWER_WITHIN;
             self.ask(&Ask::Report(reported), within).await
+        }
+        .boxed()
+    }
+
+    fn push(&self, ask: push::Ask) -> BoxFuture<'_, Result<push::Answer, LogError>> {
+        async move {
+            let wait = match &ask {
+                push::Ask::Show { wait_ms, .. } => Duration::from_millis(*wait_ms).min(WAIT_MAX),
+                // The list of URLs may be long.
+                push::Ask::Create(_) => WRITE_WITHIN,
+                _ => Duration::ZERO,
+            };
+            self.ask(&Ask::Push(ask), wait + ANSWER_WITHIN).await
         }
         .boxed()
     }

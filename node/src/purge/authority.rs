@@ -26,6 +26,8 @@ use super::keeper::{Keeper, KeeperError, Place};
 use super::record::{Batch, Log, LogError, Numbered, PurgeReceipt, Record, Reported};
 use super::settled::settled;
 use super::{BootClock, Order, View};
+use crate::config::PushConfig;
+use crate::push::{self, Board, Present, Push};
 use crate::secrets::random_text;
 
 /// Entries kept for members that are behind.
@@ -59,11 +61,16 @@ struct Inner {
     view: Arc<View>,
     keeper: Keeper,
     state: Mutex<State>,
+    /// Preloads. Locked after `state` where both are.
+    board: Mutex<Board>,
+    push: Arc<Push>,
     /// One at a time writes; holds when the log was last tidied. Those that wait are bounded.
     writing: tokio::sync::Mutex<Timestamp>,
     waiting: Semaphore,
     /// The newest entry, for members that wait for news.
     news: watch::Sender<u64>,
+    /// The list of preloads, for the same.
+    preloads: watch::Sender<u64>,
     /// Told of every report, for those who wait for receipts.
     reports: watch::Sender<u64>,
 }
@@ -89,6 +96,8 @@ pub(crate) struct Making<'a> {
     pub(crate) alone: bool,
     /// What the node knows of the log.
     pub(crate) view: Arc<View>,
+    /// The node's part in push mode, and how it is configured.
+    pub(crate) push: (Arc<Push>, &'a PushConfig),
 }
 
 impl Authority {
@@ -123,6 +132,9 @@ impl Authority {
             state.keep(Arc::new(numbered));
         }
         note_self(making.name, &making.view, &mut state, now);
+        let (push, config) = making.push;
+        let board = Board::new(fresh_epoch().get(), config, push.metrics.clone());
+        let generation = board.generation();
         tracing::info!(epoch = %found.epoch, head = found.head, wait = ?found.wait, "keeping the purge log");
         Ok(Self(Arc::new(Inner {
             name: making.name.to_owned(),
@@ -134,6 +146,9 @@ impl Authority {
             view: making.view,
             keeper,
             state: Mutex::new(state),
+            board: Mutex::new(board),
+            push,
+            preloads: watch::Sender::new(generation),
             writing: tokio::sync::Mutex::new(now),
             waiting: Semaphore::new(QUEUE_MAX),
             news: watch::Sender::new(found.head),
@@ -201,9 +216,10 @@ impl Inner {
                 tracing::error!(%gap, "the purge log is out of step with itself");
                 self.view.join(AsOf { epoch: self.epoch, seq });
             }
-            state.keep(Arc::new(Numbered { seq, record }));
+            state.keep(Arc::new(Numbered { seq, record: record.clone() }));
             note_self(&self.name, &self.view, &mut state, now);
         }
+        self.push.after_purge(&record, &entry);
         self.news.send_replace(seq);
         if self.clock.now() >= self.strangers_until {
             self.keeper.grow_up().await;
@@ -302,19 +318,105 @@ impl Inner {
             self.state.lock().book.on_report(reported, applied, now)
         };
         self.admit(granted, reported).await?;
+        self.on_board(reported);
         self.reports.send_modify(|count| *count = count.wrapping_add(1));
         if knows_epoch && !reported.leaving {
             let hold = Duration::from_millis(reported.hold_ms).min(HOLD_MAX).min(self.lease / 2);
-            let mut news = self.news.subscribe();
-            let news = news.wait_for(|head| *head > applied);
+            let (mut news, mut preloads) = (self.news.subscribe(), self.preloads.subscribe());
+            let seen = reported.push.as_ref().map(|push| push.generation);
+            let news = async {
+                tokio::select! {
+                    _ = news.wait_for(|head| *head > applied) => {}
+                    _ = preloads.wait_for(|generation| seen.is_some_and(|seen| seen != *generation)) => {}
+                }
+            };
             // No news in that time is an answer too: it renews the lease.
             let _in_time = tokio::time::timeout(hold, news).await.is_ok();
         }
+        let push = reported.push.as_ref().and_then(|push| self.board.lock().news(push));
         let state = self.state.lock();
         let join = !knows_epoch || applied < state.reach();
         let entries = if join { Vec::new() } else { state.after(applied) };
         let lease_ms = u64::try_from(self.lease.as_millis()).unwrap_or(u64::MAX);
-        Ok(Batch { epoch, head: state.head, lease_ms, join, entries })
+        Ok(Batch { epoch, head: state.head, lease_ms, join, entries, push })
+    }
+
+    /// Takes what a report says of preloads.
+    fn on_board(&self, reported: &Reported) {
+        let present = self.present();
+        let mut board = self.board.lock();
+        if reported.leaving {
+            board.on_leave(&reported.name, present.now);
+        } else if let Some(push) = &reported.push {
+            board.on_report((&reported.name, &reported.tier), push, present);
+        }
+        self.preloads.send_replace(board.generation());
+    }
+
+    fn present(&self) -> Present {
+        Present { now: self.clock.now(), wall_ms: wall_ms() }
+    }
+
+    /// Does what is asked about preloads.
+    async fn pushed(&self, ask: push::Ask) -> push::Answer {
+        let present = self.present();
+        let answer = match ask {
+            push::Ask::Show { id, wait_ms } => {
+                return self.shown(id, Duration::from_millis(wait_ms)).await;
+            }
+            push::Ask::Own { name, tier, report, hold_ms } => {
+                let name = Reported { name, tier, push: Some(report), ..Reported::default() };
+                return self.own_news(&name, Duration::from_millis(hold_ms)).await;
+            }
+            push::Ask::Create(order) => self.create(order, present),
+            push::Ask::Cancel { id } => {
+                push::Answer::One(self.board.lock().cancel(&id, present.now).map(Box::new))
+            }
+            push::Ask::List => push::Answer::All(self.board.lock().list(present.now)),
+            push::Ask::Page { id, from } => push::Answer::Urls(self.board.lock().page(&id, from)),
+        };
+        self.preloads.send_replace(self.board.lock().generation());
+        answer
+    }
+
+    fn create(&self, order: push::TaskOrder, present: Present) -> push::Answer {
+        let refused = |why: String, busy| push::Answer::Refused { why, busy };
+        let id = match random_text() {
+            Ok(id) => id,
+            Err(error) => return refused(error.to_string(), true),
+        };
+        match self.board.lock().create(id, order, present) {
+            Ok(preload) => push::Answer::One(Some(Box::new(preload))),
+            Err(no) => refused(no.why, no.busy),
+        }
+    }
+
+    /// A preload once it has ended, or as it is when `wait` is over.
+    async fn shown(&self, id: String, wait: Duration) -> push::Answer {
+        let mut reports = self.reports.subscribe();
+        let end = self.clock.now().saturating_add(wait);
+        loop {
+            let now = self.clock.now();
+            let shown = self.board.lock().show(&id, now);
+            let goes_on = shown.as_ref().is_some_and(|preload| !preload.has_ended());
+            if !goes_on || now >= end {
+                return push::Answer::One(shown.map(Box::new));
+            }
+            let pause = end.saturating_since(now).min(HOLD_MAX);
+            // Without a report in that time, the members' silence may have changed something.
+            let _in_time = tokio::time::timeout(pause, reports.changed()).await.is_ok();
+        }
+    }
+
+    /// What this very node is to be told of preloads, after waiting for news.
+    async fn own_news(&self, reported: &Reported, hold: Duration) -> push::Answer {
+        self.on_board(reported);
+        self.reports.send_modify(|count| *count = count.wrapping_add(1));
+        let Some(report) = &reported.push else { return push::Answer::News(None) };
+        let mut preloads = self.preloads.subscribe();
+        let news = preloads.wait_for(|generation| *generation != report.generation);
+        let _in_time = tokio::time::timeout(hold.min(HOLD_MAX), news).await.is_ok();
+        push::Answer::News(self.board.lock().news(report))
     }
 }
 
@@ -372,6 +474,10 @@ impl Log for Authority {
 
     fn report(&self, reported: Reported) -> BoxFuture<'_, Result<Batch, LogError>> {
         async move { self.0.answer(&reported).await }.boxed()
+    }
+
+    fn push(&self, ask: push::Ask) -> BoxFuture<'_, Result<push::Answer, LogError>> {
+        async move { Ok(self.0.pushed(ask).await) }.boxed()
     }
 }
 

@@ -192,7 +192,7 @@ pub(super) fn wall_ms() -> i64 {
 }
 
 /// A moment as RFC 3339 writes it.
-fn rfc3339(ms: i64) -> String {
+pub(crate) fn rfc3339(ms: i64) -> String {
     let since = Duration::from_millis(u64::try_from(ms).unwrap_or(0));
     // Year 9999 is the last that the form has.
     let at = UNIX_EPOCH.checked_add(since.min(Duration::from_secs(253_402_300_799)));

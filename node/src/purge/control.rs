@@ -9,7 +9,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::{HeaderValue, Response, StatusCode};
 use http_body_util::{BodyExt, Limited};
-use hyper::body::Incoming;
+use hyper::body::{Body, Incoming};
 use serde::Serialize;
 use subtle::ConstantTimeEq;
 
@@ -19,10 +19,12 @@ use super::record::{Log, LogError};
 use crate::body::Content;
 use crate::inner;
 use crate::node::Node;
+use crate::push;
 use crate::refuse;
 
-/// Time for a message to arrive.
+/// Time for a message to arrive, and how much more a long one has for each MiB.
 const BODY_WITHIN: Duration = Duration::from_secs(5);
+const MEBIBYTE_WITHIN: Duration = Duration::from_secs(1);
 
 /// Answers a message whose body must have the digest `promised`.
 pub(crate) async fn answer(
@@ -31,14 +33,19 @@ pub(crate) async fn answer(
     body: Option<Incoming>,
 ) -> Response<Content> {
     let Some(body) = body else { return refused("a message has a body\n") };
+    let mebibytes = body.size_hint().upper().map_or(0, |bytes| bytes >> 20).min(64);
+    let within = BODY_WITHIN + MEBIBYTE_WITHIN * u32::try_from(mebibytes).unwrap_or(0);
     let whole = Limited::new(body, MESSAGE_BYTES_MAX).collect();
-    let bytes = match tokio::time::timeout(BODY_WITHIN, whole).await {
+    let bytes = match tokio::time::timeout(within, whole).await {
         Ok(Ok(collected)) => collected.to_bytes(),
         Ok(Err(_)) | Err(_) => return refused("the message did not arrive whole\n"),
     };
     let same: bool = inner::body_digest(&bytes).as_bytes().ct_eq(promised.as_bytes()).into();
     if !same {
         return refused("the message is not the one that was signed\n");
+    }
+    if push::is_put(&bytes) {
+        return push::answer_put(node, &bytes).await;
     }
     match serde_json::from_slice(&bytes) {
         Ok(ask) => obey(node.log.as_ref(), ask).await,
@@ -55,6 +62,7 @@ async fn obey(log: &dyn Log, ask: Ask) -> Response<Content> {
         Ask::Receipt { id, wait_ms } => told(log.receipt(id, Duration::from_millis(wait_ms)).await),
         Ask::Receipts => told(log.receipts().await),
         Ask::Report(reported) => told(log.report(reported).await),
+        Ask::Push(ask) => told(log.push(ask).await),
     }
 }
 

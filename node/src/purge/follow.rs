@@ -12,6 +12,7 @@ use weir_cache::purge::{AsOf, Epoch};
 
 use super::record::{Batch, Reported};
 use crate::node::Node;
+use crate::push;
 
 /// Part of the lease that one question may wait for news.
 const HOLD_PART: u32 = 5;
@@ -24,7 +25,9 @@ pub(crate) async fn follow(node: Arc<Node>) {
     let mut told_of_failure = false;
     loop {
         let sent = node.boot_clock.now();
-        let hold = node.config.purge.lease / HOLD_PART;
+        let usual = node.config.purge.lease / HOLD_PART;
+        // While there are preloads, somebody may be watching how far they are.
+        let hold = if node.push.is_busy() { usual.min(push::BUSY_HOLD) } else { usual };
         match node.log.report(report(&node, hold)).await {
             Ok(batch) => {
                 if told_of_failure {
@@ -69,11 +72,15 @@ pub(crate) async fn leave(node: &Node) {
 /// What this node says, with how long it would wait for news.
 fn report(node: &Node, hold: Duration) -> Reported {
     let hold_ms = u64::try_from(hold.as_millis()).unwrap_or(0);
-    Reported { hold_ms, ..node.reporter.report(&node.purges) }
+    let push = Some(node.push.report());
+    Reported { hold_ms, push, ..node.reporter.report(&node.purges) }
 }
 
 /// Applies what an answer carries, and only then renews the lease from the moment it was asked for.
 fn take(node: &Node, batch: Batch, sent: Timestamp) {
+    if let Some(news) = batch.push {
+        node.push.take(news);
+    }
     let Ok(epoch) = batch.epoch.parse::<Epoch>() else {
         tracing::error!(epoch = batch.epoch, "the purge log's epoch cannot be read");
         return;
@@ -83,13 +90,15 @@ fn take(node: &Node, batch: Batch, sent: Timestamp) {
         node.purges.join(AsOf { epoch, seq: batch.head });
     }
     for numbered in &batch.entries {
+        let entry = numbered.record.entry();
         let entry_at = AsOf { epoch, seq: numbered.seq };
-        if let Err(gap) = node.purges.apply(entry_at, &numbered.record.entry()) {
+        if let Err(gap) = node.purges.apply(entry_at, &entry) {
             // The next report says what has been applied; the answer to it begins there.
             tracing::debug!(%gap, "an entry of the purge log is missing");
             return;
         }
         node.metrics.purge.applied.inc();
+        node.push.after_purge(&numbered.record, &entry);
     }
     // An answer with a part of the log only is no word about the rest of it.
     if node.purges.reaches(AsOf { epoch, seq: batch.head }) {

@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use weir_cache::purge::{Entry, Mode, Selector};
 
 use super::Order;
+use crate::push;
 
 /// Version of the forms here.
 const VERSION: u8 = 1;
@@ -117,6 +118,9 @@ pub(crate) struct Reported {
     /// Whether it reuses nothing any more and leaves.
     #[serde(default)]
     pub(crate) leaving: bool,
+    /// How far it is with preloads, and what is hot there.
+    #[serde(default)]
+    pub(crate) push: Option<push::Report>,
 }
 
 /// What a report is answered with.
@@ -135,6 +139,9 @@ pub(crate) struct Batch {
     /// What the member has not applied, in order.
     #[serde(default)]
     pub(crate) entries: Vec<Numbered>,
+    /// The preloads under way, where the member has not seen this list.
+    #[serde(default)]
+    pub(crate) push: Option<push::News>,
 }
 
 /// One node on a receipt.
@@ -230,6 +237,15 @@ pub(crate) trait Log: Send + Sync {
     /// Takes a member's report and answers with what it has not applied, after waiting for news for as
     /// long as the member wishes.
     fn report(&self, reported: Reported) -> BoxFuture<'_, Result<Batch, LogError>>;
+
+    /// Asks the node that keeps the log about preloads, which it keeps as well.
+    ///
+    /// A log that nobody keeps has nobody to ask.
+    fn push(&self, ask: push::Ask) -> BoxFuture<'_, Result<push::Answer, LogError>> {
+        drop(ask);
+        let why = "this purge log carries no preloads".to_owned();
+        Box::pin(std::future::ready(Err(LogError::Unreachable { why })))
+    }
 }
 
 #[cfg(test)]

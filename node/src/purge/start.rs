@@ -7,6 +7,7 @@ use tokio::task::JoinHandle;
 
 use super::{follow, implied, sweep};
 use crate::node::Node;
+use crate::push;
 
 /// How long leaving the roll may take.
 const LEAVE_WITHIN: Duration = Duration::from_millis(500);
@@ -21,10 +22,13 @@ pub(crate) fn start(node: &Arc<Node>) -> KeepingStep {
     let mut tasks = vec![
         tokio::spawn(sweep::sweep(Arc::clone(node))),
         tokio::spawn(implied::record(Arc::clone(node))),
+        tokio::spawn(push::work(Arc::clone(node))),
     ];
     if let Some(nats) = &node.nats {
         tasks.push(tokio::spawn(nats.clone().follow()));
-    } else if !node.keeps_log {
+    } else if node.keeps_log {
+        tasks.push(tokio::spawn(push::keep_own(Arc::clone(node))));
+    } else {
         tasks.push(tokio::spawn(follow::follow(Arc::clone(node))));
     }
     KeepingStep { tasks }
