@@ -77,10 +77,19 @@ impl fmt::Debug for TierSecret {
     }
 }
 
-/// The digest of a message's body, as the value of [`CONTROL`].
-pub(crate) fn body_digest(body: &[u8]) -> HeaderValue {
-    // Hexadecimal digits always make a value.
-    HeaderValue::from_str(&blake3::hash(body).to_hex()).unwrap_or(HeaderValue::from_static(""))
+/// The value of [`CONTROL`]: the digest of a message's body, and how many nodes have passed it on.
+pub(crate) fn control(body: &[u8], hops: u8) -> HeaderValue {
+    let text = format!("{};hops={hops}", blake3::hash(body).to_hex());
+    // Digits and letters always make a value.
+    HeaderValue::from_str(&text).unwrap_or(HeaderValue::from_static(""))
+}
+
+/// How many nodes have passed a message on, if its body is the one that was signed.
+pub(crate) fn control_hops(value: &HeaderValue, body: &[u8]) -> Option<u8> {
+    let (_, hops) = value.to_str().ok()?.split_once(";hops=")?;
+    let hops = hops.parse().ok()?;
+    let same: bool = control(body, hops).as_bytes().ct_eq(value.as_bytes()).into();
+    same.then_some(hops)
 }
 
 /// The position in the purge log that a field states; `None` where it states none.

@@ -6,7 +6,7 @@ use std::time::Duration;
 use http::Method;
 use serde_json::{Value, json};
 use weir_node::config::OnIsolation;
-use weir_tests::{Shape, Stack, TestNode, config, soon, upstream};
+use weir_tests::{Request, Shape, Stack, TestNode, config, free_addr, soon, upstream};
 
 /// Short enough to wait for, long enough to be renewed on a busy machine.
 const LEASE: Duration = Duration::from_millis(1_500);
@@ -164,4 +164,27 @@ async fn of_two_logs_the_one_that_is_not_followed_refuses_purges() {
     soon("one of the logs to refuse", async { while refusals().await == 0 {} }).await;
     assert_eq!(refusals().await, 1, "the other is followed");
     edge.purge(&wish).await;
+}
+
+/// Two nodes that were told to be each other's parents follow no log, and pass no message round for ever.
+#[tokio::test]
+async fn nodes_that_are_each_others_parents_pass_no_message_round() {
+    let stack = Shape::single().start().await;
+    let addresses = [free_addr(), free_addr()];
+    let mut nodes = Vec::new();
+    for (index, address) in addresses.into_iter().enumerate() {
+        let mut node = config(&weir_regional::defaults(), &format!("regional-{index}"));
+        node.listen = address;
+        node.parents = vec![upstream(addresses[1 - index])];
+        node.sites = stack.edge().config().sites.clone();
+        nodes.push(TestNode::start(node, Arc::clone(&stack.clock)).await);
+    }
+    let reply = nodes[0].admin_json(Method::POST, "/v1/purges", &json!({"everything": true})).await;
+    assert_eq!(reply.status, 503, "{}", String::from_utf8_lossy(&reply.body));
+    for node in &nodes {
+        let connections = node.metrics().await.get("weir_connections");
+        assert!(connections < 100.0, "{connections} connections");
+    }
+    let reply = Request::get("/readyz").send(nodes[0].admin_addr()).await;
+    assert_eq!(reply.status, 503);
 }

@@ -6,7 +6,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use futures_util::FutureExt;
@@ -19,6 +19,7 @@ use serde::{Deserialize, Serialize};
 use weir_cache::CacheKey;
 
 use super::Order;
+use super::hops;
 use super::order::OrderForm;
 use super::record::{Batch, Log, LogError, PurgeReceipt, Reported};
 use crate::inner;
@@ -31,6 +32,10 @@ pub(crate) const MESSAGE_BYTES_MAX: usize = 64 * 1024 * 1024;
 const ANSWER_WITHIN: Duration = Duration::from_millis(1_250);
 /// How long making an entry durable may take on top.
 const WRITE_WITHIN: Duration = Duration::from_secs(5);
+/// Parents asked for one thing, the first one included.
+const TRIES_MAX: u32 = 3;
+/// After this time no other parent is asked.
+const TRY_AGAIN_WITHIN: Duration = Duration::from_secs(2);
 /// The longest that one message asks to wait; longer waits are several messages.
 const WAIT_MAX: Duration = Duration::from_secs(10);
 
@@ -65,8 +70,28 @@ impl Above {
         Self { name: name.to_owned(), upstreams, parents, turn: AtomicU64::new(0) }
     }
 
-    /// Sends a message and reads its answer, within `within`.
+    /// Sends a message that may be sent again to another parent where the first does not answer: what it
+    /// asks for is the same when it is done twice.
     async fn ask<T: DeserializeOwned>(&self, ask: &Ask, within: Duration) -> Result<T, LogError> {
+        let began = Instant::now();
+        let mut result = self.ask_once(ask, within).await;
+        for _ in 1..TRIES_MAX {
+            let unreachable = matches!(result, Err(LogError::Unreachable { .. }));
+            // Whoever asked has a time of their own; what took long is not begun again.
+            if !unreachable || began.elapsed() > TRY_AGAIN_WITHIN {
+                break;
+            }
+            result = self.ask_once(ask, within).await;
+        }
+        result
+    }
+
+    /// Sends a message and reads its answer, within `within`.
+    async fn ask_once<T: DeserializeOwned>(
+        &self,
+        ask: &Ask,
+        within: Duration,
+    ) -> Result<T, LogError> {
         let asking = async {
             let answer = self
                 .upstreams
@@ -103,7 +128,7 @@ pub(crate) fn message(body: Bytes, key: CacheKey) -> OutRequest {
     let mut headers = HeaderMap::new();
     headers.insert(HOST, HeaderValue::from_static("weir.invalid"));
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    headers.insert(inner::CONTROL, inner::body_digest(&body));
+    headers.insert(inner::CONTROL, inner::control(&body, hops::passed()));
     OutRequest {
         method: Method::POST,
         path_and_query: "/".to_owned(),
@@ -187,7 +212,7 @@ impl Log for Above {
     fn report(&self, reported: Reported) -> BoxFuture<'_, Result<Batch, LogError>> {
         async move {
             let within = Duration::from_millis(reported.hold_ms) + ANSWER_WITHIN;
-            self.ask(&Ask::Report(reported), within).await
+            self.ask_once(&Ask::Report(reported), within).await
         }
         .boxed()
     }

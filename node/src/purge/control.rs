@@ -11,10 +11,10 @@ use http::{HeaderValue, Response, StatusCode};
 use http_body_util::{BodyExt, Limited};
 use hyper::body::{Body, Incoming};
 use serde::Serialize;
-use subtle::ConstantTimeEq;
 
 use super::Order;
 use super::above::{Ask, MESSAGE_BYTES_MAX};
+use super::hops::{HOPS_MAX, answering};
 use super::record::{Log, LogError};
 use crate::body::Content;
 use crate::inner;
@@ -40,14 +40,20 @@ pub(crate) async fn answer(
         Ok(Ok(collected)) => collected.to_bytes(),
         Ok(Err(_)) | Err(_) => return refused("the message did not arrive whole\n"),
     };
-    let same: bool = inner::body_digest(&bytes).as_bytes().ct_eq(promised.as_bytes()).into();
-    if !same {
-        return refused("the message is not the one that was signed\n");
+    match inner::control_hops(promised, &bytes) {
+        None => refused("the message is not the one that was signed\n"),
+        Some(hops) if hops >= HOPS_MAX => {
+            refused("the message has passed too many nodes: do parents point at each other?\n")
+        }
+        Some(hops) => answering(hops, read(node, &bytes)).await,
     }
-    if push::is_put(&bytes) {
-        return push::answer_put(node, &bytes).await;
+}
+
+async fn read(node: &Arc<Node>, bytes: &Bytes) -> Response<Content> {
+    if push::is_put(bytes) {
+        return push::answer_put(node, bytes).await;
     }
-    match serde_json::from_slice(&bytes) {
+    match serde_json::from_slice(bytes) {
         Ok(ask) => obey(node.log.as_ref(), ask).await,
         Err(error) => refused(&format!("the message cannot be read: {error}\n")),
     }

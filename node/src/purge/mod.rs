@@ -19,6 +19,7 @@ mod book;
 mod boot_clock;
 mod control;
 mod follow;
+mod hops;
 mod implied;
 mod keeper;
 mod nats;
