@@ -8,8 +8,8 @@ use std::error::Error;
 use std::time::Duration;
 
 use anyhow::{Context, anyhow};
-use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue};
-use reqwest::{Method, RequestBuilder, StatusCode};
+use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue};
+use reqwest::{Method, RequestBuilder, StatusCode, Url};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use weir_node::config::{UpstreamAddr, render_duration};
@@ -48,6 +48,31 @@ pub(crate) struct Client {
     token: Option<HeaderValue>,
 }
 
+/// One request.
+#[derive(Debug)]
+pub(crate) struct Asked {
+    /// The method.
+    pub(crate) method: Method,
+    /// The path.
+    pub(crate) path: String,
+    /// What follows it.
+    pub(crate) query: Vec<(&'static str, String)>,
+    /// Fields beside the token.
+    pub(crate) headers: HeaderMap,
+    /// The body.
+    pub(crate) body: Vec<u8>,
+    /// How long the node may take on purpose.
+    pub(crate) takes: Duration,
+}
+
+impl Asked {
+    /// A request without anything more.
+    pub(crate) fn new(method: Method, path: impl Into<String>) -> Self {
+        let (query, headers, body) = (Vec::new(), HeaderMap::new(), Vec::new());
+        Self { method, path: path.into(), query, headers, body, takes: Duration::ZERO }
+    }
+}
+
 /// A problem as RFC 9457 has it.
 #[derive(Debug, Deserialize)]
 struct Problem {
@@ -69,10 +94,7 @@ impl Client {
 
     /// GETs `path`, whose answer takes `wait` at most, and returns its text.
     pub(crate) async fn get(&self, path: &str, wait: Duration) -> Result<String, Failure> {
-        self.ask(self.http.request(Method::GET, self.url(path)), wait)
-            .await
-            .map_err(|error| self.unanswered(&error, wait, ""))
-            .and_then(|(status, text)| self.accepted(status, text))
+        self.ask(Asked { takes: wait, ..Asked::new(Method::GET, path) }).await
     }
 
     /// POSTs `json` to `path`, whose answer takes `wait` at most, and returns its text.
@@ -82,13 +104,20 @@ impl Client {
         json: String,
         wait: Duration,
     ) -> Result<String, Failure> {
-        let request = self.http.request(Method::POST, self.url(path));
-        let request = request.header(CONTENT_TYPE, "application/json").body(json);
-        let unknown = "; what was asked for may have been done all the same";
-        self.ask(request, wait)
-            .await
-            .map_err(|error| self.unanswered(&error, wait, unknown))
-            .and_then(|(status, text)| self.accepted(status, text))
+        let mut asked =
+            Asked { takes: wait, body: json.into_bytes(), ..Asked::new(Method::POST, path) };
+        asked.headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        self.ask(asked).await
+    }
+
+    /// Sends a request and returns the text of its answer.
+    pub(crate) async fn ask(&self, asked: Asked) -> Result<String, Failure> {
+        let (takes, reads) = (asked.takes, asked.method == Method::GET);
+        let unknown =
+            if reads { "" } else { "; what was asked for may have been done all the same" };
+        let (status, text) =
+            self.send(asked).await?.map_err(|error| self.unanswered(&error, takes, unknown))?;
+        self.accepted(status, text)
     }
 
     /// Reads an answer as what it must be.
@@ -96,21 +125,17 @@ impl Client {
         serde_json::from_str(text).map_err(|error| self.stranger(&error.to_string()))
     }
 
-    fn url(&self, path: &str) -> String {
-        format!("{}{path}", self.address)
-    }
-
-    async fn ask(
-        &self,
-        request: RequestBuilder,
-        wait: Duration,
-    ) -> reqwest::Result<(StatusCode, String)> {
-        let request = match &self.token {
-            Some(token) => request.header(AUTHORIZATION, token),
-            None => request,
-        };
-        let answer = request.timeout(wait.saturating_add(ANSWER_WITHIN)).send().await?;
-        Ok((answer.status(), answer.text().await?))
+    async fn send(&self, asked: Asked) -> Result<reqwest::Result<(StatusCode, String)>, Failure> {
+        let mut url = Url::parse(&format!("{}{}", self.address, asked.path)).map_err(usage)?;
+        if !asked.query.is_empty() {
+            url.query_pairs_mut().extend_pairs(&asked.query);
+        }
+        let mut request = self.http.request(asked.method, url).headers(asked.headers);
+        if let Some(token) = &self.token {
+            request = request.header(AUTHORIZATION, token);
+        }
+        let within = asked.takes.saturating_add(ANSWER_WITHIN);
+        Ok(whole(request.body(asked.body).timeout(within)).await)
     }
 
     fn accepted(&self, status: StatusCode, text: String) -> Result<String, Failure> {
@@ -169,6 +194,12 @@ impl Client {
             anyhow!("no answer from {address} ({}){unknown}", root(error))
         })
     }
+}
+
+/// The status and the text of the answer to `request`.
+async fn whole(request: RequestBuilder) -> reqwest::Result<(StatusCode, String)> {
+    let answer = request.send().await?;
+    Ok((answer.status(), answer.text().await?))
 }
 
 /// The token in the environment. Without one the node is asked all the same, and says what is missing.

@@ -1,7 +1,6 @@
 //! The `weir` command: run, set up, check and purge a Weir CDN.
 
 mod admin;
-mod admin_client;
 mod check;
 mod failure;
 mod init;

@@ -28,6 +28,21 @@ impl Progress {
         Self { watched: stderr().is_terminal() }
     }
 
+    /// Whether anybody watches.
+    pub(crate) fn is_watched(self) -> bool {
+        self.watched
+    }
+
+    /// Shows `line` in place of what was shown before.
+    pub(crate) fn show(self, line: &str) {
+        self.draw(&format!("{CLEAR}{line}"));
+    }
+
+    /// Takes the line away.
+    pub(crate) fn clear(self) {
+        self.draw(CLEAR);
+    }
+
     /// Does `work` while a spinner turns behind `what`.
     pub(crate) async fn spin<T>(self, what: &str, work: impl Future<Output = T>) -> T {
         let mut work = std::pin::pin!(work);

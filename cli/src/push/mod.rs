@@ -15,10 +15,10 @@ use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use serde_json::{Map, Value, json};
 use weir_node::config::parse_duration;
 
-use crate::admin_client::{AdminClient, Asked, Place};
+use crate::admin::{Asked, Client, Place};
 use crate::failure::{Failure, usage};
 use crate::output;
-use shown::Bar;
+use crate::progress::Progress;
 
 /// How long one question waits: short where somebody watches a bar.
 const WATCHED_WAIT: Duration = Duration::from_millis(200);
@@ -90,7 +90,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
 }
 
 async fn push(arguments: &Arguments) -> Result<ExitCode, Failure> {
-    let client = AdminClient::new(&arguments.place)?;
+    let client = Client::new(&arguments.place)?;
     if let [verb, id] = arguments.urls.as_slice() {
         let method = match verb.as_str() {
             "show" => Some(Method::GET),
@@ -98,13 +98,13 @@ async fn push(arguments: &Arguments) -> Result<ExitCode, Failure> {
             _ => None,
         };
         if let Some(method) = method {
-            return finish(arguments, &client.ask(Asked::new(method, path(id)?)).await?, false);
+            return finish(arguments, &ask(&client, Asked::new(method, path(id)?)).await?, false);
         }
     }
     let began = Instant::now();
     let made = match (&arguments.body, &arguments.url) {
-        (Some(body), Some(url)) => client.ask(object(arguments, body, url)?).await?,
-        _ => client.ask(preload(arguments)?).await?,
+        (Some(body), Some(url)) => ask(&client, object(arguments, body, url)?).await?,
+        _ => ask(&client, preload(arguments)?).await?,
     };
     let shown = watch(arguments, &client, made, began).await?;
     finish(arguments, &shown, !arguments.wait.is_zero())
@@ -121,13 +121,13 @@ fn path(id: &str) -> Result<String, Failure> {
 /// Asks until the preload has ended or the time is up.
 async fn watch(
     arguments: &Arguments,
-    client: &AdminClient,
+    client: &Client,
     mut preload: Value,
     began: Instant,
 ) -> Result<Value, Failure> {
     let id = preload.get("id").and_then(Value::as_str).unwrap_or_default().to_owned();
-    let bar = Bar::on_terminal();
-    let longest = if bar.is_watched() { WATCHED_WAIT } else { UNWATCHED_WAIT };
+    let progress = Progress::on_terminal();
+    let longest = if progress.is_watched() { WATCHED_WAIT } else { UNWATCHED_WAIT };
     while shown::is_running(&preload) {
         let left = arguments.wait.saturating_sub(began.elapsed());
         if left.is_zero() {
@@ -137,10 +137,10 @@ async fn watch(
         let mut asked = Asked::new(Method::GET, path(&id)?);
         asked.query.push(("wait", format!("{}ms", takes.as_millis())));
         asked.takes = takes;
-        bar.draw(&preload);
-        preload = client.ask(asked).await?;
+        progress.show(&shown::line(&preload));
+        preload = ask(client, asked).await?;
     }
-    bar.clear();
+    progress.clear();
     Ok(preload)
 }
 
@@ -160,8 +160,13 @@ fn finish(arguments: &Arguments, preload: &Value, waited: bool) -> Result<ExitCo
     Ok(ExitCode::from(code))
 }
 
+/// Sends a request and returns the document that answers it.
+async fn ask(client: &Client, asked: Asked) -> Result<Value, Failure> {
+    client.read(&client.ask(asked).await?)
+}
+
 /// The request that makes a preload.
-fn preload(arguments: &Arguments) -> Result<Asked<'static>, Failure> {
+fn preload(arguments: &Arguments) -> Result<Asked, Failure> {
     let mut urls = arguments.urls.clone();
     if let Some(file) = &arguments.file {
         let text = String::from_utf8(read(file)?)
@@ -196,7 +201,7 @@ fn preload(arguments: &Arguments) -> Result<Asked<'static>, Failure> {
 }
 
 /// The request that stores a file.
-fn object(arguments: &Arguments, body: &Path, url: &str) -> Result<Asked<'static>, Failure> {
+fn object(arguments: &Arguments, body: &Path, url: &str) -> Result<Asked, Failure> {
     let mut fields: Vec<(String, String)> = split_headers(&arguments.headers)?.collect();
     let named =
         [("content-type", &arguments.content_type), ("cache-control", &arguments.cache_control)];

@@ -1,15 +1,8 @@
 //! What does a user see of a preload?
 
-use std::io::{IsTerminal, stderr};
-
 use serde_json::Value;
 
-use crate::output;
-
-/// The bar's width in characters.
-const BAR_WIDTH: usize = 30;
-/// To the start of the line, and everything after it erased.
-const CLEAR: &str = "\r\x1b[K";
+use crate::progress::bar;
 
 /// Whether more is to come of it.
 pub(super) fn is_running(preload: &Value) -> bool {
@@ -52,47 +45,12 @@ pub(super) fn text(preload: &Value) -> String {
     text
 }
 
-/// One line on standard error, redrawn in place; silent where nobody watches.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Bar {
-    watched: bool,
-}
-
-impl Bar {
-    /// A bar on standard error if that is a terminal.
-    pub(super) fn on_terminal() -> Self {
-        Self { watched: stderr().is_terminal() }
-    }
-
-    /// Whether there is one.
-    pub(super) fn is_watched(self) -> bool {
-        self.watched
-    }
-
-    /// Draws how far `preload` is.
-    pub(super) fn draw(self, preload: &Value) {
-        if self.watched {
-            output::err(&format!("{CLEAR}{}", line(preload)));
-        }
-    }
-
-    /// Takes it away.
-    pub(super) fn clear(self) {
-        if self.watched {
-            output::err(CLEAR);
-        }
-    }
-}
-
-fn line(preload: &Value) -> String {
-    let number = |key| number(preload, key);
-    let (total, failed) = (number("total"), number("failed"));
-    let through = number("done").saturating_add(failed).min(total);
-    let width = u64::try_from(BAR_WIDTH).unwrap_or(0);
-    let full = through.saturating_mul(width).checked_div(total).unwrap_or(0);
-    let full = usize::try_from(full).unwrap_or(0).min(BAR_WIDTH);
-    let bar = format!("{}{}", "#".repeat(full), "-".repeat(BAR_WIDTH - full));
-    format!("[{bar}] {through}/{total}, {failed} failed")
+/// How far `preload` is, in one line.
+pub(super) fn line(preload: &Value) -> String {
+    let count = |key| usize::try_from(number(preload, key)).unwrap_or(usize::MAX);
+    let (total, failed) = (count("total"), count("failed"));
+    let through = count("done").saturating_add(failed).min(total);
+    format!("{}, {failed} failed", bar(through, total))
 }
 
 fn word<'a>(value: &'a Value, key: &str) -> &'a str {
@@ -112,7 +70,7 @@ mod tests {
     #[test]
     fn a_bar_is_as_long_as_what_is_through() {
         for (done, failed, total, full) in
-            [(0, 0, 4, 0), (1, 1, 4, 15), (4, 0, 4, 30), (0, 0, 0, 0)]
+            [(0, 0, 4, 0), (1, 1, 4, 15), (4, 0, 4, 30), (0, 0, 0, 30)]
         {
             let line = line(&json!({"done": done, "failed": failed, "total": total}));
             assert_eq!(line.matches('#').count(), full, "{line}");
