@@ -16,7 +16,7 @@ use weir_node::{
 };
 use weir_origin_mock::{OriginMock, Script};
 
-use crate::{Metrics, Reply, Request, soon};
+use crate::{Metrics, NatsServer, Reply, Request, soon};
 
 /// The admin token of every node here.
 pub const TOKEN: &str = "token-for-tests";
@@ -74,6 +74,17 @@ impl Shape {
     pub fn node(mut self, edit: impl Fn(&mut NodeConfig) + Send + Sync + 'static) -> Self {
         self.node = Box::new(edit);
         self
+    }
+
+    /// Has every node follow the purge log on this server.
+    #[must_use]
+    pub fn log_on(self, server: &NatsServer) -> Self {
+        let url = server.url();
+        self.node(move |node| {
+            node.purge.nats.server = Some(url.clone());
+            // The first purges wait for leases that nobody can know of.
+            node.purge.lease = Duration::from_secs(3);
+        })
     }
 
     /// Starts the stack with an origin of its own.
