@@ -212,6 +212,8 @@ pub(crate) struct PurgeMetrics {
     pub(crate) fenced_requests: Counter,
     /// Requests of children that were further in the log than this node, and stayed so.
     pub(crate) behind: Counter,
+    /// Responses stored with more tags than are kept, which every purge by tag matches.
+    pub(crate) overflowing_tags: Counter,
     /// Invalidations by passing requests that did not get into the log.
     pub(crate) unrecorded: Counter,
 }
@@ -398,6 +400,11 @@ impl Metrics {
             "purge_behind_requests",
             "Requests of children that know purges this node does not",
             purge.behind.clone(),
+        );
+        registry.register(
+            "purge_overflowing_tags",
+            "Responses stored with more tags than are kept: every purge by tag matches them",
+            purge.overflowing_tags.clone(),
         );
         registry.register(
             "purge_unrecorded",

@@ -214,3 +214,17 @@ async fn the_purge_method_purges_by_url_and_by_tag() {
     let data = Request::new(purge(), "/a").send(stack.edge().addr()).await;
     assert_ne!(data.status, 204, "not on the data listener");
 }
+
+/// A response with more tags than are kept is counted, and goes with any of them.
+#[tokio::test]
+async fn too_many_tags_are_counted_and_stand_for_all() {
+    let stack = Shape::single().start().await;
+    let tags: Vec<String> = (0..200).map(|number| format!("t{number}")).collect();
+    let script = stack.answer("/a", 200).header("cache-control", "max-age=60");
+    script.header("surrogate-key", tags.join(" ")).body("x").set();
+    stack.edge().get("/a").await;
+    let counted = stack.edge().metrics().await.get("weir_purge_overflowing_tags_total");
+    assert_eq!(counted, 1.0);
+    stack.edge().purge(&json!({"tags": ["t199"]})).await;
+    assert_eq!(stack.edge().get("/a").await.x_cache(), "MISS");
+}

@@ -403,6 +403,9 @@ pub(super) async fn keep(
         count_not_stored(running, work, "purged");
         return false;
     }
+    if response.head.tags.is_overflowing() {
+        node.metrics.purge.overflowing_tags.inc();
+    }
     let policy = &work.site.policy;
     let kept = node.store.insert(fill.key, response, &fill.request_headers, policy).await;
     // An invalidation marks the fill before it removes from the store. So if it removed before this
