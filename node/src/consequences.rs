@@ -5,6 +5,7 @@
 
 use std::sync::Arc;
 
+use http::header::CONTENT_LOCATION;
 use http::{HeaderMap, Method};
 use weir_cache::purge::Selector;
 use weir_cache::{
@@ -23,6 +24,8 @@ pub(crate) struct Change {
     method: Method,
     target: Target,
     headers: HeaderMap,
+    /// Whether the answer may be stored for later GETs.
+    may_be_kept: bool,
 }
 
 impl Change {
@@ -34,6 +37,7 @@ impl Change {
             method: asked.inbound.method.clone(),
             target: asked.inbound.target.clone(),
             headers: asked.inbound.headers.clone(),
+            may_be_kept: may_answer_later_gets(asked),
         }
     }
 
@@ -50,12 +54,16 @@ impl Change {
             invalidate(node, &keyed.key).await;
         }
         if self.site.asks_origins {
-            self.record(node, &changed).await;
+            let kept = self.may_be_kept && is_kept_for_gets(answer);
+            // An answer that is stored for its own target must not be older than what it invalidates.
+            let is_recorded = |keyed: &&Keyed| !kept || keyed.key != self.keyed.key;
+            let recorded: Vec<&Keyed> = changed.iter().filter(is_recorded).collect();
+            self.record(node, &recorded).await;
         }
     }
 
     /// Writes what has changed into the purge log, for the nodes beside the path.
-    async fn record(&self, node: &Node, changed: &[Keyed]) {
+    async fn record(&self, node: &Node, changed: &[&Keyed]) {
         let selectors = changed.iter().map(|keyed| Selector::url(&keyed.target)).collect();
         if !node.implied.write(selectors).await {
             node.metrics.purge.unrecorded.inc();
@@ -70,6 +78,18 @@ impl Change {
         let granted = check_access(&site.access, &Method::GET, &fields, target, now).ok()?;
         Some(CacheKey::derive(&site.name, &site.key_rules, granted, &self.headers))
     }
+}
+
+/// Whether the answer to this request may be what a GET of its target would get (RFC 9110 §9.3.3).
+pub(crate) fn may_answer_later_gets(asked: Asked<'_>) -> bool {
+    asked.site.policy.post_to_get
+        && !asked.site.bypasses(asked.keyed)
+        && asked.inbound.method == Method::POST
+}
+
+/// Whether an answer says that it is; the rules of storing decide.
+pub(crate) fn is_kept_for_gets(answer: &Answer) -> bool {
+    answer.status.is_success() && answer.headers.contains_key(CONTENT_LOCATION)
 }
 
 /// Removes what is stored under `key` and lets no fill in flight store under it.

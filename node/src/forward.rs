@@ -3,11 +3,10 @@
 use std::sync::Arc;
 
 use http::Method;
-use http::header::CONTENT_LOCATION;
 use hyper::body::Incoming;
 use weir_cache::{ForwardReason, Now};
 
-use crate::consequences::Change;
+use crate::consequences::{Change, is_kept_for_gets, may_answer_later_gets};
 use crate::fill::{self, FillWork, Lead, Progress};
 use crate::lookup::{Asked, join};
 use crate::node::Node;
@@ -68,14 +67,9 @@ async fn send(
     sending.await.unwrap_or(Err(FillError::Abandoned))
 }
 
-/// Whether the answer to a POST may be what a GET of its target would get (RFC 9110 §9.3.3); the
-/// rules of storing decide.
+/// Whether the answer is to be stored for later GETs of its target.
 fn answers_later_gets(asked: Asked<'_>, answer: &Answer) -> bool {
-    asked.site.policy.post_to_get
-        && !asked.site.bypasses(asked.keyed)
-        && asked.inbound.method == Method::POST
-        && answer.status.is_success()
-        && answer.headers.contains_key(CONTENT_LOCATION)
+    may_answer_later_gets(asked) && is_kept_for_gets(answer)
 }
 
 /// Streams the answer to a POST through a fill of its own, so that it is stored when it is whole.

@@ -108,6 +108,10 @@ async fn confirm(
     (stale, answer, sent): (&PartAnswer, &Answer, Now),
 ) -> Option<PartAnswer> {
     let (old, key) = (&stale.stored, work.keyed.key);
+    if !node.purges.is_clear(old.subject(), old.held.head.as_of) {
+        node.store.remove(&key).await;
+        return None;
+    }
     let head = match judge_not_modified(stale.head(), &answer.headers) {
         NotModified::Applies => standby.freshened(work, stale.head(), answer, sent),
         NotModified::Mismatch => None,

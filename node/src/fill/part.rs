@@ -61,6 +61,8 @@ impl Standby {
     ) -> Option<StoredHead> {
         let Self(running) = self;
         let (headers, as_of) = received_fields(running, answer);
+        // The bytes are as old as they were.
+        let as_of = as_of.min(stored.as_of);
         let timing = Timing { request: sent, response: running.node.clock.now() };
         let policy = work.site.policy_for(&work.keyed, StatusCode::OK);
         let request = request_head(running, work, None);

@@ -106,7 +106,10 @@ async fn run(running: &Running, mut work: FillWork) {
         running.fill().publish(settled(found, SettledBy::Found));
         return;
     }
-    if let Some(held) = work.held.take() {
+    let held = work.held.take();
+    if let Some(held) =
+        held.filter(|held| running.node.purges.is_clear(held.subject(), held.held.head.as_of))
+    {
         return part::complete(running, &work, &held).await;
     }
     let sent = running.node.clock.now();
@@ -181,14 +184,18 @@ async fn on_not_modified(running: &Running, work: &mut FillWork, answer: Answer,
     let Some(stored) = work.stored.take() else { return };
     let (headers, as_of) = received_fields(running, &answer);
     drop(answer);
+    // A 304 says that the validator still holds, not that the bytes are from after a purge. What it makes of
+    // the stored response reflects no purge that is not looked at in the next line.
+    let as_of = as_of.min(running.node.purges.applied());
+    let is_gone = matches!(running.node.purges.standing(&stored), Standing::Purged { .. });
     let timing = Timing { request: sent, response: running.node.clock.now() };
     let request = request_head(running, work, None);
     let policy = work.site.policy_for(&work.keyed, stored.head.status);
     let fresh = match judge_not_modified(&stored.head, &headers) {
-        NotModified::Applies => {
+        NotModified::Applies if !is_gone => {
             freshen(&stored.head, &policy, &request, &headers, timing, as_of).ok()
         }
-        NotModified::Mismatch => None,
+        NotModified::Applies | NotModified::Mismatch => None,
     };
     let Some(head) = fresh else {
         running.node.store.remove(&running.fill().key).await;

@@ -249,6 +249,11 @@ impl FillTable {
         self.fills.lock().get(key).is_some_and(|fills| fills.iter().any(|fill| fill.joinable))
     }
 
+    /// Whether any fill of `key` is in flight, also one that nobody may join.
+    pub(crate) fn is_listed(&self, key: &CacheKey) -> bool {
+        self.fills.lock().get(key).is_some_and(|fills| !fills.is_empty())
+    }
+
     /// Takes a fill out, so that nobody joins it any more. Doing so twice is harmless.
     pub(crate) fn remove(&self, fill: &Arc<Fill>) {
         Self::unlist(&mut self.fills.lock(), fill);

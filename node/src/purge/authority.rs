@@ -194,7 +194,7 @@ impl State {
 
 impl Inner {
     /// Makes an order durable and applies it here; returns its number.
-    async fn write(&self, order: Order) -> Result<u64, LogError> {
+    async fn write(self: &Arc<Self>, order: Order) -> Result<u64, LogError> {
         let _waiting = self.waiting.try_acquire().map_err(|_full| LogError::Busy)?;
         let mut turn = self.writing.lock().await;
         let id = random_text().map_err(|error| LogError::NotWritten { why: error.to_string() })?;
@@ -229,17 +229,15 @@ impl Inner {
     }
 
     /// Forgets members that are long gone and entries that no member asks for one by one.
-    async fn tidy(&self, last: &mut Timestamp) {
+    async fn tidy(self: &Arc<Self>, last: &mut Timestamp) {
         let now = self.clock.now();
         if now.saturating_since(*last) < TIDY_EVERY {
             return;
         }
         *last = now;
-        let (left, keep_from) = {
-            let mut state = self.state.lock();
-            let keep_from = state.reach() + 1;
-            (state.book.strike(now), keep_from)
-        };
+        let keep_from = self.state.lock().reach() + 1;
+        let inner = Arc::clone(self);
+        let left = move || inner.state.lock().book.strike(now);
         if let Err(error) = self.keeper.tidy(left, keep_from).await {
             tracing::warn!(error = %crate::telemetry::chain(&error), "the purge log was not made smaller");
         }
@@ -261,17 +259,19 @@ impl Inner {
         settled(self.reports.subscribe(), wait, look).await
     }
 
-    /// Makes a new member durable before it is answered.
+    /// Makes a new member durable before it is answered. What counts is what the file has: an earlier try may
+    /// have put the member on the roll only.
     async fn admit(&self, granted: LeaseGranted, reported: &Reported) -> Result<(), LogError> {
+        let (member, tier) = (&reported.name, &reported.tier);
         match granted {
-            LeaseGranted::Known => Ok(()),
-            LeaseGranted::New => {
-                let (member, tier) = (&reported.name, &reported.tier);
-                tracing::info!(member, tier, "a node follows the purge log");
-                self.keeper.enrol(member, reported.boot).await
-            }
-            LeaseGranted::Full => Err(LogError::Busy),
+            LeaseGranted::Full => return Err(LogError::Busy),
+            LeaseGranted::Known => {}
+            LeaseGranted::New => tracing::info!(member, tier, "a node follows the purge log"),
         }
+        if reported.leaving || self.keeper.keeps(member, reported.boot) {
+            return Ok(());
+        }
+        self.keeper.enrol(member, reported.boot).await
     }
 
     /// Refuses purges while children ask that follow another log, since those would not learn of them.

@@ -24,7 +24,8 @@ const FORGOTTEN_AFTER: Duration = Duration::from_secs(60 * 60);
 #[derive(Debug)]
 pub(super) struct Book {
     roll: Roll,
-    records: BTreeMap<u64, Arc<Record>>,
+    /// Each with how many things it names, of which the first are kept.
+    records: BTreeMap<u64, (Record, usize)>,
     ids: HashMap<String, u64>,
     counts: HashMap<String, Counted>,
 }
@@ -76,9 +77,11 @@ impl Book {
     pub(super) fn open(&mut self, seq: u64, record: Arc<Record>, now: Timestamp) {
         self.roll.open(seq, now);
         self.ids.insert(record.id.clone(), seq);
-        self.records.insert(seq, record);
+        let total = record.selectors.len();
+        let selectors = record.selectors.iter().take(SELECTORS_SHOWN).cloned().collect();
+        self.records.insert(seq, (Record { selectors, ..without_selectors(&record) }, total));
         while self.records.len() > RECORDS_MAX {
-            if let Some((_, old)) = self.records.pop_first() {
+            if let Some((_, (old, _))) = self.records.pop_first() {
                 self.ids.remove(&old.id);
             }
         }
@@ -131,7 +134,7 @@ impl Book {
 
     /// The receipt of the purge `seq` at `now`.
     pub(super) fn receipt(&self, seq: u64, now: Timestamp) -> Option<PurgeReceipt> {
-        let (receipt, record) = (self.roll.receipt(seq)?, self.records.get(&seq)?);
+        let (receipt, (record, total)) = (self.roll.receipt(seq)?, self.records.get(&seq)?);
         let opened = receipt.opened();
         let nodes = receipt
             .nodes(now)
@@ -141,8 +144,8 @@ impl Book {
             seq,
             state: receipt.state(now).as_str().to_owned(),
             mode: record.mode.clone(),
-            selectors: record.selectors.iter().take(SELECTORS_SHOWN).cloned().collect(),
-            selectors_total: record.selectors.len(),
+            selectors: record.selectors.clone(),
+            selectors_total: *total,
             reason: record.reason.clone(),
             by: record.by.clone(),
             at: rfc3339(record.at_ms),
@@ -176,8 +179,23 @@ impl Book {
 
     /// The receipts of purges that somebody asked for, the newest first.
     pub(super) fn receipts(&self, now: Timestamp) -> Vec<PurgeReceipt> {
-        let asked_for = self.records.iter().rev().filter(|(_, record)| !record.implied);
+        let asked_for = self.records.iter().rev().filter(|(_, (record, _))| !record.implied);
         asked_for.filter_map(|(seq, _)| self.receipt(*seq, now)).collect()
+    }
+}
+
+/// A record without what it names, which may be megabytes.
+fn without_selectors(record: &Record) -> Record {
+    Record {
+        v: record.v,
+        id: record.id.clone(),
+        at_ms: record.at_ms,
+        mode: record.mode.clone(),
+        selectors: Vec::new(),
+        reason: record.reason.clone(),
+        by: record.by.clone(),
+        preload_hot: record.preload_hot,
+        implied: record.implied,
     }
 }
 

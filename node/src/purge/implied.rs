@@ -18,6 +18,8 @@ use crate::node::Node;
 /// Targets that may wait to be written, and that go into one entry.
 const WAITING_MAX: usize = 4_096;
 const TOGETHER_MAX: usize = 1_000;
+/// Time between two entries.
+const PAUSE: Duration = Duration::from_millis(50);
 /// How long an answer waits for its invalidation to be written.
 const WRITTEN_WITHIN: Duration = Duration::from_millis(250);
 
@@ -75,5 +77,7 @@ pub(super) async fn record(node: Arc<Node>) {
             // Whoever waited may have gone on without it.
             let _gone = waits.send(());
         }
+        // However many requests pass, receipts of purges that people asked for are not pushed out by these.
+        tokio::time::sleep(PAUSE).await;
     }
 }

@@ -2,6 +2,7 @@
 //!
 //! Writing happens on a thread for blocking work, one batch at a time.
 
+use std::collections::HashSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
@@ -30,6 +31,8 @@ pub(super) struct Keeper {
     /// Whether no lease can be left from before it was opened, and the file says so.
     grown: AtomicBool,
     lease: Duration,
+    /// The runs of members that the file has.
+    kept: Arc<parking_lot::Mutex<HashSet<String>>>,
 }
 
 /// What was found of an earlier life.
@@ -73,7 +76,8 @@ impl Keeper {
                 entries: Vec::new(),
                 members: Vec::new(),
             };
-            return Ok((Self { file: None, grown: AtomicBool::new(true), lease }, found));
+            let kept = Arc::default();
+            return Ok((Self { file: None, grown: AtomicBool::new(true), lease, kept }, found));
         };
         let (mut file, recovered) = LogFile::open(folder, fresh.get())?;
         tell(&recovered);
@@ -87,7 +91,9 @@ impl Keeper {
             members: recovered.members.iter().filter_map(|text| notes::member(text)).collect(),
         };
         let grown = AtomicBool::new(wait.is_zero());
-        Ok((Self { file: Some(Arc::new(Mutex::new(file))), grown, lease }, found))
+        let kept = file.members().iter().cloned().collect();
+        let kept = Arc::new(parking_lot::Mutex::new(kept));
+        Ok((Self { file: Some(Arc::new(Mutex::new(file))), grown, lease, kept }, found))
     }
 
     /// Notes, once, that every lease from before this log was opened has run out.
@@ -126,17 +132,36 @@ impl Keeper {
         self.on_file(work, next).await
     }
 
-    /// Makes it durable that the run `boot` of `name` is a member.
-    pub(super) async fn enrol(&self, name: &str, boot: u64) -> Result<(), LogError> {
-        let text = notes::text(name, boot);
-        self.on_file(move |file| file.enrol(&text).map_err(|error| not_written(&error)), ()).await
+    /// Whether it is durable that the run `boot` of `name` is a member.
+    pub(super) fn keeps(&self, name: &str, boot: u64) -> bool {
+        self.file.is_none() || self.kept.lock().contains(&notes::text(name, boot))
     }
 
-    /// Forgets the runs of members that are not in `left`, and the entries before `keep_from`.
-    pub(super) async fn tidy(&self, left: Vec<Left>, keep_from: u64) -> Result<(), LogError> {
+    /// Makes it durable that the run `boot` of `name` is a member.
+    pub(super) async fn enrol(&self, name: &str, boot: u64) -> Result<(), LogError> {
+        let (text, kept) = (notes::text(name, boot), Arc::clone(&self.kept));
         let work = move |file: &mut LogFile| {
-            for member in notes::gone(file, &left) {
+            file.enrol(&text).map_err(|error| not_written(&error))?;
+            kept.lock().insert(text);
+            Ok(())
+        };
+        self.on_file(work, ()).await
+    }
+
+    /// Forgets the runs of members that `left` does not name, and the entries before `keep_from`.
+    ///
+    /// `left` is asked while nothing else can be written: a member is on the roll before it is in the file,
+    /// so whoever is in the file and not on the roll then has been struck off.
+    pub(super) async fn tidy(
+        &self,
+        left: impl FnOnce() -> Vec<Left> + Send + 'static,
+        keep_from: u64,
+    ) -> Result<(), LogError> {
+        let kept = Arc::clone(&self.kept);
+        let work = move |file: &mut LogFile| {
+            for member in notes::gone(file, &left()) {
                 file.strike(&member).map_err(|error| not_written(&error))?;
+                kept.lock().remove(&member);
             }
             file.compact(keep_from).map_err(|error| not_written(&error))
         };

@@ -229,7 +229,7 @@ impl Object {
         let key = self.keyed.key;
         let as_of = node.purges.applied();
         let since = node.purges.heard(Some(purged));
-        let mut alone = !node.fills.is_filling(&key);
+        let mut alone = !node.fills.is_listed(&key);
         let variants = node.store.lookup(&key).await;
         let newer = variants.iter().flat_map(|list| list.iter());
         alone &= !newer.into_iter().any(|stored| stored.head.as_of >= since);
@@ -242,7 +242,7 @@ impl Object {
         }
         node.unshared.forget(&key);
         // A fill that is under way now began before the object was to be found.
-        alone &= !node.fills.is_filling(&key);
+        alone &= !node.fills.is_listed(&key);
         Ok(alone)
     }
 
