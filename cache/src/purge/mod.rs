@@ -19,6 +19,7 @@
 mod lease;
 mod ledger;
 mod marks;
+mod named;
 mod roll;
 mod selector;
 mod tags;
