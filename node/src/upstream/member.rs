@@ -12,6 +12,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use weir_cache::{CacheKey, Timestamp};
 
 use super::FillError;
+use super::link::Link;
 use crate::config::{UpstreamAddr, UpstreamConfig};
 
 /// How often the time for which an upstream is passed over doubles: to 32 times `eject_for`.
@@ -20,7 +21,7 @@ const DOUBLINGS_MAX: u32 = 5;
 /// One server upstream.
 #[derive(Debug)]
 pub(crate) struct Member {
-    authority: String,
+    link: Link,
     seed: u64,
     permits: Arc<Semaphore>,
     failures: AtomicU32,
@@ -30,10 +31,10 @@ pub(crate) struct Member {
 impl Member {
     /// The server at `addr`.
     pub(super) fn new(addr: &UpstreamAddr, config: &UpstreamConfig) -> Self {
-        let authority = addr.authority();
+        let link = Link::new(addr, config);
         Self {
-            seed: first_u64(blake3::hash(authority.as_bytes()).as_bytes()),
-            authority,
+            seed: first_u64(blake3::hash(link.authority().as_bytes()).as_bytes()),
+            link,
             permits: Arc::new(Semaphore::new(config.connections_max as usize)),
             failures: AtomicU32::new(0),
             ejected_until_micros: AtomicU64::new(0),
@@ -42,7 +43,12 @@ impl Member {
 
     /// `host:port`.
     pub(crate) fn authority(&self) -> &str {
-        &self.authority
+        self.link.authority()
+    }
+
+    /// The connections to it.
+    pub(super) fn link(&self) -> &Link {
+        &self.link
     }
 
     /// The rank of this server for `key`: the highest is asked (rendezvous hashing), so that a
@@ -94,8 +100,10 @@ impl Member {
         &self,
         config: &UpstreamConfig,
     ) -> Result<OwnedSemaphorePermit, FillError> {
-        let busy =
-            || FillError::Busy { upstream: self.authority.clone(), waited: config.queue_timeout };
+        let busy = || FillError::Busy {
+            upstream: self.authority().to_owned(),
+            waited: config.queue_timeout,
+        };
         match tokio::time::timeout(config.queue_timeout, Arc::clone(&self.permits).acquire_owned())
             .await
         {
