@@ -148,7 +148,7 @@ async fn when_all_parents_are_dead_it_is_a_502() {
 #[tokio::test]
 async fn a_dead_origin_of_two_is_passed_over() {
     let dead = free_addr();
-    let stack = Shape::single().site(move |site| site.origins.insert(0, upstream(dead)));
+    let stack = Shape::single().site(move |site| site.origins.insert(0, upstream(dead).into()));
     let stack = stack.start().await;
     for index in 0..10 {
         assert_eq!(stack.edge().get(&format!("/a{index}")).await.status, 200);

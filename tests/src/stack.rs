@@ -127,7 +127,7 @@ impl Making<'_> {
     async fn node(&self, defaults: TierDefaults, name: String, parents: &[TestNode]) -> TestNode {
         let mut site = SiteConfig::new("www", self.shape.profile);
         site.hosts = vec![HostPattern::Any];
-        site.origins = vec![upstream(self.origin.addr())];
+        site.origins = vec![upstream(self.origin.addr()).into()];
         (self.shape.site)(&mut site);
         let mut config = config(&defaults, &name);
         config.parents = parents.iter().map(|parent| upstream(parent.addr())).collect();
