@@ -181,6 +181,8 @@ pub(crate) struct Metrics {
     pub(crate) fills: Counter,
     /// Fills that ended without a whole response.
     pub(crate) fills_failed: Counter,
+    /// Bodies that broke off midway, by what came of looking for their rest.
+    pub(crate) fills_resumed: Family<Reason, Counter>,
     /// Bodies too large for memory whose bytes could not be set aside on disk.
     pub(crate) spill_failures: Counter,
     /// Requests whose proof of being a child did not hold.
@@ -294,6 +296,7 @@ impl Metrics {
             collapsed: Counter::default(),
             fills: Counter::default(),
             fills_failed: Counter::default(),
+            fills_resumed: Family::default(),
             spill_failures: Counter::default(),
             proof_failures: Counter::default(),
             panics: Counter::default(),
@@ -349,6 +352,11 @@ impl Metrics {
         let registry = &mut self.registry;
         registry.register("fills", "Fills begun", self.fills.clone());
         registry.register("fills_failed", "Fills without a whole body", self.fills_failed.clone());
+        registry.register(
+            "fills_resumed",
+            "Bodies that broke off midway, by what came of looking for their rest",
+            self.fills_resumed.clone(),
+        );
         registry.register(
             "collapsed_requests",
             "Requests that joined a fill in flight",

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::sync::Arc;
+use std::time::Duration;
 
 use http::StatusCode;
 use weir_cache::{
@@ -34,6 +35,9 @@ pub(crate) struct Site {
     pub(crate) upstream: Arc<Group>,
     /// Which fields clients see.
     pub(crate) fields: FieldSwitches,
+    /// How long a request waits for upstream before a stale response stands in; `None` for as long as
+    /// upstream may take.
+    pub(crate) stale_if_slow: Option<Duration>,
     /// What happens here when this node is cut off from the purge log.
     pub(crate) on_isolation: OnIsolation,
     /// Whether a stale response may stand in for an error after it was invalidated.
@@ -126,6 +130,7 @@ fn make_site(
         asks_origins,
         upstream,
         fields: config.fields,
+        stale_if_slow: config.stale_if_slow,
         on_isolation: config.on_isolation,
         stale_after_purge: config.stale_after_purge,
         metrics: metrics.site(&config.name),

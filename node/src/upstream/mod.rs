@@ -23,5 +23,6 @@ mod send;
 pub(crate) use answer::{Answer, UpstreamBody};
 pub(crate) use error::{FillError, Retry};
 pub(crate) use group::{Group, Kind};
+pub(crate) use member::Member;
 pub(crate) use out::{OutBody, OutRequest, Position, only_passable};
 pub(crate) use send::Upstreams;

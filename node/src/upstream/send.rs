@@ -64,7 +64,10 @@ impl Upstreams {
     ) -> Result<Answer, FillError> {
         let body = std::mem::take(&mut request.body);
         let replayable = request.method.is_idempotent() && body.is_end_stream();
-        let order = group.order(&request.key, self.clock.now().monotonic, &self.config);
+        let mut order = group.order(&request.key, self.clock.now().monotonic, &self.config);
+        if let Some(avoid) = &request.avoid {
+            order.sort_by_key(|member| Arc::ptr_eq(member, avoid));
+        }
         let mut body = Some(body);
         let mut candidates = order.iter();
         let mut member = candidates.next().ok_or(FillError::NoUpstream)?;
@@ -86,6 +89,17 @@ impl Upstreams {
             tracing::debug!(error = %crate::telemetry::chain(&error), "asking again");
         }
         self.try_once(group.kind(), member, &request, body.take().unwrap_or_default()).await
+    }
+
+    /// Notes that `member` has let a body stall that it had begun.
+    pub(crate) fn note_stalled(&self, member: &Member) {
+        if member.on_failure(self.clock.now().monotonic, &self.config) {
+            self.metrics.ejections.inc();
+            tracing::warn!(
+                upstream = member.authority(),
+                "passed over for a while: a body stalled"
+            );
+        }
     }
 
     /// Asks one server once and notes how it went.
