@@ -12,6 +12,11 @@ pub(crate) fn strongly_equal(a: &[u8], b: &[u8]) -> bool {
     !is_weak(a) && a == b
 }
 
+/// Says whether a tag proves byte-for-byte equality (RFC 9110 §8.8.1): quoted, and not marked as weak.
+pub(crate) fn is_strong(tag: &[u8]) -> bool {
+    matches!(tag, [b'"', .., b'"'])
+}
+
 /// Says whether a tag marks itself as weak.
 pub(crate) fn is_weak(tag: &[u8]) -> bool {
     tag.starts_with(b"W/")

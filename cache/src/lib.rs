@@ -51,6 +51,7 @@ mod query;
 mod range;
 mod reference;
 mod request_directives;
+mod resumption;
 mod reuse;
 mod rules;
 mod seq;
@@ -95,6 +96,7 @@ pub use range::{
     resolve_range, unsatisfied_range,
 };
 pub use request_directives::{MaxStale, RequestDirectives};
+pub use resumption::{Continued, Resumption};
 pub use reuse::{Failure, Reuse};
 pub use rules::{LifetimeRule, Rule, RuleEffect, RuleSet, takes_negative_ttl};
 pub use seq::Seq;

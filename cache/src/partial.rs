@@ -13,8 +13,8 @@
 
 use bytes::Bytes;
 use http::header::{
-    CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, ETAG, HeaderName, IF_MODIFIED_SINCE,
-    IF_NONE_MATCH, IF_RANGE, LAST_MODIFIED, RANGE,
+    CONTENT_LENGTH, CONTENT_RANGE, ETAG, HeaderName, IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_RANGE,
+    LAST_MODIFIED, RANGE,
 };
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
 
@@ -23,7 +23,7 @@ use crate::etag::strongly_equal;
 use crate::not_storable::NotStorable;
 use crate::pieces::Pieces;
 use crate::policy::Policy;
-use crate::range::{ByteRange, RangeSpec, parse_content_range, resolve_range};
+use crate::range::{ByteRange, RangeSpec, resolve_range, sole_range};
 use crate::seq::Seq;
 use crate::storable::{RequestHead, ResponseHead, Timing};
 use crate::stored::StoredHead;
@@ -274,20 +274,12 @@ impl ReceivedPart {
 /// way that can be believed.
 fn announced(policy: &Policy, response: &ResponseHead) -> Option<(ByteRange, u64)> {
     let headers = &response.headers;
-    let mut lines = headers.get_all(CONTENT_RANGE).iter();
-    let said = parse_content_range(lines.next()?.as_bytes())?;
-    if response.status != StatusCode::PARTIAL_CONTENT || lines.next().is_some() {
-        return None;
-    }
-    let multipart = headers.get(CONTENT_TYPE).is_some_and(|value| {
-        let start = value.as_bytes().get(..b"multipart/byteranges".len());
-        start.is_some_and(|start| start.eq_ignore_ascii_case(b"multipart/byteranges"))
-    });
+    let said = sole_range(headers).filter(|_| response.status == StatusCode::PARTIAL_CONTENT)?;
     let range = ByteRange { first: said.first, last: said.last };
     let length_differs = headers.get(CONTENT_LENGTH).is_some_and(|length| {
         length.to_str().ok().and_then(|length| length.parse().ok()) != Some(range.len())
     });
-    if multipart || (policy.strict_partial && length_differs) {
+    if policy.strict_partial && length_differs {
         return None;
     }
     Some((range, said.length?))
@@ -307,6 +299,8 @@ fn fields_of_whole(headers: &HeaderMap, length: u64) -> HeaderMap {
 
 #[cfg(test)]
 mod tests {
+    use http::header::CONTENT_TYPE;
+
     use super::*;
     use crate::fixture::{after, at_once, headers, response};
     use crate::policy::Profile;

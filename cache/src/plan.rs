@@ -54,9 +54,12 @@ impl Plan {
         let arrival = timing.response.wall;
         let own = freshness_lifetime(policy, governing, status, headers, arrival);
         let Ruled { lifetime, effect } = policy.lifetime_rule.apply(own, status);
+        let duration = lifetime.map_or(Duration::ZERO, |lifetime| lifetime.duration);
         Self {
-            lifetime: lifetime.map_or(Duration::ZERO, |lifetime| lifetime.duration),
-            stale_while_revalidate: directives.stale_while_revalidate,
+            lifetime: duration,
+            stale_while_revalidate: directives
+                .stale_while_revalidate
+                .or_else(|| default_window(policy.stale_while_revalidate, duration)),
             stale_if_error: directives.stale_if_error,
             validate_always: directives.no_cache == Some(Scope::All),
             stale_banned: is_stale_banned(directives),
@@ -107,6 +110,12 @@ impl Plan {
     pub fn age_secs(&self, now: Timestamp) -> u64 {
         self.current_age(now).as_secs()
     }
+}
+
+/// The operator's `window` for what has a lifetime at all: what never is fresh does not become reusable
+/// by it.
+fn default_window(window: Duration, lifetime: Duration) -> Option<Duration> {
+    (!window.is_zero() && !lifetime.is_zero()).then_some(window)
 }
 
 fn saturating_secs(duration: Duration) -> i64 {

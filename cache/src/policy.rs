@@ -93,7 +93,13 @@ pub struct Policy {
     pub heuristic: Option<Heuristic>,
     /// Whether Accept-Encoding is reduced to known codings before it goes upstream.
     pub reduce_accept_encoding: bool,
-    /// How long past its lifetime a response may stand in for an unreachable upstream.
+    /// How long past its lifetime a response that states no `stale-while-revalidate` may be used while
+    /// it is validated (RFC 5861 §3); zero for not at all.
+    pub stale_while_revalidate: Duration,
+    /// How long past its lifetime a response that states no `stale-if-error` may stand in for a 5xx
+    /// (RFC 5861 §4); zero for not at all.
+    pub stale_if_error: Duration,
+    /// The same where no usable answer comes at all (RFC 9111 §4.2.4).
     pub stale_if_unreachable: Duration,
     /// Whether the difference to Date counts as age (RFC 9111 §4.2.3, `apparent_age`).
     pub apparent_age: bool,
@@ -118,6 +124,8 @@ impl Policy {
             honor_request_directives: rfc,
             heuristic: Some(Heuristic { fraction: 0.1, max: DAY }),
             reduce_accept_encoding: !rfc,
+            stale_while_revalidate: Duration::ZERO,
+            stale_if_error: Duration::ZERO,
             stale_if_unreachable: DAY,
             apparent_age: true,
             lifetime_rule: LifetimeRule::default(),

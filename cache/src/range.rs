@@ -4,7 +4,8 @@
 //! what anything unreadable or wasteful gets: many small or overlapping ranges have been used to
 //! multiply traffic.
 
-use http::HeaderValue;
+use http::header::{CONTENT_RANGE, CONTENT_TYPE};
+use http::{HeaderMap, HeaderValue};
 
 use crate::grammar::{parse_digits, trim_ows};
 use crate::list::members;
@@ -106,6 +107,18 @@ pub fn parse_content_range(value: &[u8]) -> Option<ContentRange> {
     let length = if length == b"*" { None } else { Some(parse_digits(length)?) };
     let fits = first <= last && length.is_none_or(|length| last < length);
     fits.then_some(ContentRange { first, last, length })
+}
+
+/// The range that a 206 with `headers` is; `None` where it is several (RFC 9110 §14.6), or says none that
+/// can be believed.
+pub(crate) fn sole_range(headers: &HeaderMap) -> Option<ContentRange> {
+    let mut lines = headers.get_all(CONTENT_RANGE).iter();
+    let range = parse_content_range(lines.next()?.as_bytes())?;
+    let multipart = headers.get(CONTENT_TYPE).is_some_and(|value| {
+        let start = value.as_bytes().get(..b"multipart/byteranges".len());
+        start.is_some_and(|start| start.eq_ignore_ascii_case(b"multipart/byteranges"))
+    });
+    (lines.next().is_none() && !multipart).then_some(range)
 }
 
 /// One member of a Range, before the length of the body is known.

@@ -9,8 +9,6 @@
 //! 2. Stale windows are measured on the age since the origin, so that a chain of tiers does not
 //!    multiply them.
 
-use std::time::Duration;
-
 use crate::plan::Plan;
 use crate::policy::Policy;
 use crate::request_directives::{MaxStale, RequestDirectives};
@@ -63,14 +61,14 @@ impl StoredHead {
 
     /// Says whether the response may stand in for an answer that failed (RFC 5861 §4).
     ///
-    /// The window of the response counts where it states one. Otherwise the operator's does, and
-    /// only when the upstream is unreachable (RFC 9111 §4.2.4).
+    /// The window of the response counts where it states one. Otherwise the operator's does, of which
+    /// there is one for each failure (RFC 9111 §4.2.4).
     pub fn may_stand_in(&self, failure: Failure, policy: &Policy, now: Timestamp) -> bool {
         if self.plan.stale_banned || self.plan.validate_always {
             return false;
         }
         let default = match failure {
-            Failure::ServerError => Duration::ZERO,
+            Failure::ServerError => policy.stale_if_error,
             Failure::Unreachable => policy.stale_if_unreachable,
         };
         self.plan.staleness(now) < self.plan.stale_if_error.unwrap_or(default)
@@ -104,8 +102,10 @@ fn in_window(plan: &Plan, asked: &RequestDirectives, now: Timestamp) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
-    use crate::fixture::{after, headers, stored};
+    use crate::fixture::{after, headers, stored, stored_under};
 
     const VALIDATOR: &str = "ETag: \"a\"";
 
@@ -189,6 +189,37 @@ mod tests {
         for &(response, failure, secs, expected, why) in CASES {
             let found = head(response).may_stand_in(failure, &Policy::default(), after(secs));
             assert_eq!(found, expected, "{why}\n{response} | {failure:?} | {secs}");
+        }
+    }
+
+    #[test]
+    fn the_windows_of_the_operator_count_where_the_response_states_none() {
+        use Failure::{ServerError, Unreachable};
+        let policy = Policy {
+            stale_while_revalidate: Duration::from_secs(5),
+            stale_if_error: Duration::from_secs(20),
+            stale_if_unreachable: Duration::from_secs(40),
+            ..Policy::default()
+        };
+        // (response, seconds since arrival, reuse, for a 5xx, for no answer, why)
+        type Case = (&'static str, u64, Reuse, bool, bool, &'static str);
+        const CASES: &[Case] = &[
+            ("max-age=10", 14, Reuse::StaleWhileRevalidate, true, true, "in all windows"),
+            ("max-age=10", 15, Reuse::Validate, true, true, "past the first"),
+            ("max-age=10", 30, Reuse::Validate, false, true, "past the second"),
+            ("max-age=10", 50, Reuse::Validate, false, false, "past all"),
+            ("max-age=10, stale-while-revalidate=0", 11, Reuse::Validate, true, true, "its own"),
+            ("max-age=10, stale-if-error=0", 11, Reuse::StaleWhileRevalidate, false, false, "own"),
+            ("max-age=10, must-revalidate", 11, Reuse::Validate, false, false, "banned"),
+            ("max-age=0", 1, Reuse::Validate, true, true, "never fresh, so not reused unasked"),
+        ];
+        for &(response, secs, reuse, on_error, unreachable, why) in CASES {
+            let fields = format!("{VALIDATOR}\nCache-Control: {response}");
+            let head = stored_under(&policy, &fields).unwrap();
+            assert_eq!(head.judge(None, after(secs)), reuse, "{why}\n{response} | {secs}");
+            let stands_in = |failure| head.may_stand_in(failure, &policy, after(secs));
+            assert_eq!(stands_in(ServerError), on_error, "{why}\n{response} | {secs}");
+            assert_eq!(stands_in(Unreachable), unreachable, "{why}\n{response} | {secs}");
         }
     }
 }

@@ -17,7 +17,7 @@ use http::header::{
 use http::{HeaderMap, HeaderValue, Method};
 
 use crate::date::{format_http_date, parse_http_date};
-use crate::etag::{is_weak, strongly_equal, weakly_equal};
+use crate::etag::{is_strong, is_weak, strongly_equal, weakly_equal};
 use crate::not_storable::NotStorable;
 use crate::policy::Policy;
 use crate::seq::Seq;
@@ -29,7 +29,7 @@ impl StoredHead {
     /// Returns the ETag if it proves byte-for-byte equality (RFC 9110 §8.8.1); `None` if it is
     /// missing, weak or not quoted.
     pub fn strong_etag(&self) -> Option<&HeaderValue> {
-        self.headers.get(ETAG).filter(|tag| matches!(tag.as_bytes(), [b'"', .., b'"']))
+        self.headers.get(ETAG).filter(|tag| is_strong(tag.as_bytes()))
     }
 }
 

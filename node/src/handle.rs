@@ -14,8 +14,8 @@ use http::header::ALLOW;
 use http::{HeaderValue, Request, Response, StatusCode};
 use hyper::body::Incoming;
 use weir_cache::{
-    CacheKey, Denied, ForwardReason, HopIdentity, ProxyError, check as check_access, has_visited,
-    loop_count, proxy_status_value, via_contains,
+    CacheKey, Denied, Failure, ForwardReason, HopIdentity, ProxyError, check as check_access,
+    has_visited, loop_count, proxy_status_value, via_contains,
 };
 use weir_store::StoredResponse;
 
@@ -33,6 +33,7 @@ use crate::purge;
 use crate::refuse;
 use crate::respond::{self, Asking};
 use crate::site::Site;
+use crate::stand_in::may_stand_in;
 use crate::upstream::FillError;
 
 /// How often a request may be looked up again when the fill that it waited on was not for it.
@@ -112,14 +113,16 @@ pub(crate) async fn answer(node: &Arc<Node>, asked: Asked<'_>, body: Option<Inco
                 let work = FillWork { held, ..asked.work(node) };
                 return lead_fill(node, asked, lead, work, why).await;
             }
-            Decision::Wait { why, ticket } => match wait(node, asked, ticket, why).await {
-                Waited::Done(outcome) => return outcome,
-                Waited::Again => {}
-                Waited::Alone => alone = true,
-                Waited::PassOn => {
-                    return parts::fetch(node, asked, why, None).await;
+            Decision::Wait { why, ticket, stored } => {
+                match wait(node, asked, ticket, (stored, why)).await {
+                    Waited::Done(outcome) => return outcome,
+                    Waited::Again => {}
+                    Waited::Alone => alone = true,
+                    Waited::PassOn => {
+                        return parts::fetch(node, asked, why, None).await;
+                    }
                 }
-            },
+            }
             Decision::FetchPart { why, known } => {
                 return parts::fetch(node, asked, why, known).await;
             }
@@ -155,8 +158,9 @@ async fn lead_fill(
     let Lead { begun, ticket } = lead;
     // Interim responses answer this request only: nobody knows yet whether others may see them.
     work.request.interim = asked.interim_sink();
+    let stored = work.stored.clone();
     fill::spawn(node, begun, work);
-    match ticket.progress().await {
+    match progress_in_time(node, asked, &ticket, stored).await {
         Progress::Shared(head) | Progress::Private(head) => Outcome::filling(head, ticket, why),
         Progress::Settled(settled) => Outcome::settled(settled, why),
         Progress::Failed(error) => Outcome::failed(error, why),
@@ -164,6 +168,27 @@ async fn lead_fill(
             Outcome::failed(Arc::new(FillError::Abandoned), why)
         }
     }
+}
+
+/// What comes of a fill; the stale response `stored` where that takes longer than the site wants to wait
+/// and the response may stand in. The fill then goes on, for those who come later.
+async fn progress_in_time(
+    node: &Node,
+    asked: Asked<'_>,
+    ticket: &Ticket,
+    stored: Option<Arc<StoredResponse>>,
+) -> Progress {
+    // A child has a clock of its own, and would store what is stale in place of what is on its way.
+    let patience = asked.site.stale_if_slow.filter(|_| !asked.inbound.is_child());
+    let (Some(patience), Some(stored)) = (patience, stored) else { return ticket.progress().await };
+    if let Ok(progress) = tokio::time::timeout(patience, ticket.progress()).await {
+        return progress;
+    }
+    if !may_stand_in(node, asked.site, asked.trust, (&stored, Failure::Unreachable)) {
+        return ticket.progress().await;
+    }
+    ticket.want();
+    Progress::Settled(Settled { stored, by: SettledBy::Slow })
 }
 
 /// What waiting on another request's fill came to.
@@ -179,9 +204,14 @@ enum Waited {
 }
 
 /// Waits for what comes of another request's fill.
-async fn wait(node: &Node, asked: Asked<'_>, ticket: Ticket, why: ForwardReason) -> Waited {
+async fn wait(
+    node: &Node,
+    asked: Asked<'_>,
+    ticket: Ticket,
+    (stored, why): (Option<Arc<StoredResponse>>, ForwardReason),
+) -> Waited {
     node.metrics.collapsed.inc();
-    let outcome = match ticket.progress().await {
+    let outcome = match progress_in_time(node, asked, &ticket, stored).await {
         Progress::Shared(head) => {
             let Some(stored) = &head.storable else { return Waited::Alone };
             if !stored.vary.matches(&asked.inbound.headers, &asked.site.policy) {
@@ -212,7 +242,7 @@ fn may_share(node: &Node, settled: &Settled) -> bool {
         SettledBy::Found | SettledBy::Validated => {
             fill::is_reusable(&settled.stored.head, node.clock.now().monotonic)
         }
-        SettledBy::ServerError(_) | SettledBy::Unreachable => true,
+        SettledBy::ServerError(_) | SettledBy::Unreachable | SettledBy::Slow => true,
     }
 }
 

@@ -44,6 +44,7 @@ mod secrets;
 
 mod signals;
 mod site;
+mod stand_in;
 pub mod telemetry;
 mod upstream;
 

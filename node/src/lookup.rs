@@ -44,7 +44,9 @@ pub(crate) enum Decision {
     /// Fetch a range as it was asked for; `known` are the parts held, stale or not enough.
     FetchPart { why: ForwardReason, known: Option<Arc<StoredParts>> },
     /// Join a fill in flight (RFC 9111 §4). Not a hit: `collapsed`.
-    Wait { why: ForwardReason, ticket: Ticket },
+    ///
+    /// `stored` is the stale response that the fill is to take the place of.
+    Wait { why: ForwardReason, ticket: Ticket, stored: Option<Arc<StoredResponse>> },
     /// Forward without touching the store.
     Bypass { why: ForwardReason, detail: Option<&'static str> },
     /// The client wants a stored response or none (RFC 9111 §5.2.1.7), and there is none.
@@ -253,7 +255,7 @@ fn fetch(node: &Node, asked: Asked<'_>, found: Found, alone: bool) -> Decision {
     match (role, selected) {
         (Role::Leader(lead), Some(stored)) => Decision::Validate { stored, lead },
         (Role::Leader(lead), None) => Decision::Fetch { why, lead, held },
-        (Role::Waiter(ticket), _) => Decision::Wait { why, ticket },
+        (Role::Waiter(ticket), stored) => Decision::Wait { why, ticket, stored },
         (Role::Crowded, _) => Decision::Bypass { why, detail: Some("waiters-max") },
     }
 }

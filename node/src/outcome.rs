@@ -110,6 +110,9 @@ impl Outcome {
                 detail: Some("upstream-unreachable"),
                 ..stored
             },
+            SettledBy::Slow => {
+                Self { forward: Some(why), stale: true, detail: Some("upstream-slow"), ..stored }
+            }
         }
     }
 

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::sync::Arc;
+use std::time::Duration;
 
 use http::StatusCode;
 use weir_cache::{
@@ -9,9 +10,9 @@ use weir_cache::{
     RuleSet,
 };
 
-use crate::config::{FieldSwitches, OnIsolation, SiteConfig, UpstreamConfig};
+use crate::config::{FieldSwitches, OnIsolation, OriginConfig, SiteConfig};
 use crate::metrics::{Metrics, SiteMetrics};
-use crate::upstream::{Group, Kind};
+use crate::upstream::{Group, Roster};
 
 /// One site.
 #[derive(Debug)]
@@ -30,10 +31,15 @@ pub(crate) struct Site {
     pub(crate) origin_host: Option<String>,
     /// Whether this node asks the site's origins itself.
     pub(crate) asks_origins: bool,
+    /// How its own servers are asked and checked.
+    pub(crate) origin: OriginConfig,
     /// Whom to ask: the node's parents, or the site's origins.
     pub(crate) upstream: Arc<Group>,
     /// Which fields clients see.
     pub(crate) fields: FieldSwitches,
+    /// How long a request waits for upstream before a stale response stands in; `None` for as long as
+    /// upstream may take.
+    pub(crate) stale_if_slow: Option<Duration>,
     /// What happens here when this node is cut off from the purge log.
     pub(crate) on_isolation: OnIsolation,
     /// Whether a stale response may stand in for an error after it was invalidated.
@@ -76,12 +82,12 @@ impl Sites {
     pub(crate) fn new(
         configs: &[SiteConfig],
         parents: &Arc<Group>,
-        upstream: &UpstreamConfig,
+        roster: &Roster,
         metrics: &Metrics,
     ) -> Result<Self, DuplicateHost> {
         let all: Vec<_> = configs
             .iter()
-            .map(|config| Arc::new(make_site(config, parents, upstream, metrics)))
+            .map(|config| Arc::new(make_site(config, parents, roster, metrics)))
             .collect();
         let hosts: Vec<(HostPattern, Arc<Site>)> = configs
             .iter()
@@ -107,12 +113,12 @@ impl Sites {
 fn make_site(
     config: &SiteConfig,
     parents: &Arc<Group>,
-    upstream: &UpstreamConfig,
+    roster: &Roster,
     metrics: &Metrics,
 ) -> Site {
-    let asks_origins = parents.members().is_empty();
+    let asks_origins = parents.seats().is_empty();
     let upstream = if asks_origins {
-        Arc::new(Group::new(Kind::Origins, &config.origins, upstream))
+        Arc::new(Group::origins(&config.origins, config.origin.balance, roster))
     } else {
         Arc::clone(parents)
     };
@@ -124,8 +130,10 @@ fn make_site(
         access: AccessRules::default(),
         origin_host: config.origin_host.clone(),
         asks_origins,
+        origin: config.origin.clone(),
         upstream,
         fields: config.fields,
+        stale_if_slow: config.stale_if_slow,
         on_isolation: config.on_isolation,
         stale_after_purge: config.stale_after_purge,
         metrics: metrics.site(&config.name),

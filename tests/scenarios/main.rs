@@ -28,6 +28,7 @@ mod purge_isolation;
 mod purge_races;
 mod push;
 mod ranges;
+mod resume;
 mod reuse;
 mod rules;
 mod sharing;

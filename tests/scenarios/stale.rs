@@ -264,3 +264,74 @@ async fn a_body_is_as_old_through_three_tiers_as_through_one() {
         assert_eq!(stack.origin.hits("/now"), 10, "one refresh a pause");
     }
 }
+
+/// An upstream that is slow gets as long as the site says; then the stale response goes out, to those
+/// who joined as well, and the fill goes on for those who come later.
+#[tokio::test]
+async fn a_stale_response_stands_in_for_an_answer_that_is_late() {
+    for shape in [Shape::single(), Shape::tiers(1, 1)] {
+        let stack =
+            shape.site(|site| site.stale_if_slow = Some(Duration::from_millis(300))).start().await;
+        versioned(&stack, "max-age=60", 1).release();
+        stack.edge().get("/a").await;
+        stack.advance(MINUTE);
+        let hold = versioned(&stack, "max-age=60", 2);
+        let clients: Vec<_> = (0..5).map(|_| stack.edge().spawn_get("/a")).collect();
+        for client in clients {
+            let reply = client.await.unwrap();
+            assert_eq!(
+                (reply.x_cache().as_str(), reply.body.as_ref()),
+                ("STALE", &b"version 1"[..])
+            );
+            let status = reply.cache_status();
+            assert!(status.contains("detail=upstream-slow"), "{status}");
+        }
+        hold.release();
+        stack.edge().metrics_reach(|metrics| metrics.get("weir_fills_active") == 0.0).await;
+        let fresh = stack.edge().get("/a").await;
+        assert_eq!((fresh.x_cache().as_str(), fresh.body.as_ref()), ("HIT", &b"version 2"[..]));
+        assert_eq!(stack.origin.hits("/a"), 2, "one fill for all");
+    }
+}
+
+/// What may not be used stale is waited for, however long it takes.
+#[tokio::test]
+async fn what_must_be_validated_does_not_stand_in_for_a_late_answer() {
+    let stack = Shape::single()
+        .site(|site| site.stale_if_slow = Some(Duration::from_millis(50)))
+        .start()
+        .await;
+    versioned(&stack, "max-age=60, must-revalidate", 1).release();
+    stack.edge().get("/a").await;
+    stack.advance(MINUTE);
+    let hold = versioned(&stack, "max-age=60", 2);
+    let mut client = stack.edge().spawn_get("/a");
+    hold.reached().await;
+    let early = tokio::time::timeout(Duration::from_millis(200), &mut client).await;
+    assert!(early.is_err(), "{early:?}");
+    hold.release();
+    assert_eq!(client.await.unwrap().body, "version 2");
+}
+
+/// The windows of the site count for a response that states none.
+#[tokio::test]
+async fn the_site_says_how_stale_is_still_good_where_the_response_does_not() {
+    let stack = Shape::single()
+        .site(|site| {
+            site.policy.stale_while_revalidate = MINUTE;
+            site.policy.stale_if_error = 5 * MINUTE;
+        })
+        .start()
+        .await;
+    versioned(&stack, "max-age=60", 1).release();
+    stack.edge().get("/a").await;
+    stack.answer("/a", 500).body("broken").set();
+    stack.advance(Duration::from_secs(90));
+    let reply = stack.edge().get("/a").await;
+    assert_eq!((reply.x_cache().as_str(), reply.field("age")), ("STALE", "90".into()));
+    stack.advance(2 * MINUTE);
+    let reply = stack.edge().get("/a").await;
+    assert_eq!((reply.x_cache().as_str(), reply.body.as_ref()), ("STALE", &b"version 1"[..]));
+    stack.advance(5 * MINUTE);
+    assert_eq!(stack.edge().get("/a").await.status, 500, "past the window");
+}

@@ -19,7 +19,7 @@ enum Ending {
 }
 
 fn cut<'a>(script: Script<'a>, framing: Framing, ending: Ending) -> Script<'a> {
-    let script = script.ok().header("cache-control", "max-age=60").header("etag", "\"v1\"");
+    let script = script.ok().header("cache-control", "max-age=60").header("etag", "W/\"v1\"");
     let script = script.body(pattern_bytes("/film", 1, 0..LEN));
     let script = match framing {
         Framing::Length => script,

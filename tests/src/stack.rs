@@ -146,6 +146,8 @@ pub fn config(defaults: &TierDefaults, name: &str) -> NodeConfig {
     name.clone_into(&mut config.name);
     config.listen = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
     config.admin = config.listen;
+    // Health follows cache time here, which stands still; scenarios about checks turn them on.
+    config.upstream.parent_check_interval = Duration::ZERO;
     config
 }
 

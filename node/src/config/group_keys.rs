@@ -6,9 +6,7 @@
 use std::time::Duration;
 
 use super::keys::Visitor;
-use super::kinds::{
-    Choice, Count, List, Maybe, Percent, Span, check_path, status_range,
-};
+use super::kinds::{Choice, Count, List, Maybe, Percent, Span, check_path, status_range};
 use super::model::UpstreamConfig;
 use super::origin::{Balance, OriginConfig};
 

@@ -431,6 +431,9 @@ pub struct SiteConfig {
     pub key: KeyRules,
     /// Fields added to responses.
     pub fields: FieldSwitches,
+    /// How long a request waits for upstream before a stale response stands in, where one may; `None`
+    /// for as long as upstream may take.
+    pub stale_if_slow: Option<Duration>,
     /// What happens on a node that is cut off from the purge log.
     pub on_isolation: OnIsolation,
     /// Whether a stale response may stand in for an error after it was invalidated.
@@ -450,6 +453,7 @@ impl SiteConfig {
             rules: RuleSet::default(),
             key: KeyRules::for_profile(profile),
             fields: FieldSwitches::default(),
+            stale_if_slow: None,
             on_isolation: OnIsolation::default(),
             stale_after_purge: false,
         }

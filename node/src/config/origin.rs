@@ -213,7 +213,10 @@ mod tests {
         ];
         for (text, expected) in cases {
             let read = text.parse::<OriginServer>();
-            assert_eq!(read.as_ref().map(ToString::to_string), expected.clone().map(str::to_owned));
+            assert_eq!(
+                read.clone().map(|server| server.to_string()),
+                expected.clone().map(str::to_owned)
+            );
             if let Ok(server) = read {
                 assert_eq!(server.to_string().parse(), Ok(server), "{text}");
             }

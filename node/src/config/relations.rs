@@ -166,7 +166,6 @@ pub(super) fn check_sites(sites: &Sites, origins_required: bool, problems: &mut 
         check_required(read, origins_required, problems);
         check_heuristic(read, problems);
         check_origins(read, problems);
-        check_checks(read, problems);
         check_name(read, &mut names, problems);
         check_hosts(read, &mut hosts, problems);
     }
@@ -205,25 +204,15 @@ fn check_origins(read: &ReadSite, problems: &mut Problems) {
     let origins = &read.site.origins;
     let mut seen = HashSet::new();
     if let Some(twice) = origins.iter().find(|origin| !seen.insert(&origin.addr)) {
-        let wrong = Wrong::new(format!("{} is listed twice; one entry, with a weight, will do", twice.addr));
+        let wrong = Wrong::new(format!(
+            "{} is listed twice; one entry, with a weight, will do",
+            twice.addr
+        ));
         problems.push(&mark.place, &mark.label, wrong);
     }
     if !origins.is_empty() && origins.iter().all(|origin| origin.backup) {
         let wrong = Wrong::new("all are backups; expected one that is asked before them");
         problems.push(&mark.place, &mark.label, wrong);
-    }
-}
-
-/// What says how checks go is of use only where there are any.
-fn check_checks(read: &ReadSite, problems: &mut Problems) {
-    if read.given.has("site.origin.check_path") {
-        return;
-    }
-    for key in ["interval", "timeout", "rise", "fall", "status"] {
-        if let Some(mark) = read.given.set(&format!("site.origin.check_{key}")) {
-            let wrong = Wrong::new("has no effect without check_path; set check_path or remove it");
-            problems.push(&mark.place, &mark.label, wrong);
-        }
     }
 }
 

@@ -74,6 +74,13 @@ impl SiteDraft {
             &mut self.site.rules.jitter_percent,
             "Most that is taken off a lifetime, by key, so that not all expire together.",
         );
+        v.key(
+            "stale_if_slow",
+            &Maybe(Span { min: Duration::from_millis(1), max: Duration::from_secs(3_600) }),
+            &mut self.site.stale_if_slow,
+            "After how long without an answer a response stands in that may stand in for an \
+             unreachable upstream; never when left out.",
+        );
         visit_isolation(&mut self.site, v);
         visit_origin(&mut self.site.origin, v);
         visit_key(&mut self.site.key, v);
@@ -146,6 +153,18 @@ fn visit_freshness(policy: &mut Policy, v: &mut impl Visitor) {
         "Longest lifetime that is guessed.",
     );
     policy.heuristic = guess.then_some(heuristic);
+    v.key(
+        "stale_while_revalidate",
+        &Span { min: Duration::ZERO, max: YEAR },
+        &mut policy.stale_while_revalidate,
+        "How long past its lifetime a response that states none may be used while it is validated.",
+    );
+    v.key(
+        "stale_if_error",
+        &Span { min: Duration::ZERO, max: YEAR },
+        &mut policy.stale_if_error,
+        "How long past its lifetime a response that states none may stand in for a 5xx.",
+    );
     v.key(
         "stale_if_unreachable",
         &Span { min: Duration::ZERO, max: YEAR },

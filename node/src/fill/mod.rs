@@ -14,13 +14,15 @@
 //!    waiter is released; there is no poll and no age limit on a fill.
 //! 3. A slow reader never slows another: see [`body`]. A reader that leaves ends nothing that others
 //!    read or that is nearly done.
-//! 4. A body that ends early is never stored as whole, and its readers see it end early.
+//! 4. A body that ends early is never stored as whole, and its readers see it end early: after its rest
+//!    was looked for (see [`resume`]).
 
 pub(crate) mod body;
 pub(crate) mod budget;
 mod part;
 mod progress;
 mod pump;
+mod resume;
 mod run;
 mod spill;
 mod table;

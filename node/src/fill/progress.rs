@@ -76,4 +76,6 @@ pub(crate) enum SettledBy {
     ServerError(StatusCode),
     /// It stands in, stale, for no answer at all (RFC 9111 §4.2.4).
     Unreachable,
+    /// It stands in, stale, for an answer that is late; the fill goes on.
+    Slow,
 }

@@ -17,10 +17,11 @@ use super::body::End;
 use super::budget::Reserved;
 use super::part::keep_part;
 use super::progress::{FillHead, Progress};
+use super::resume::{Breaks, Resumed};
 use super::run::{FillWork, Running, count_not_stored, keep_body};
 use super::spill::Spill;
 use crate::telemetry::chain;
-use crate::upstream::{Answer, FillError, UpstreamBody};
+use crate::upstream::{Answer, FillError, Member, UpstreamBody};
 
 /// What one piece of a body costs beyond its bytes, so that many tiny ones are charged for.
 const PIECE_OVERHEAD_BYTES: u64 = 64;
@@ -50,12 +51,19 @@ type NextFrame = Result<Frame<Bytes>, hyper::Error>;
 /// Nobody reads any more, and finishing is not worth it.
 struct Deserted;
 
-struct Pump<'a> {
-    running: &'a Running,
-    head: &'a FillHead,
-    upstream: String,
-    body: UpstreamBody,
-    idle: Duration,
+pub(super) struct Pump<'a> {
+    pub(super) running: &'a Running,
+    pub(super) head: &'a FillHead,
+    /// Whom the body comes from.
+    pub(super) upstream: Arc<Member>,
+    pub(super) body: UpstreamBody,
+    /// How long no byte may come.
+    pub(super) idle: Duration,
+    /// Bytes at the start of the answer that are here already.
+    pub(super) skip: u64,
+    /// Where a body that was gone on with ends; `None` where its own framing says so.
+    pub(super) ends_at: Option<u64>,
+    pub(super) breaks: Breaks,
     /// Memory held for a body that is to be stored; `None` once it goes through a window.
     whole: Option<Reserved>,
     spill: Option<Spill>,
@@ -67,16 +75,19 @@ impl<'a> Pump<'a> {
         Self {
             running,
             head,
-            upstream: answer.upstream.authority().to_owned(),
+            upstream: answer.upstream,
             body: answer.body,
             idle: node.upstreams.config().idle_timeout,
+            skip: 0,
+            ends_at: None,
+            breaks: Breaks::default(),
             whole: Some(node.fill_memory.reserve()),
             spill: None,
         }
     }
 
     async fn until_the_end(&mut self, work: &FillWork) -> Result<(), FillError> {
-        while let Some(bytes) = self.next().await? {
+        while let Some(bytes) = self.next(work).await? {
             if self.is_last(&bytes) {
                 self.finish(work, bytes).await;
                 return Ok(());
@@ -91,12 +102,56 @@ impl<'a> Pump<'a> {
         Ok(())
     }
 
-    /// The next bytes from upstream; `None` at the end.
-    async fn next(&mut self) -> Result<Option<Bytes>, FillError> {
+    /// The next bytes of the body, from whoever goes on with it where it breaks off; `None` at the end.
+    async fn next(&mut self, work: &FillWork) -> Result<Option<Bytes>, FillError> {
+        loop {
+            let broke = match self.next_sent().await {
+                Ok(Some(bytes)) => match self.unseen(bytes) {
+                    bytes if bytes.is_empty() => continue,
+                    bytes => return Ok(Some(bytes)),
+                },
+                Ok(None) if self.is_short() => self.short(),
+                Ok(None) => return Ok(None),
+                Err(FillError::Abandoned) => return Err(FillError::Abandoned),
+                Err(error) => error,
+            };
+            match self.resume(work, broke).await? {
+                Resumed::GoesOn => {}
+                Resumed::Ended => return Ok(None),
+            }
+        }
+    }
+
+    /// What of `bytes` has not come before, and belongs to the body.
+    fn unseen(&mut self, mut bytes: Bytes) -> Bytes {
+        let length = bytes.len() as u64;
+        let seen = self.skip.min(length);
+        self.skip -= seen;
+        let mut bytes = bytes.split_off(usize::try_from(seen).unwrap_or(usize::MAX));
+        if let Some(ends_at) = self.ends_at {
+            let left = ends_at.saturating_sub(self.running.fill().body.received());
+            bytes.truncate(usize::try_from(left).unwrap_or(usize::MAX));
+        }
+        bytes
+    }
+
+    /// Whether a body that was gone on with ended before its end.
+    fn is_short(&self) -> bool {
+        let received = self.running.fill().body.received();
+        self.skip > 0 || self.ends_at.is_some_and(|ends_at| received < ends_at)
+    }
+
+    fn short(&self) -> FillError {
+        let received = self.running.fill().body.received();
+        FillError::Short { upstream: self.upstream.authority().to_owned(), received }
+    }
+
+    /// The next bytes as they are sent; `None` at the end.
+    async fn next_sent(&mut self) -> Result<Option<Bytes>, FillError> {
         loop {
             let Ok(frame) = self.frame().await else { return Err(FillError::Abandoned) };
             let received = self.running.fill().body.received();
-            let upstream = || self.upstream.clone();
+            let upstream = || self.upstream.authority().to_owned();
             match frame {
                 Err(_elapsed) => {
                     let waited = self.idle;
@@ -244,7 +299,7 @@ impl<'a> Pump<'a> {
 
     /// Whether nobody reads the body and finishing it is not worth it; if so, nobody can join any
     /// more.
-    fn is_given_up(&self) -> bool {
+    pub(super) fn is_given_up(&self) -> bool {
         let (node, fill) = (&self.running.node, self.running.fill());
         if fill.body.readers() > 0 || (self.is_worth_finishing() && !fill.is_overtaken()) {
             return false;

@@ -32,6 +32,7 @@ use crate::lookup::Trust;
 use crate::metrics::SiteReason;
 use crate::node::Node;
 use crate::site::Site;
+use crate::stand_in::may_stand_in;
 use crate::upstream::{Answer, FillError, Kind, OutBody, OutRequest};
 
 /// What a run needs beside its fill.
@@ -157,21 +158,27 @@ pub(super) async fn ask(
 pub(super) async fn ask_with(
     running: &Running,
     work: &FillWork,
-    mut headers: HeaderMap,
+    headers: HeaderMap,
 ) -> Result<Answer, FillError> {
+    let request = OutRequest { interim: work.request.interim.clone(), ..get(work, headers) };
+    running.node.upstreams.send(&work.site.upstream, request).await
+}
+
+/// The fill's request with these fields, without a way for interim responses.
+pub(super) fn get(work: &FillWork, mut headers: HeaderMap) -> OutRequest {
     if work.refresh && work.site.upstream.kind() == Kind::Parents {
         headers.insert(inner::REFRESH, HeaderValue::from_static("1"));
     }
-    let request = OutRequest {
+    OutRequest {
         method: Method::GET,
         path_and_query: work.request.path_and_query.clone(),
         headers,
         body: OutBody::Empty,
         key: work.request.key,
-        interim: work.request.interim.clone(),
+        interim: None,
         position: work.request.position,
-    };
-    running.node.upstreams.send(&work.site.upstream, request).await
+        avoid: None,
+    }
 }
 
 fn is_not_modified(answer: &Answer, work: &FillWork) -> bool {
@@ -222,8 +229,7 @@ pub(super) async fn on_answer(running: &Running, work: &FillWork, answer: Answer
     }
     if answer.status.is_server_error()
         && let Some(stored) = &work.stored
-        && stored.head.may_stand_in(Failure::ServerError, &work.site.policy, now.monotonic)
-        && outlives_purges(running, work, stored)
+        && may_stand_in(node, &work.site, work.trust, (stored, Failure::ServerError))
     {
         let by = SettledBy::ServerError(answer.status);
         running.fill().publish(settled(Arc::clone(stored), by));
@@ -260,12 +266,9 @@ pub(super) fn on_failure(running: &Running, work: &FillWork, error: FillError) {
     node.metrics.fills_failed.inc();
     note_failed_refresh(running, work);
     tracing::warn!(site = work.site.name, target_uri = %work.keyed.target, error = %crate::telemetry::chain(&error), "fill failed");
-    let now = node.clock.now().monotonic;
-    let stands_in = work
-        .stored
-        .as_ref()
-        .filter(|stored| stored.head.may_stand_in(Failure::Unreachable, &work.site.policy, now))
-        .filter(|stored| outlives_purges(running, work, stored));
+    let stands_in = work.stored.as_ref().filter(|stored| {
+        may_stand_in(node, &work.site, work.trust, (stored, Failure::Unreachable))
+    });
     running.fill().publish(match stands_in {
         Some(stored) => settled(Arc::clone(stored), SettledBy::Unreachable),
         None => Progress::Failed(Arc::new(error)),
@@ -280,15 +283,6 @@ pub(super) fn received_fields(running: &Running, answer: &Answer) -> (HeaderMap,
     strip_hop_by_hop(&mut headers, Direction::Response);
     weir_cache::append_via(&mut headers, answer.version, &running.node.via);
     (headers, as_of)
-}
-
-/// Whether a stale response may stand in for an error as far as purges go: one that was invalidated, or
-/// may have been on a node that is cut off from the purge log, stands in only where the site says so.
-fn outlives_purges(running: &Running, work: &FillWork, stored: &StoredResponse) -> bool {
-    work.site.stale_after_purge
-        || (work.trust == Trust::Full
-            && !running.node.purges.is_fenced_for(work.site.on_isolation)
-            && running.node.purges.standing(stored) == Standing::Clear)
 }
 
 /// Whether no purge that this node has applied has overtaken a response to this fill.

@@ -137,6 +137,7 @@ pub(crate) fn message(body: Bytes, key: CacheKey) -> OutRequest {
         key,
         interim: None,
         position: Position::default(),
+        avoid: None,
     }
 }
 

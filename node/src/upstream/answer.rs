@@ -8,7 +8,6 @@ use bytes::Bytes;
 use http::header::{CONTENT_LENGTH, TRANSFER_ENCODING};
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use hyper::body::{Body, Frame, Incoming, SizeHint};
-use tokio::time::Instant;
 use weir_cache::purge::AsOf;
 
 use super::FillError;
@@ -33,8 +32,6 @@ pub(crate) struct Answer {
     pub(crate) kind: Kind,
     /// The purge log position that the answer reflects; `None` where nothing is known.
     pub(crate) as_of: Option<AsOf>,
-    /// When the time for the whole request is over; `None` where it has no end.
-    pub(crate) deadline: Option<Instant>,
 }
 
 impl Answer {

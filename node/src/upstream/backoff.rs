@@ -25,7 +25,15 @@ mod tests {
     fn pauses_double_up_to_a_second_and_are_spread_from_nothing() {
         let base = Duration::from_millis(25);
         // (retry, longest pause in microseconds)
-        let cases = [(0, 0), (1, 0), (2, 25_000), (3, 50_000), (7, 800_000), (8, 1_000_000), (99, 1_000_000)];
+        let cases = [
+            (0, 0),
+            (1, 0),
+            (2, 25_000),
+            (3, 50_000),
+            (7, 800_000),
+            (8, 1_000_000),
+            (99, 1_000_000),
+        ];
         for (retry, most) in cases {
             let pauses = (0..=most).step_by(997).chain([most, most + 1, u64::MAX]);
             let longest = pauses.map(|random| pause(retry, base, random)).max();

@@ -96,7 +96,8 @@ impl Turns {
 
 /// Requests in flight over weight, compared without division.
 fn by_load(a: &Candidate, b: &Candidate) -> Ordering {
-    let load = |of: &Candidate, other: &Candidate| u64::from(of.outstanding) * u64::from(other.weight);
+    let load =
+        |of: &Candidate, other: &Candidate| u64::from(of.outstanding) * u64::from(other.weight);
     load(a, b).cmp(&load(b, a))
 }
 

@@ -62,13 +62,15 @@ impl Budget {
         let units = now.saturating_sub(counted) / UNIT_MICROS;
         let until = counted + units * UNIT_MICROS;
         // Whoever moves the mark adds what lies behind it.
-        if units == 0 || self.counted_micros.compare_exchange(counted, until, Relaxed, Relaxed).is_err() {
+        if units == 0
+            || self.counted_micros.compare_exchange(counted, until, Relaxed, Relaxed).is_err()
+        {
             return;
         }
         let units = i64::try_from(units).unwrap_or(i64::MAX);
         let add = |left: i64| Some(left.max(left.saturating_add(units).min(FLOOR_SAVED * RETRY)));
         // The closure never refuses.
-        drop(self.left.fetch_update(Relaxed, Relaxed, add));
+        self.left.fetch_update(Relaxed, Relaxed, add).ok();
     }
 }
 
@@ -111,14 +113,14 @@ mod tests {
     fn retries_of_an_outage_are_a_share_of_its_requests() {
         for seed in 0..64_u64 {
             let budget = Budget::new(20);
-            let (mut bits, mut now, mut retries) = (seed, 0, 0);
+            let (mut bits, mut now, mut retries) = (seed, 0_u64, 0);
             for _ in 0..20_000 {
                 bits = bits.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(99_991);
                 now += bits >> 62;
                 budget.on_request();
                 retries += taken(&budget, 2, now);
             }
-            let floor = 10 + now as usize * 5 / 1_000;
+            let floor = 10 + usize::try_from(now * 5 / 1_000).unwrap();
             assert!(retries <= 4_000 + floor, "seed {seed}: {retries} of 20,000 in {now} ms");
             assert!(retries >= 4_000, "seed {seed}: {retries}");
         }

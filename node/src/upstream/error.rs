@@ -52,6 +52,12 @@ pub(crate) enum FillError {
     /// The head arrived and then no byte came for `waited`.
     #[error("{upstream} sent no byte for {waited:?} after {received}")]
     BodyTimeout { upstream: String, received: u64, waited: Duration },
+    /// The body broke off, and what could be had to go on with it is of another one.
+    #[error("{upstream} has another body now than the one whose first {received} bytes came")]
+    Changed { upstream: String, received: u64 },
+    /// The body that went on with one that had broken off ended before it should.
+    #[error("{upstream} ended the rest of a body after {received} bytes in all")]
+    Short { upstream: String, received: u64 },
     /// A parent answered that it could not reach what lies behind it.
     #[error("{upstream} could not reach its own upstream")]
     BehindParent { upstream: String, status: StatusCode },
@@ -127,6 +133,8 @@ impl FillError {
             | Self::BadResponse { .. }
             | Self::Truncated { .. }
             | Self::BodyTimeout { .. }
+            | Self::Changed { .. }
+            | Self::Short { .. }
             | Self::BehindParent { .. }
             | Self::Unsolicited { .. }
             | Self::ClientBroke { .. }
@@ -151,6 +159,8 @@ impl FillError {
             // Bodies are counted by themselves: see `breaks_body`.
             | Self::Truncated { .. }
             | Self::BodyTimeout { .. }
+            | Self::Changed { .. }
+            | Self::Short { .. }
             | Self::BehindParent { .. }
             | Self::Unsolicited { .. }
             | Self::ClientBroke { .. }
@@ -194,6 +204,8 @@ impl FillError {
             | Self::Reset { .. }
             | Self::BadResponse { .. }
             | Self::Truncated { .. }
+            | Self::Changed { .. }
+            | Self::Short { .. }
             | Self::Unsolicited { .. }
             | Self::Spill { .. } => StatusCode::BAD_GATEWAY,
         }
@@ -213,9 +225,11 @@ impl FillError {
             Self::HeadTimeout { .. } | Self::OutOfTime { .. } | Self::BodyTimeout { .. } => {
                 ProxyError::HttpResponseTimeout
             }
-            Self::BadResponse { .. } | Self::Truncated { .. } | Self::Unsolicited { .. } => {
-                ProxyError::HttpResponseIncomplete
-            }
+            Self::BadResponse { .. }
+            | Self::Truncated { .. }
+            | Self::Changed { .. }
+            | Self::Short { .. }
+            | Self::Unsolicited { .. } => ProxyError::HttpResponseIncomplete,
             Self::Abandoned | Self::Spill { .. } => ProxyError::ProxyInternalError,
         }
     }

@@ -50,7 +50,6 @@ impl Upstreams {
             body: UpstreamBody::new(body, slot),
             upstream: Arc::clone(member),
             kind,
-            deadline: None,
         };
         answer.or_failure_of_parent()
     }

@@ -57,7 +57,7 @@ impl Group {
     /// The nodes of the next tier.
     pub(crate) fn parents(addrs: &[UpstreamAddr], config: &UpstreamConfig) -> Self {
         let seat = |addr| {
-            let member = Arc::new(Member::new(Kind::Parents, addr, config));
+            let member = Arc::new(Member::new(addr, config));
             Seat { member, weight: 1, backup: false }
         };
         let seats = addrs.iter().map(seat).collect();
@@ -107,13 +107,8 @@ impl Group {
         &self.budget
     }
 
-    /// Whether the group is open at `now`: asked once a second.
-    pub(crate) fn is_open(&self, now: Timestamp) -> bool {
-        let standings: Vec<_> = self.seats.iter().map(|seat| seat.member.standing(now)).collect();
-        self.is_open_with(&standings)
-    }
-
-    fn is_open_with(&self, standings: &[Standing]) -> bool {
+    /// Whether each server is left out and has failed `open_after` times in a row.
+    fn is_open(&self, standings: &[Standing]) -> bool {
         let failed = |standing: &Standing, after| !standing.usable && standing.failures >= after;
         !standings.is_empty()
             && self.open_after.is_some_and(|after| standings.iter().all(|s| failed(s, after)))
@@ -125,13 +120,14 @@ impl Group {
     /// A server that is left out comes first where this request is the one that tries it.
     pub(super) fn order(&self, key: &CacheKey, now: Timestamp) -> Option<Queue> {
         let standings: Vec<_> = self.seats.iter().map(|seat| seat.member.standing(now)).collect();
-        if self.is_open_with(&standings) {
+        if self.is_open(&standings) {
             return self.trickle(now);
         }
         let mut ordered = Vec::with_capacity(self.seats.len());
         for backup in [false, true] {
             let mut line = self.candidates(key, |seat| {
-                (self.seats[seat].backup == backup && (standings[seat].usable || standings[seat].due))
+                (self.seats[seat].backup == backup
+                    && (standings[seat].usable || standings[seat].due))
                     .then_some(standings[seat].share)
             });
             if ordered.is_empty() {
@@ -214,6 +210,15 @@ impl Queue {
     /// Whether any is left.
     pub(super) fn is_empty(&self) -> bool {
         self.members.is_empty()
+    }
+
+    /// Has `member` asked only when no other is left.
+    pub(super) fn put_last(&mut self, member: &Arc<Member>) {
+        let Some(at) = self.members.iter().position(|other| Arc::ptr_eq(other, member)) else {
+            return;
+        };
+        let member = self.take_at(at);
+        self.members.push(member);
     }
 
     /// The next server.

@@ -65,6 +65,17 @@ pub(super) enum Verdict {
     Leaving,
 }
 
+impl Verdict {
+    /// The word it is counted under.
+    pub(super) fn as_str(self) -> &'static str {
+        match self {
+            Self::Good => "good",
+            Self::Bad => "bad",
+            Self::Leaving => "leaving",
+        }
+    }
+}
+
 /// What a server is to the requests that could go to it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum State {
@@ -81,10 +92,6 @@ pub(crate) enum State {
 }
 
 impl State {
-    /// All of them.
-    pub(crate) const ALL: [Self; 5] =
-        [Self::Up, Self::Starting, Self::Ejected, Self::CheckedDown, Self::Leaving];
-
     /// The word used in metrics, the admin API and the log.
     pub(crate) fn as_str(self) -> &'static str {
         match self {

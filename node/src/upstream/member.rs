@@ -13,13 +13,12 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use weir_cache::{CacheKey, Timestamp};
 
 use super::FillError;
-use super::group::Kind;
 use super::health::{CheckRules, Health, Rules, State, Verdict, WHOLE};
 use super::link::Link;
 use crate::config::{UpstreamAddr, UpstreamConfig};
 
-/// Bodies in a row that a parent may break off: it passes on what breaks behind it.
-const PARENT_BROKEN_AFTER: u32 = 3;
+/// Bodies in a row that a server may break off: one bad file, or one behind a parent, is not the server.
+const BROKEN_AFTER: u32 = 3;
 
 /// One server upstream.
 #[derive(Debug)]
@@ -76,15 +75,11 @@ pub(super) struct Slot {
 
 impl Member {
     /// The server at `addr`, of which nothing is known.
-    pub(super) fn new(kind: Kind, addr: &UpstreamAddr, config: &UpstreamConfig) -> Self {
+    pub(super) fn new(addr: &UpstreamAddr, config: &UpstreamConfig) -> Self {
         let link = Link::new(addr, config);
-        let least = match kind {
-            Kind::Origins => 1,
-            Kind::Parents => PARENT_BROKEN_AFTER,
-        };
         let rules = Rules {
             eject_after: config.eject_after,
-            broken_after: config.eject_after.max(least),
+            broken_after: config.eject_after.max(BROKEN_AFTER),
             eject_for: config.eject_for,
             slow_start: config.slow_start,
         };

@@ -31,12 +31,11 @@ mod roster;
 mod send;
 
 pub(crate) use answer::{Answer, UpstreamBody};
-pub(crate) use checks::{Checks, OriginChecks};
+pub(crate) use checks::{Checks, of_origins, of_parents};
 pub(crate) use error::{FillError, Resendable, Retry};
 pub(crate) use group::{Group, Kind};
+pub(crate) use member::{Member, Sight};
 pub(crate) use out::{OutBody, OutRequest, Position, only_passable};
-pub(crate) use health::State;
-pub(crate) use member::Sight;
 pub(crate) use ping::{answer as answer_ping, is_ping};
 pub(crate) use roster::Roster;
 pub(crate) use send::Upstreams;

@@ -11,6 +11,7 @@ use hyper::body::{Body, Frame, Incoming, SizeHint};
 use weir_cache::purge::AsOf;
 use weir_cache::{CacheKey, passable_trailers};
 
+use super::member::Member;
 use crate::interim::Sink;
 
 /// A request upstream, complete but for the server it goes to.
@@ -29,6 +30,8 @@ pub(crate) struct OutRequest {
     pub(crate) interim: Option<Sink>,
     /// Where in the purge log this node stands.
     pub(crate) position: Position,
+    /// A server that is asked only when no other is left: it has just failed this very request.
+    pub(crate) avoid: Option<Arc<Member>>,
 }
 
 /// Where in the purge log a request is sent from.

@@ -52,6 +52,7 @@ pub(crate) fn fill_request(
         key: keyed.key,
         interim: None,
         position: Position::default(),
+        avoid: None,
     }
 }
 
@@ -82,6 +83,7 @@ pub(crate) fn forward_request(
         key: keyed.key,
         interim: None,
         position: Position::default(),
+        avoid: None,
     }
 }
 

@@ -8,7 +8,6 @@ use std::sync::{Arc, Weak};
 
 use parking_lot::Mutex;
 
-use super::group::Kind;
 use super::member::Member;
 use crate::config::{UpstreamAddr, UpstreamConfig};
 
@@ -44,7 +43,7 @@ impl Roster {
             return known;
         }
         members.retain(|_, member| member.strong_count() > 0);
-        let member = Arc::new(Member::new(Kind::Origins, addr, &self.config));
+        let member = Arc::new(Member::new(addr, &self.config));
         members.insert(key, Arc::downgrade(&member));
         member
     }

@@ -11,6 +11,7 @@ use weir_cache::Timestamp;
 use super::answer::Answer;
 use super::backoff::pause;
 use super::group::{Group, Kind, Queue};
+use super::health::Verdict;
 use super::member::{Member, Slot};
 use super::out::{OutBody, OutRequest};
 use super::{FillError, Resendable, Retry};
@@ -89,30 +90,34 @@ impl Upstreams {
             self.metrics.open_refused.inc();
             return Err(FillError::Open { servers: group.seats().len() });
         };
+        if let Some(avoid) = &request.avoid {
+            queue.put_last(avoid);
+        }
         let slot = self.slot(&mut queue).await?;
+        let mut asked = Arc::clone(&slot.member);
         let mut outcome = self.attempt(&sending, slot, body).await;
         for retry in 1..self.config.tries_max {
-            let Some(slot) = self.next_slot(&sending, &mut queue, &outcome, retry).await else {
-                break;
-            };
+            let again = self.again(&sending, &outcome, &queue);
+            let next = self.next_slot(&sending, &mut queue, (again, &asked), retry).await;
+            let Some(slot) = next else { break };
+            asked = Arc::clone(&slot.member);
             self.note_retry(&outcome);
             // An answer that is not passed on gives its connection back unread.
             drop(outcome);
             let body = sending.spare.as_ref().and_then(spare).unwrap_or_default();
             outcome = self.attempt(&sending, slot, body).await;
         }
-        outcome.map(|answer| Answer { deadline, ..answer })
+        outcome
     }
 
-    /// The right to the next try after `outcome`; `None` where that is the last word.
+    /// The right to the next try after that of `asked`; `None` where that is the last word.
     async fn next_slot(
         &self,
         sending: &Sending<'_>,
         queue: &mut Queue,
-        outcome: &Result<Answer, FillError>,
+        (again, asked): (Retry, &Arc<Member>),
         retry: u32,
     ) -> Option<Slot> {
-        let again = self.again(sending, outcome, queue);
         if again == Retry::Never || (again == Retry::Elsewhere && queue.is_empty()) {
             return None;
         }
@@ -126,11 +131,9 @@ impl Upstreams {
             return None;
         }
         sleep_until(until).await;
-        match (again, outcome) {
-            (Retry::Anywhere, Err(FillError::Reset { member, .. })) => {
-                member.slot(&self.config).await.ok()
-            }
-            _ => self.slot(queue).await.ok(),
+        match again {
+            Retry::Anywhere => asked.slot(&self.config).await.ok(),
+            Retry::Elsewhere | Retry::Never => self.slot(queue).await.ok(),
         }
     }
 
@@ -223,6 +226,16 @@ impl Upstreams {
             }
         }
         result
+    }
+
+    /// Notes what a check of `member` came to.
+    pub(super) fn note_check(&self, member: &Member, verdict: Verdict) {
+        self.metrics.checks(verdict.as_str()).inc();
+        let now = self.now();
+        if member.on_check(verdict, now) {
+            let state = member.sight(now, false).state.as_str();
+            tracing::warn!(upstream = member.authority(), state, "a check changed what it is");
+        }
     }
 
     /// Notes that `member` broke off a body that had begun, or let it stall: `error` says how.

@@ -48,7 +48,7 @@ impl Kind for Statuses {
     type Value = StatusRange;
 
     fn unit(&self) -> String {
-        "status".to_owned()
+        "status code".to_owned()
     }
 
     fn range(&self) -> String {
@@ -96,7 +96,12 @@ mod tests {
         assert_eq!(read("204"), read("\"204\""));
         assert!(read("204").is_ok() && read("\"200-299\"").is_ok());
         let wrong = read("20").unwrap_err().message;
-        assert!(wrong.ends_with("expected status (100 to 599, or a range such as 200-399), for example \"200-299\""), "{wrong}");
+        assert!(
+            wrong.ends_with(
+                "expected status code (100 to 599, or a range such as 200-399), for example \"200-299\""
+            ),
+            "{wrong}"
+        );
     }
 
     #[test]

@@ -61,7 +61,10 @@ fn shares_are_as_the_weights() {
                     _ => 0.0,
                 };
                 let difference = f64::from(asked.abs_diff(expected));
-                assert!(difference <= off, "seed {seed} {by:?} {weights:?}: {asked} for {expected}");
+                assert!(
+                    difference <= off,
+                    "seed {seed} {by:?} {weights:?}: {asked} for {expected}"
+                );
             }
         }
     }

@@ -3,8 +3,12 @@
 use super::*;
 
 const SECOND: Duration = Duration::from_secs(1);
-const RULES: Rules =
-    Rules { eject_after: 1, broken_after: 3, eject_for: SECOND.saturating_mul(2), slow_start: SECOND.saturating_mul(10) };
+const RULES: Rules = Rules {
+    eject_after: 1,
+    broken_after: 3,
+    eject_for: SECOND.saturating_mul(2),
+    slow_start: SECOND.saturating_mul(10),
+};
 const CHECKS: CheckRules = CheckRules { rise: 2, fall: 3 };
 
 fn at(millis: u64) -> Timestamp {
@@ -149,7 +153,9 @@ fn play() {
     for seed in 0..256_u64 {
         let mut bits = seed;
         let mut draw = move |below: u64| {
-            bits = bits.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            bits = bits
+                .wrapping_mul(6_364_136_223_846_793_005)
+                .wrapping_add(1_442_695_040_888_963_407);
             (bits >> 33) % below
         };
         let mut health = Health::new(RULES);
@@ -165,14 +171,23 @@ fn play() {
                 3 => health.on_broken_body(at(now)),
                 4 => health.on_check(Verdict::Good, at(now)),
                 5 => health.on_check(Verdict::Bad, at(now)),
-                _ => health.begin_try(at(now)) && false,
+                _ => {
+                    health.begin_try(at(now));
+                    false
+                }
             };
             let after = health.state(at(now)).is_usable();
-            assert!(told || before == after, "seed {seed} step {step}: a change that nobody is told of");
+            assert!(
+                told || before == after,
+                "seed {seed} step {step}: a change that nobody is told of"
+            );
             let share = health.share(at(now));
             assert!((START..=WHOLE).contains(&share), "seed {seed} step {step}: {share}");
             if !after && !checked {
-                assert!(health.is_due(at(now + 64_000)), "seed {seed} step {step}: out for too long");
+                assert!(
+                    health.is_due(at(now + 64_000)),
+                    "seed {seed} step {step}: out for too long"
+                );
             }
         }
         health.on_success(at(now));
