@@ -8,8 +8,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::header::{HOST, USER_AGENT};
-use http::{HeaderMap, HeaderValue, Method, StatusCode};
+use http::{HeaderMap, HeaderValue, Method, Response, StatusCode};
 use http_body_util::{BodyExt, Limited};
+use hyper::body::Incoming;
 use parking_lot::Mutex;
 use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
@@ -162,17 +163,26 @@ async fn check(upstreams: Arc<Upstreams>, member: Arc<Member>, plan: Plan) {
     }
 }
 
-/// One check; dropped, it closes its connection.
+/// One check; dropped, it closes its connection. That an idle connection ended when the check came is
+/// nobody's failure, so a second one is tried.
 async fn once(upstreams: &Upstreams, member: &Member, question: &Question) -> Verdict {
-    let (kind, mut request) = match question {
-        Question::Ping => (Kind::Parents, ping::request()),
-        Question::Get { path, host, .. } => (Kind::Origins, get(path, host)),
-    };
-    let body = std::mem::take(&mut request.body);
-    let Ok(outgoing) = upstreams.compose(kind, member, &request, body) else {
-        return Verdict::Bad;
-    };
-    let Ok(response) = member.link().request(outgoing).await else { return Verdict::Bad };
+    for _ in 0..2 {
+        let (kind, mut request) = match question {
+            Question::Ping => (Kind::Parents, ping::request()),
+            Question::Get { path, host, .. } => (Kind::Origins, get(path, host)),
+        };
+        let body = std::mem::take(&mut request.body);
+        let Ok(outgoing) = upstreams.compose(kind, member, &request, body) else { break };
+        match member.link().request(outgoing).await {
+            Ok(response) => return verdict(response, question).await,
+            Err(error) if error.is_connect() => break,
+            Err(_) => {}
+        }
+    }
+    Verdict::Bad
+}
+
+async fn verdict(response: Response<Incoming>, question: &Question) -> Verdict {
     let (head, body) = response.into_parts();
     // What is longer closes the connection, which is all.
     drop(Limited::new(body, ANSWER_BYTES_MAX).collect().await);
