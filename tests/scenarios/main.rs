@@ -5,11 +5,13 @@
 mod admin;
 mod audit;
 mod bad_input;
+mod balance;
 mod binaries;
 mod bounds;
 mod collapse;
 mod conditional;
 mod configuration;
+mod health;
 mod hops;
 mod inner;
 mod interim;

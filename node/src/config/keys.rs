@@ -6,6 +6,7 @@
 
 use std::time::Duration;
 
+use super::group_keys::visit_upstream_groups;
 use super::kinds::{
     Choice, Count, Flag, Kind, List, Maybe, Size, Span, directory, file, file_pattern, listen_addr,
     nats_addr, stream_name, token, upstream_addr,
@@ -221,6 +222,7 @@ fn visit_upstream(upstream: &mut UpstreamConfig, v: &mut impl Visitor) {
         &mut upstream.tries_max,
         "Upstreams tried for one request, the first one included.",
     );
+    visit_upstream_groups(upstream, v);
 }
 
 fn visit_purge(purge: &mut PurgeConfig, v: &mut impl Visitor) {

@@ -11,21 +11,21 @@ use super::FillError;
 use super::answer::{Answer, UpstreamBody, with_true_length};
 use super::connector::Answered;
 use super::group::Kind;
-use super::member::Member;
+use super::member::{Member, Slot};
 use super::out::{OutBody, OutRequest, Sent};
 use super::send::Upstreams;
 use crate::inner;
 
 impl Upstreams {
-    /// Asks one server once.
+    /// Asks one server once, over the connection that `slot` is the right to.
     pub(super) async fn exchange(
         &self,
         kind: Kind,
-        member: &Arc<Member>,
+        slot: Slot,
         request: &OutRequest,
         body: OutBody,
     ) -> Result<Answer, FillError> {
-        let permit = member.permit(&self.config).await?;
+        let member = &Arc::clone(&slot.member);
         let sent = body.sent();
         let outgoing = self.compose(kind, member, request, body)?;
         let response = self.head_of((kind, member), outgoing, &sent).await?;
@@ -47,7 +47,7 @@ impl Upstreams {
             status: parts.status,
             headers: with_true_length(&request.method, parts.status, parts.headers, &body),
             version: parts.version,
-            body: UpstreamBody::new(body, permit),
+            body: UpstreamBody::new(body, slot),
             upstream: Arc::clone(member),
             kind,
         };
@@ -84,7 +84,7 @@ impl Upstreams {
     }
 
     /// The message for one server: its address, and our proof if it is a parent.
-    fn compose(
+    pub(super) fn compose(
         &self,
         kind: Kind,
         member: &Member,
