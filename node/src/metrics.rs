@@ -175,6 +175,28 @@ fn kind_text(kind: Kind) -> &'static str {
     }
 }
 
+/// The counters of tunnels that have ended.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct TunnelMetrics {
+    ended: Family<Reason, Counter>,
+    bytes: Family<Way, Counter>,
+}
+
+/// Which way bytes went.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Way {
+    way: &'static str,
+}
+
+impl TunnelMetrics {
+    /// Counts a tunnel that ended for `reason`, after so many bytes from the client and to it.
+    pub(crate) fn ended(&self, reason: &'static str, (up, down): (u64, u64)) {
+        self.ended.get_or_create(&Reason { reason }).inc();
+        self.bytes.get_or_create(&Way { way: "up" }).inc_by(up);
+        self.bytes.get_or_create(&Way { way: "down" }).inc_by(down);
+    }
+}
+
 /// Everything a node counts.
 #[derive(Debug)]
 pub(crate) struct Metrics {
@@ -211,6 +233,8 @@ pub(crate) struct Metrics {
     pub(crate) connections_refused: Counter,
     /// Access log lines dropped because the writer was behind.
     pub(crate) upstream: UpstreamMetrics,
+    /// Tunnels that have ended.
+    pub(crate) tunnels: TunnelMetrics,
     /// What concerns the purge log.
     pub(crate) purge: PurgeMetrics,
     /// What concerns push mode.
@@ -268,6 +292,7 @@ pub(crate) struct PushMetrics {
 /// Values read at the moment of a scrape.
 #[derive(Debug, Clone, Default)]
 struct Gauges {
+    tunnels_active: Gauge,
     fills_active: Gauge,
     fill_waiters: Gauge,
     fill_memory_bytes: Gauge,
@@ -294,6 +319,8 @@ pub(crate) struct Readings {
     pub(crate) purge_fenced: bool,
     pub(crate) purge_named: usize,
     pub(crate) upstreams: Vec<Sight>,
+    /// Tunnels.
+    pub(crate) tunnels_active: usize,
 }
 
 impl Metrics {
@@ -321,6 +348,7 @@ impl Metrics {
             connections: Gauge::default(),
             connections_refused: Counter::default(),
             upstream: UpstreamMetrics::default(),
+            tunnels: TunnelMetrics::default(),
             purge: PurgeMetrics::default(),
             push: PushMetrics::default(),
             gauges: Gauges::default(),
@@ -416,6 +444,13 @@ impl Metrics {
             upstream.open_refused.clone(),
         );
         self.register_servers();
+        self.register_tunnels();
+    }
+
+    fn register_tunnels(&mut self) {
+        let registry = &mut self.registry;
+        registry.register("tunnels", "Tunnels that have ended", self.tunnels.ended.clone());
+        registry.register("tunnel_bytes", "Bytes through tunnels", self.tunnels.bytes.clone());
     }
 
     fn register_servers(&mut self) {
@@ -503,6 +538,7 @@ impl Metrics {
     fn register_gauges(&mut self) {
         let registry = &mut self.registry;
         let gauges = &self.gauges;
+        registry.register("tunnels_active", "Tunnels", gauges.tunnels_active.clone());
         registry.register("fills_active", "Fills in flight", gauges.fills_active.clone());
         registry.register(
             "fill_waiters",
@@ -572,6 +608,7 @@ impl Metrics {
 
     fn read(&self, readings: &Readings) {
         let gauges = &self.gauges;
+        gauges.tunnels_active.set(signed(readings.tunnels_active as u64));
         gauges.fills_active.set(signed(readings.fills_active as u64));
         gauges.fill_waiters.set(signed(readings.fill_waiters as u64));
         gauges.fill_memory_bytes.set(signed(readings.fill_memory_bytes));

@@ -23,6 +23,7 @@ use crate::purge::{
 use crate::push::Push;
 use crate::recent::{REFRESH_AGAIN_AFTER, RecentKeys, UNSHARED_FOR};
 use crate::site::Sites;
+use crate::tunnel::Tunnels;
 use crate::upstream::request::via_pseudonym;
 use crate::upstream::{Checks, Group, Roster, Sight, Upstreams, of_origins, of_parents};
 
@@ -34,6 +35,8 @@ pub(crate) struct Node {
     pub(crate) hop: HopIdentity,
     /// The servers of sites that this node knows.
     roster: Roster,
+    /// The tunnels through this node.
+    pub(crate) tunnels: Tunnels,
     /// The checks of upstreams.
     pub(crate) checks: Checks,
     /// This node's name in Via.
@@ -126,6 +129,7 @@ impl Node {
             parents,
             roster,
             checks: Checks::default(),
+            tunnels: Tunnels::new(),
             upstreams,
             purges,
             log,
@@ -197,6 +201,7 @@ impl Node {
     pub(crate) async fn readings(&self) -> Readings {
         let store = self.store.stats().await;
         Readings {
+            tunnels_active: self.tunnels.active(),
             fills_active: self.fills.active(),
             fill_waiters: self.fills.waiting(),
             fill_memory_bytes: self.fill_memory.used(),

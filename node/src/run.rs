@@ -211,6 +211,7 @@ impl Drop for RunningNode {
         self.serving.abort();
         self.administering.abort();
         self.node.checks.end();
+        self.node.tunnels.cut();
     }
 }
 

@@ -38,6 +38,7 @@ mod spill;
 mod stale;
 mod trailers;
 mod truncation;
+mod tunnels;
 mod unsafe_methods;
 mod unshared;
 mod upstream;

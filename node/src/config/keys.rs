@@ -340,6 +340,18 @@ fn visit_limits(limits: &mut LimitsConfig, v: &mut impl Visitor) {
         &mut limits.waiters_max,
         "Requests that wait for one fill.",
     );
+    v.key(
+        "tunnels_max",
+        &Count::new(0, 1_000_000),
+        &mut limits.tunnels_max,
+        "Connections that have changed to another protocol, such as WebSockets.",
+    );
+    v.key(
+        "tunnel_idle_timeout",
+        &TIMEOUT,
+        &mut limits.tunnel_idle_timeout,
+        "Time in which no byte moves through such a connection, either way, after which it is closed.",
+    );
 }
 
 fn visit_log(log: &mut LogConfig, v: &mut impl Visitor) {

@@ -335,6 +335,10 @@ pub struct LimitsConfig {
     pub write_timeout: Duration,
     /// Requests that wait for one fill.
     pub waiters_max: usize,
+    /// Connections that have changed to another protocol.
+    pub tunnels_max: usize,
+    /// Time in which nothing moves through such a connection.
+    pub tunnel_idle_timeout: Duration,
 }
 
 impl LimitsConfig {
@@ -356,6 +360,8 @@ impl Default for LimitsConfig {
             connections_max: 10_000,
             write_timeout: Duration::from_secs(60),
             waiters_max: 10_000,
+            tunnels_max: 10_000,
+            tunnel_idle_timeout: Duration::from_secs(5 * 60),
         }
     }
 }

@@ -8,6 +8,7 @@ use bytes::Bytes;
 use http::header::{CONTENT_LENGTH, TRANSFER_ENCODING};
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use hyper::body::{Body, Frame, Incoming, SizeHint};
+use hyper::upgrade::OnUpgrade;
 use weir_cache::purge::AsOf;
 
 use super::FillError;
@@ -28,6 +29,8 @@ pub(crate) struct Answer {
     pub(crate) body: UpstreamBody,
     /// Who answered, `host:port`.
     pub(crate) upstream: Arc<Member>,
+    /// The connection, where the request asked for another protocol on it and this is a 101.
+    pub(crate) upgrade: Option<OnUpgrade>,
     /// What the answering server is to this node.
     pub(crate) kind: Kind,
     /// The purge log position that the answer reflects; `None` where nothing is known.

@@ -77,6 +77,9 @@ pub(crate) enum FillError {
     /// Nobody wanted the response any more, so the fill gave up.
     #[error("the fill was given up")]
     Abandoned,
+    /// The request wants a tunnel, and the node has none for it. Nothing was sent.
+    #[error("no tunnel: {why}")]
+    NoTunnel { why: &'static str },
     /// Bytes set aside on disk could not be read back.
     #[error("reading back a spilled body failed")]
     Spill { source: io::Error },
@@ -141,6 +144,7 @@ impl FillError {
             | Self::ClientStalled { .. }
             | Self::Failing { .. }
             | Self::Abandoned
+            | Self::NoTunnel { .. }
             | Self::Spill { .. } => Retry::Never,
         }
     }
@@ -167,6 +171,7 @@ impl FillError {
             | Self::ClientStalled { .. }
             | Self::Failing { .. }
             | Self::Abandoned
+            | Self::NoTunnel { .. }
             | Self::Spill { .. } => false,
         }
     }
@@ -190,7 +195,7 @@ impl FillError {
     /// was unusable, 504 where it was late, 503 where asking again soon may help.
     pub(crate) fn status(&self) -> StatusCode {
         match self {
-            Self::Busy { .. } | Self::Open { .. } | Self::Abandoned => {
+            Self::Busy { .. } | Self::Open { .. } | Self::NoTunnel { .. } | Self::Abandoned => {
                 StatusCode::SERVICE_UNAVAILABLE
             }
             Self::HeadTimeout { .. } | Self::OutOfTime { .. } | Self::BodyTimeout { .. } => {
@@ -230,6 +235,7 @@ impl FillError {
             | Self::Changed { .. }
             | Self::Short { .. }
             | Self::Unsolicited { .. } => ProxyError::HttpResponseIncomplete,
+            Self::NoTunnel { .. } => ProxyError::HttpUpgradeFailed,
             Self::Abandoned | Self::Spill { .. } => ProxyError::ProxyInternalError,
         }
     }

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use http::header::CONTENT_LENGTH;
-use http::{Extensions, HeaderMap, HeaderValue, Method, Request, Response};
+use http::header::{CONTENT_LENGTH, UPGRADE};
+use http::{Extensions, HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
 use hyper::body::Incoming;
 use hyper_util::client::legacy::Error as ClientError;
 
@@ -28,12 +28,15 @@ impl Upstreams {
         let member = &Arc::clone(&slot.member);
         let sent = body.sent();
         let outgoing = self.compose(kind, member, request, body)?;
-        let response = self.head_of((kind, member), outgoing, &sent).await?;
+        let mut response = self.head_of((kind, member), outgoing, &sent).await?;
         if let Some(answered) = response.extensions().get::<Answered>() {
             answered.mark();
         }
+        let switches = response.status() == StatusCode::SWITCHING_PROTOCOLS
+            && request.headers.contains_key(UPGRADE);
+        let upgrade = switches.then(|| hyper::upgrade::on(&mut response));
         let (parts, body) = response.into_parts();
-        if parts.status.is_informational() {
+        if parts.status.is_informational() && upgrade.is_none() {
             let upstream = member.authority().to_owned();
             return Err(FillError::Unsolicited { upstream, status: parts.status });
         }
@@ -49,6 +52,7 @@ impl Upstreams {
             version: parts.version,
             body: UpstreamBody::new(body, slot),
             upstream: Arc::clone(member),
+            upgrade,
             kind,
         };
         answer.or_failure_of_parent()
