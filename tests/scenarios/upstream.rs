@@ -1,9 +1,13 @@
 //! Upstreams that are dead, silent or rude: what the client gets, and who is asked instead.
 
+use std::net::{Ipv4Addr, SocketAddr};
 use std::time::{Duration, Instant};
 
 use http::Method;
-use weir_tests::{Reply, Request, Shape, TestNode, free_addr, upstream};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpListener;
+use tokio::sync::mpsc;
+use weir_tests::{Raw, Reply, Request, Shape, TestNode, free_addr, upstream};
 
 fn assert_is_ours(reply: &Reply, status: u16, error: &str) {
     assert_eq!(reply.status, status);
@@ -265,4 +269,114 @@ async fn a_busy_origin_is_a_503_with_retry_after() {
     hold.release();
     assert_eq!(slow.await.unwrap().body, "x");
     assert_eq!(stack.edge().get("/other").await.status, 200, "the connection is free again");
+}
+
+/// What was not sent at all is sent elsewhere, whatever the method: body and all.
+#[tokio::test]
+async fn a_body_of_which_nothing_was_sent_goes_to_another_server() {
+    let dead = free_addr();
+    let stack = Shape::single().site(move |site| site.origins.insert(0, upstream(dead).into()));
+    let stack = stack.start().await;
+    let body = vec![7; 300_000];
+    for index in 0..4 {
+        let path = format!("/a{index}");
+        let order = Request::new(Method::POST, &path).body(body.clone());
+        assert_eq!(stack.edge().send(&order).await.status, 200, "{path}");
+        assert_eq!(stack.origin.requests(&path)[0].body_len, 300_000);
+        stack.advance(Duration::from_secs(120));
+    }
+    let retried = stack.edge().metrics().await;
+    assert!(retried.sum("weir_upstream_retries_total", &["reason=\"connect\""]) >= 1.0);
+
+    let mut tiers = Shape::tiers(1, 3).start().await;
+    tiers.regionals.remove(1).shutdown().await;
+    for index in 0..20 {
+        let order = Request::new(Method::POST, &format!("/b{index}")).body(body.clone());
+        assert_eq!(tiers.edge().send(&order).await.status, 200);
+    }
+}
+
+/// The client sends its body only when there is somebody to take it.
+#[tokio::test]
+async fn a_client_that_asks_first_is_told_before_it_sends_that_the_origin_is_dead() {
+    for shape in [Shape::single(), Shape::tiers(1, 1)] {
+        let stack = shape.start().await;
+        let ask = "POST /a HTTP/1.1\r\nHost: www.test\r\nContent-Length: 5\r\n\
+                   Expect: 100-continue\r\n\r\n";
+        let mut client = Raw::connect(stack.edge().addr()).await;
+        client.write(ask).await;
+        assert!(client.head().await.starts_with("HTTP/1.1 100 "), "somebody takes it");
+        client.write("hello").await;
+        assert_eq!(client.response().await.status, 200);
+        assert_eq!(stack.origin.requests("/a")[0].body_len, 5);
+
+        stack.origin.stop().await;
+        let mut client = Raw::connect(stack.edge().addr()).await;
+        client.write(ask).await;
+        let status = client.status().await;
+        if stack.shield.is_none() {
+            assert_eq!(status, Some(502), "nobody does");
+        } else {
+            // The parent takes the body before it knows.
+            assert_eq!(status, Some(100));
+        }
+    }
+}
+
+/// An answer before the body is whole ends the exchange: nothing hangs, and what is left of the body is
+/// nobody's next request.
+#[tokio::test]
+async fn an_answer_before_the_body_is_whole_ends_the_exchange() {
+    for shape in [Shape::single(), Shape::tiers(1, 1)] {
+        let (origin, mut heads) = hasty_origin().await;
+        let stack = shape.site(move |site| site.origins = vec![upstream(origin).into()]);
+        let stack = stack.start().await;
+        let mut client = Raw::connect(stack.edge().addr()).await;
+        client
+            .write("POST /a HTTP/1.1\r\nHost: www.test\r\nContent-Length: 50000000\r\n\r\n")
+            .await;
+        client.write("GET /smuggled HTTP/1.1\r\nHost: www.test\r\n\r\n").await;
+        let reply = client.response().await;
+        assert_eq!((reply.status, reply.body.as_slice()), (413, &b"big"[..]));
+        drop(client);
+        for index in 0..5 {
+            assert_eq!(stack.edge().get(&format!("/b{index}")).await.status, 413);
+        }
+        stack.edge().metrics_reach(|m| m.sum("weir_upstream_outstanding", &[]) == 0.0).await;
+        while let Ok(head) = heads.try_recv() {
+            assert!(!head.starts_with("GET /smuggled"), "{head}");
+        }
+    }
+}
+
+/// An origin that answers 413 to each head, and takes whatever follows that of a POST for its body. It
+/// tells the heads that it got.
+async fn hasty_origin() -> (SocketAddr, mpsc::Receiver<String>) {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let (tell, heads) = mpsc::channel(100);
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            let tell = tell.clone();
+            tokio::spawn(async move {
+                let mut head = Vec::new();
+                while let Ok(byte) = stream.read_u8().await {
+                    head.push(byte);
+                    if head.ends_with(b"\r\n\r\n") {
+                        let text = String::from_utf8_lossy(&head).into_owned();
+                        let has_body = text.starts_with("POST");
+                        tell.send(text).await.ok();
+                        head.clear();
+                        let early =
+                            b"HTTP/1.1 413 Content Too Large\r\nContent-Length: 3\r\n\r\nbig";
+                        stream.write_all(early).await.ok();
+                        if has_body {
+                            tokio::io::copy(&mut stream, &mut tokio::io::sink()).await.ok();
+                        }
+                    }
+                }
+            });
+        }
+    });
+    (address, heads)
 }

@@ -6,6 +6,7 @@ use http::header::{CONTENT_LENGTH, UPGRADE};
 use http::{Extensions, HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
 use hyper::body::Incoming;
 use hyper_util::client::legacy::Error as ClientError;
+use weir_cache::list_members;
 
 use super::FillError;
 use super::answer::{Answer, UpstreamBody, with_true_length};
@@ -33,7 +34,7 @@ impl Upstreams {
             answered.mark();
         }
         let switches = response.status() == StatusCode::SWITCHING_PROTOCOLS
-            && request.headers.contains_key(UPGRADE);
+            && was_asked_for(response.headers(), &request.headers);
         let upgrade = switches.then(|| hyper::upgrade::on(&mut response));
         let (parts, body) = response.into_parts();
         if parts.status.is_informational() && upgrade.is_none() {
@@ -123,6 +124,15 @@ impl Upstreams {
         }
         Ok(outgoing)
     }
+}
+
+/// Whether a 101 with `headers` changes to a protocol that the request named (RFC 9110 §7.8).
+fn was_asked_for(headers: &HeaderMap, request: &HeaderMap) -> bool {
+    let mut chosen = list_members(headers, &UPGRADE).peekable();
+    let asked = |protocol: &[u8]| {
+        list_members(request, &UPGRADE).any(|asked| asked.eq_ignore_ascii_case(protocol))
+    };
+    chosen.peek().is_some() && chosen.all(asked)
 }
 
 /// Leaves the length of the request's body to hyper, which knows the body (RFC 9112 §6.2).

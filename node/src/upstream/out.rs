@@ -8,6 +8,7 @@ use std::task::{Context, Poll, ready};
 use bytes::Bytes;
 use http::{HeaderMap, Method};
 use hyper::body::{Body, Frame, Incoming, SizeHint};
+use parking_lot::Mutex;
 use weir_cache::purge::AsOf;
 use weir_cache::{CacheKey, passable_trailers};
 
@@ -51,7 +52,7 @@ pub(crate) enum OutBody {
     #[default]
     Empty,
     /// The client's, as it comes.
-    Client(Incoming, Arc<Sent>),
+    Client(Lent),
     /// This node's own.
     Whole(Bytes),
 }
@@ -75,10 +76,72 @@ impl Sent {
     }
 }
 
+/// A client's body, lent to one attempt after the other until one has begun to send it.
+///
+/// Of an attempt that failed before that, nothing was sent: the request may be sent to another server,
+/// whatever its method (RFC 9110 §9.2.2).
+#[derive(Debug)]
+pub(crate) struct Lent {
+    /// Where the body lies until it is first polled; shared by the attempts.
+    cell: Arc<Mutex<Option<Incoming>>>,
+    /// The body, of the attempt that sends it.
+    taken: Option<Incoming>,
+    sent: Arc<Sent>,
+}
+
+impl Lent {
+    fn new(body: Incoming) -> Self {
+        Self { cell: Arc::new(Mutex::new(Some(body))), taken: None, sent: Arc::default() }
+    }
+
+    /// The same body for another attempt; `None` once one has begun to send it.
+    fn again(&self) -> Option<Self> {
+        self.cell.lock().is_some().then(|| Self {
+            cell: Arc::clone(&self.cell),
+            taken: None,
+            sent: Arc::clone(&self.sent),
+        })
+    }
+
+    fn poll_frame(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+        if self.taken.is_none() {
+            self.taken = self.cell.lock().take();
+        }
+        // An attempt that comes after another has begun to send is never made; it would send nothing.
+        let Some(body) = &mut self.taken else { return Poll::Pending };
+        let frame = ready!(Pin::new(&mut *body).poll_frame(cx)).map(only_passable);
+        self.sent.frames.fetch_add(1, Relaxed);
+        if frame.is_none() || body.is_end_stream() {
+            self.sent.whole.store(true, Relaxed);
+        }
+        Poll::Ready(frame)
+    }
+
+    /// What `of` says of the body, wherever it lies; `otherwise` where another attempt has it.
+    fn look<T>(&self, otherwise: T, of: impl Fn(&Incoming) -> T) -> T {
+        match &self.taken {
+            Some(body) => of(body),
+            None => self.cell.lock().as_ref().map_or(otherwise, of),
+        }
+    }
+}
+
 impl OutBody {
     /// The client's body.
     pub(crate) fn client(body: Incoming) -> Self {
-        Self::Client(body, Arc::default())
+        Self::Client(Lent::new(body))
+    }
+
+    /// The same body for another attempt; `None` where it is gone.
+    pub(super) fn again(&self) -> Option<Self> {
+        match self {
+            Self::Empty => Some(Self::Empty),
+            Self::Whole(bytes) => Some(Self::Whole(bytes.clone())),
+            Self::Client(lent) => lent.again().map(Self::Client),
+        }
     }
 
     /// How far the body has gone, to be looked at while it goes.
@@ -87,7 +150,7 @@ impl OutBody {
             Self::Empty | Self::Whole(_) => {
                 Arc::new(Sent { whole: AtomicBool::new(true), ..Sent::default() })
             }
-            Self::Client(_, sent) => Arc::clone(sent),
+            Self::Client(lent) => Arc::clone(&lent.sent),
         }
     }
 }
@@ -118,21 +181,14 @@ impl Body for OutBody {
                 *this = Self::Empty;
                 Poll::Ready(Some(Ok(Frame::data(bytes))))
             }
-            Self::Client(body, sent) => {
-                let frame = ready!(Pin::new(&mut *body).poll_frame(cx)).map(only_passable);
-                sent.frames.fetch_add(1, Relaxed);
-                if frame.is_none() || body.is_end_stream() {
-                    sent.whole.store(true, Relaxed);
-                }
-                Poll::Ready(frame)
-            }
+            Self::Client(lent) => lent.poll_frame(cx),
         }
     }
 
     fn is_end_stream(&self) -> bool {
         match self {
             Self::Empty => true,
-            Self::Client(body, _) => body.is_end_stream(),
+            Self::Client(lent) => lent.look(false, Incoming::is_end_stream),
             Self::Whole(bytes) => bytes.is_empty(),
         }
     }
@@ -140,7 +196,7 @@ impl Body for OutBody {
     fn size_hint(&self) -> SizeHint {
         match self {
             Self::Empty => SizeHint::with_exact(0),
-            Self::Client(body, _) => body.size_hint(),
+            Self::Client(lent) => lent.look(SizeHint::default(), Incoming::size_hint),
             Self::Whole(bytes) => SizeHint::with_exact(bytes.len() as u64),
         }
     }

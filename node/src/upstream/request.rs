@@ -76,7 +76,7 @@ pub(crate) fn forward_request(
     }
     // What the key leaves out of the query means something to a method that acts on it.
     let target = match inbound.method {
-        Method::GET | Method::HEAD => &keyed.target,
+        Method::GET | Method::HEAD if inbound.upgrade.is_none() => &keyed.target,
         _ => &inbound.target,
     };
     OutRequest {

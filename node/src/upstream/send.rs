@@ -4,7 +4,6 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
-use hyper::body::Body;
 use tokio::time::{Instant, sleep_until, timeout_at};
 use weir_cache::Timestamp;
 
@@ -40,7 +39,7 @@ pub(crate) struct Upstreams {
 struct Sending<'a> {
     group: &'a Group,
     request: &'a OutRequest,
-    /// What a retry sends as the body; `None` where it is gone.
+    /// What a retry sends as the body.
     spare: Option<OutBody>,
     deadline: Option<Instant>,
 }
@@ -84,7 +83,7 @@ impl Upstreams {
     ) -> Result<Answer, FillError> {
         let body = std::mem::take(&mut request.body);
         let deadline = self.config.total_timeout.map(|total| Instant::now() + total);
-        let sending = Sending { group, request: &request, spare: spare(&body), deadline };
+        let sending = Sending { group, request: &request, spare: body.again(), deadline };
         group.budget().on_request();
         let Some(mut queue) = group.order(&request.key, self.now()) else {
             self.metrics.open_refused.inc();
@@ -104,7 +103,7 @@ impl Upstreams {
             self.note_retry(&outcome);
             // An answer that is not passed on gives its connection back unread.
             drop(outcome);
-            let body = sending.spare.as_ref().and_then(spare).unwrap_or_default();
+            let body = sending.spare.as_ref().and_then(OutBody::again).unwrap_or_default();
             outcome = self.attempt(&sending, slot, body).await;
         }
         outcome
@@ -144,7 +143,8 @@ impl Upstreams {
         outcome: &Result<Answer, FillError>,
         queue: &Queue,
     ) -> Retry {
-        let complete = sending.spare.is_some();
+        // Nothing of a client's body is left once some of it was sent.
+        let complete = sending.spare.as_ref().is_some_and(|body| body.again().is_some());
         let replayable = complete && sending.request.method.is_idempotent();
         let (kind, other_well) = (sending.group.kind(), queue.has_well());
         match outcome {
@@ -266,17 +266,6 @@ impl Upstreams {
             }
         };
         self.metrics.retries(reason).inc();
-    }
-}
-
-/// What can be sent again of a body that is about to be sent.
-///
-/// Nothing of a client's: it is read once.
-fn spare(body: &OutBody) -> Option<OutBody> {
-    match body {
-        OutBody::Whole(bytes) => Some(OutBody::Whole(bytes.clone())),
-        body if body.is_end_stream() => Some(OutBody::Empty),
-        OutBody::Empty | OutBody::Client(..) => None,
     }
 }
 
