@@ -16,72 +16,73 @@ import concurrent.futures
 import hashlib
 import multiprocessing
 import random
+import select
+import socket
 import time
 
 import show
-from http1 import HOST, Origin
+from http1 import HOST, READ_BYTES, Origin
 
 PIECES, PIECE_BYTES = 10, 16 * 1024
 
 
-class Reader(asyncio.Protocol):
-    """One client: notes when it asked, and when the first and the last byte of the body came."""
+class Reader:
+    """One client: notes when it asked and what came when. Judging is left for later: it would cost time now."""
 
-    def __init__(self, path, done):
-        self.path, self.done = path, done
-        self.head, self.asked, self.first, self.last = b"", 0.0, None, None
-        self.length, self.bytes = None, 0
-        self.hash = hashlib.blake2b(digest_size=16)
+    def __init__(self, port, late):
+        self.late, self.asked = late, 0.0
+        self.socket = socket.create_connection(("127.0.0.1", port))
+        self.socket.setblocking(False)
+        self.pieces, self.left = [], None
 
-    def connection_made(self, transport):
-        self.transport = transport
-
-    def ask(self):
+    def ask(self, path):
         self.asked = time.monotonic()
-        self.transport.write(f"GET {self.path} HTTP/1.1\r\nHost: {HOST}\r\n\r\n".encode())
+        self.socket.send(f"GET {path} HTTP/1.1\r\nHost: {HOST}\r\n\r\n".encode())
 
-    def data_received(self, data):
-        if self.length is None:
-            self.head += data
-            head, end, data = self.head.partition(b"\r\n\r\n")
-            if not end:
-                return
-            self.length = int(head.lower().split(b"content-length:")[1].split(b"\r\n")[0])
-            self.status = int(head.split(b" ")[1])
-        if data:
-            self.last = time.monotonic()
-            self.first = self.first or self.last
-            self.bytes += len(data)
-            self.hash.update(data)
-        if self.bytes >= self.length:
-            self.transport.close()
+    def read(self):
+        """Takes what has come; returns whether that was the end."""
+        piece = self.socket.recv(READ_BYTES)
+        self.pieces.append((time.monotonic(), piece))
+        if self.left is None and b"\r\n\r\n" in piece:
+            head, _, piece = piece.partition(b"\r\n\r\n")
+            self.left = int(head.lower().split(b"content-length:")[1].split(b"\r\n")[0])
+        if self.left is not None:
+            self.left -= len(piece)
+        return not piece or self.left == 0
 
-    def connection_lost(self, error):
-        if not self.done.done():
-            self.done.set_result(None)
+    def seen(self):
+        """Late, status, when asked, when the first and the last byte of the body came, its digest."""
+        head, _, body = b"".join(piece for _, piece in self.pieces).partition(b"\r\n\r\n")
+        counted, first = 0, None
+        for at, piece in self.pieces:
+            counted += len(piece)
+            if first is None and counted > len(head) + 4:
+                first = at
+        status = int(head.split(b" ")[1]) if head else 0
+        last = self.pieces[-1][0] if self.pieces else None
+        return self.late, status, self.asked, first, last, hashlib.blake2b(body, digest_size=16).hexdigest()
 
 
-def crowd(ports, path, count, begin, drip, seed):
-    """Runs in the process of the clients: half ask at `begin`, half while the body drips."""
-    async def ask_all():
-        loop, rng = asyncio.get_running_loop(), random.Random(seed)
-        readers = []
-        for number in range(count):
-            done = loop.create_future()
-            _, reader = await loop.create_connection(
-                lambda done=done: Reader(path, done), "127.0.0.1", ports[number % len(ports)])
-            readers.append(reader)
-        opened = time.monotonic()
-        begin_at = max(begin, opened + 0.2)
-        for number, reader in enumerate(readers):
-            late = number >= count // 2
-            wait = rng.uniform(0.15, drip - 0.15) if late else 0.0
-            loop.call_at(begin_at + wait, reader.ask)
-        await asyncio.wait_for(asyncio.gather(*(reader.done for reader in readers)), drip + 20)
-        return [(number >= count // 2, reader.status, reader.asked, reader.first, reader.last,
-                 reader.bytes, reader.hash.hexdigest()) for number, reader in enumerate(readers)
-                if reader.length is not None]
-    return asyncio.run(ask_all())
+def crowd(ports, path, count, drip, seed):
+    """Runs in the process of the clients: half ask at once, half while the body drips."""
+    rng = random.Random(seed)
+    readers = [Reader(ports[number % len(ports)], number >= count // 2) for number in range(count)]
+    poll, waiting = select.epoll(), {reader.socket.fileno(): reader for reader in readers}
+    for number in waiting:
+        poll.register(number, select.EPOLLIN)
+    begin = time.monotonic() + 0.2
+    due = sorted(((begin + (rng.uniform(0.15, drip - 0.15) if reader.late else 0.0), number)
+                  for number, reader in waiting.items()), reverse=True)
+    readers = list(waiting.values())
+    while waiting and time.monotonic() < begin + drip + 20:
+        while due and due[-1][0] <= time.monotonic():
+            waiting[due.pop()[1]].ask(path)
+        wait = due[-1][0] - time.monotonic() if due else 0.5
+        for number, _ in poll.poll(max(wait, 0.0)):
+            if waiting[number].read():
+                poll.unregister(number)
+                del waiting[number]
+    return [reader.seen() for reader in readers]
 
 
 async def collapse(now):
@@ -107,12 +108,12 @@ async def collapse(now):
     with concurrent.futures.ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
         seen = await asyncio.get_running_loop().run_in_executor(
             pool, crowd, [edge.port for edge in stack.edges], "/cold", arguments.clients,
-            time.monotonic() + 1.0, arguments.drip, arguments.seed)
+            arguments.drip, arguments.seed)
     judge(now, seen, origin.requests, sent, hashlib.blake2b(body, digest_size=16).hexdigest())
 
 
 def judge(now, seen, requests, sent, digest):
-    whole = [one for one in seen if one[1] == 200 and one[6] == digest]
+    whole = [one for one in seen if one[1] == 200 and one[5] == digest]
     # Those that the edge had nothing for yet are not late.
     first = [one[3] - one[2] for one in whole if one[0] and one[2] > sent["first"] + 0.05]
     last = [one[4] - sent["last"] for one in whole]

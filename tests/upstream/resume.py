@@ -126,7 +126,8 @@ async def with_origins(now, query):
 
 def versioned(version, length):
     """A body that says in every line which version it is of."""
-    return (f"version {version:07d} of this body\n".encode() * (length // 32 + 1))[:length]
+    line = f"version {version} of this body\n".encode()
+    return (line * (length // len(line) + 1))[:length]
 
 
 async def with_another_version(now):
@@ -159,6 +160,7 @@ async def with_another_version(now):
     stored = [node.metric("weir_store_keys") for node in stack.nodes]
     after = await Download().run(stack.edges[0].port, "/versions")
     is_new = after.complete and after.digest() == digest_of(versioned(2, length))
+    now.say(f"then {after.status}, {after.bytes} bytes, {after.fields}")
     now.note("changed midway", f"{cut.bytes} of {length} bytes, then {'the new body' if is_new else 'a wrong one'}")
     now.must(not cut.complete, "a client of a body that changed sees that it is not whole")
     now.must(is_old, "no byte of another version is mixed in")
