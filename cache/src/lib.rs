@@ -63,6 +63,7 @@ mod targeted;
 mod time;
 mod trailers;
 mod unkeyed;
+mod upgrade;
 mod validation;
 mod vary;
 
@@ -108,6 +109,7 @@ pub use targeted::{Governing, governing};
 pub use time::{Now, Timestamp, UnixTime};
 pub use trailers::{accepts_trailers, announced_trailers, passable_trailers};
 pub use unkeyed::strip_unkeyed;
+pub use upgrade::upgrade_protocols;
 pub use validation::{
     NotModified, condition_on, freshen, judge_not_modified, merge_not_modified, strip_conditionals,
 };

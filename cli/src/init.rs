@@ -9,7 +9,7 @@ use std::process::ExitCode;
 use anyhow::{Context, anyhow};
 use serde_json::json;
 use weir_cache::{HostPattern, Profile};
-use weir_node::config::{NodeConfig, SiteConfig, UpstreamAddr, to_toml};
+use weir_node::config::{NodeConfig, OriginServer, SiteConfig, to_toml};
 
 use crate::failure::{Failure, usage};
 use crate::output;
@@ -34,7 +34,7 @@ pub(crate) struct Arguments {
     shape: Shape,
     /// The origin of the site; without it the address of a local weir-origin-mock.
     #[arg(long, value_name = "URL")]
-    origin: Option<UpstreamAddr>,
+    origin: Option<OriginServer>,
     /// Print the files written as one line of JSON.
     #[arg(long)]
     json: bool,
@@ -58,7 +58,7 @@ fn files(arguments: &Arguments) -> Result<Vec<(PathBuf, String)>, Failure> {
     let local = IpAddr::V4(Ipv4Addr::LOCALHOST);
     let origin = match &arguments.origin {
         Some(origin) => origin.clone(),
-        None => asked_at(arguments.shape.origin(local).map_err(usage)?),
+        None => asked_at(arguments.shape.origin(local).map_err(usage)?).into(),
     };
     let mut site = SiteConfig::new("default", Profile::Default);
     site.hosts = vec![HostPattern::Any];

@@ -40,7 +40,12 @@ struct Node {
 #[derive(Debug, Deserialize)]
 struct Upstream {
     address: String,
-    healthy: bool,
+    state: String,
+    since_secs: u64,
+    failures: u32,
+    outstanding: u32,
+    waiting: usize,
+    backup: bool,
 }
 
 #[derive(Debug, Deserialize)]
@@ -115,10 +120,21 @@ fn text(node: &Node, stats: &Stats) -> String {
     );
     text += &format!("  purge log  {}\n", position(&node.purge));
     for upstream in &node.upstreams {
-        let health = if upstream.healthy { "well" } else { "passed over" };
-        text += &format!("  upstream   {} {health}\n", upstream.address);
+        text += &format!("  upstream   {}\n", server(upstream));
     }
     text
+}
+
+fn server(upstream: &Upstream) -> String {
+    let Upstream { address, state, since_secs, failures, outstanding, waiting, backup } = upstream;
+    let mut text = format!("{address} {state}");
+    if state != "up" {
+        text += &format!(" for {since_secs} s, {failures} failures in a row");
+    }
+    if *backup {
+        text += ", backup";
+    }
+    text + &format!(", {outstanding} requests in flight, {waiting} waiting")
 }
 
 fn outcomes(stats: &Stats) -> String {

@@ -9,7 +9,7 @@ use std::time::Duration;
 use anyhow::Context;
 use serde_json::{Value, json};
 use weir_cache::{HostPattern, Profile};
-use weir_node::config::{self, LogConfig, NodeConfig, SiteConfig, UpstreamAddr};
+use weir_node::config::{self, LogConfig, NodeConfig, OriginServer, SiteConfig};
 use weir_node::{
     AdminToken, Components, LogHome, RunningNode, Signals, SystemClock, TIER_SECRET, TierSecret,
     admin_token_from_env, random_text, telemetry, tier_secret_from_env,
@@ -42,7 +42,7 @@ pub(crate) struct Arguments {
     shape: Shape,
     /// The origin of every site; without it a demo origin is started.
     #[arg(long, value_name = "URL")]
-    origin: Option<UpstreamAddr>,
+    origin: Option<OriginServer>,
     /// The address that everything listens on.
     #[arg(long, value_name = "IP", default_value = "127.0.0.1")]
     listen: IpAddr,
@@ -124,7 +124,7 @@ fn with_origins(
     arguments: &Arguments,
     demo: Option<&OriginMock>,
 ) -> Vec<SiteConfig> {
-    let demo = demo.map(|origin| asked_at(origin.addr()));
+    let demo = demo.map(|origin| OriginServer::from(asked_at(origin.addr())));
     for site in &mut sites {
         if let Some(origin) = &arguments.origin {
             site.origins = vec![origin.clone()];

@@ -140,9 +140,20 @@ async fn metrics(State(admin): State<Admin>) -> Response {
 async fn nodes(State(admin): State<Admin>) -> Json<Value> {
     let node = &admin.node;
     let upstreams: Vec<Value> = node
-        .upstream_health()
+        .upstream_sights()
         .into_iter()
-        .map(|(address, healthy)| json!({"address": address, "healthy": healthy}))
+        .map(|upstream| {
+            json!({
+                "address": upstream.address,
+                "healthy": upstream.state.is_usable(),
+                "state": upstream.state.as_str(),
+                "since_secs": upstream.since.as_secs(),
+                "failures": upstream.failures,
+                "outstanding": upstream.outstanding,
+                "waiting": upstream.waiting,
+                "backup": upstream.backup,
+            })
+        })
         .collect();
     Json(json!({
         "name": node.config.name,

@@ -11,6 +11,7 @@ use crate::fill::{self, FillWork, Lead, Progress};
 use crate::lookup::{Asked, join};
 use crate::node::Node;
 use crate::outcome::Outcome;
+use crate::tunnel;
 use crate::upstream::request::forward_request;
 use crate::upstream::{Answer, FillError, OutRequest};
 
@@ -22,6 +23,10 @@ pub(crate) async fn forward(
     why: ForwardReason,
     detail: Option<&'static str>,
 ) -> Outcome {
+    let place = match asked.inbound.upgrade.is_some().then(|| tunnel::place(node)).transpose() {
+        Ok(place) => place,
+        Err(error) => return Outcome::failed(Arc::new(error), why),
+    };
     let mut request = forward_request(asked.inbound, body, asked.keyed, asked.site, &node.hop);
     request.interim = asked.interim_sink();
     request.position = asked.position(node);
@@ -30,7 +35,12 @@ pub(crate) async fn forward(
         Ok(answer) if answers_later_gets(asked, &answer) => {
             keep_for_gets(node, asked, answer, sent).await
         }
-        Ok(answer) => Outcome::forwarded(answer, why, detail),
+        Ok(answer) => match place.filter(|_| answer.upgrade.is_some()) {
+            Some(place) => {
+                Outcome::switching(tunnel::open(node, asked, answer, place), why, detail)
+            }
+            None => Outcome::forwarded(answer, why, detail),
+        },
         Err(error) => {
             let uri = asked.inbound.target.uri();
             let chain = crate::telemetry::chain(&error).to_string();

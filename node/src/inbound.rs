@@ -11,11 +11,12 @@ use std::sync::Once;
 use http::header::{CONTENT_LENGTH, FORWARDED, HOST};
 use http::{HeaderMap, HeaderValue, Method, Request, StatusCode, Version};
 use hyper::body::{Body, Incoming};
+use hyper::upgrade::OnUpgrade;
 use prometheus_client::metrics::counter::Counter;
 use weir_cache::purge::AsOf;
 use weir_cache::{
     Direction, KeyRules, Policy, Scheme, Target, accepts_trailers, announced_trailers,
-    reduce_accept_encoding, strip_hop_by_hop, strip_unkeyed,
+    reduce_accept_encoding, strip_hop_by_hop, strip_unkeyed, upgrade_protocols,
 };
 
 use crate::inner::{self, NoProof, TierSecret};
@@ -79,6 +80,8 @@ pub(crate) struct Inbound {
     /// The body, where the method has one; a body on GET or HEAD has no meaning (RFC 9110 §9.3.1)
     /// and goes nowhere.
     pub(crate) body: Option<Incoming>,
+    /// The protocols that it asks to change to; `None` for every request that is no more than HTTP.
+    pub(crate) upgrade: Option<Upgrade>,
     /// Trailers that it announces (RFC 9110 §6.6.2).
     pub(crate) trailer: Option<HeaderValue>,
     /// Whether the sender takes trailers of the answer.
@@ -97,6 +100,15 @@ pub(crate) struct Inbound {
     pub(crate) control: Option<HeaderValue>,
     /// The name of this request in all logs.
     pub(crate) request_id: HeaderValue,
+}
+
+/// A wish for another protocol on the connection (RFC 9110 §7.8).
+#[derive(Debug, Clone)]
+pub(crate) struct Upgrade {
+    /// The protocols, as they go upstream.
+    pub(crate) protocols: HeaderValue,
+    /// The connection, once the answer is a 101.
+    pub(crate) connection: OnUpgrade,
 }
 
 /// What reading needs to know of the node.
@@ -120,8 +132,9 @@ pub(crate) struct Reading<'a> {
 pub(crate) fn read(
     reading: &Reading<'_>,
     address: SocketAddr,
-    request: Request<Incoming>,
+    mut request: Request<Incoming>,
 ) -> Result<Inbound, Refusal> {
+    let upgrade = upgrade(&mut request);
     let (parts, body) = request.into_parts();
     let wire_target = parts.uri.path_and_query().map_or("/", http::uri::PathAndQuery::as_str);
     if wire_target.len() > reading.url_max {
@@ -159,6 +172,7 @@ pub(crate) fn read(
         method: parts.method,
         version: parts.version,
         headers,
+        upgrade,
         trailer,
         takes_trailers,
         peer,
@@ -170,6 +184,11 @@ pub(crate) fn read(
         request_id,
     };
     Ok(inbound)
+}
+
+fn upgrade(request: &mut Request<Incoming>) -> Option<Upgrade> {
+    let protocols = upgrade_protocols(request.method(), request.version(), request.headers())?;
+    Some(Upgrade { protocols, connection: hyper::upgrade::on(request) })
 }
 
 /// A proof that does not hold is counted and named: most often two nodes have different secrets, or

@@ -46,6 +46,7 @@ mod signals;
 mod site;
 mod stand_in;
 pub mod telemetry;
+mod tunnel;
 mod upstream;
 
 pub use admin::AdminToken;

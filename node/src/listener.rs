@@ -15,7 +15,6 @@ use futures_util::FutureExt;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use hyper_util::server::graceful::GracefulShutdown;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -33,8 +32,8 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 /// Returns when the last connection has ended; at the end of `drain_grace` those left are cut off.
 /// Dropping the future cuts all connections off at once.
 pub(crate) async fn serve(node: Arc<Node>, listener: TcpListener, mut stop: watch::Receiver<bool>) {
-    let graceful = GracefulShutdown::new();
     let mut connections = JoinSet::new();
+    let stopped = stop.clone();
     let stopping = async move { stop.wait_for(|stop| *stop).await.is_ok() };
     tokio::pin!(stopping);
     loop {
@@ -42,7 +41,7 @@ pub(crate) async fn serve(node: Arc<Node>, listener: TcpListener, mut stop: watc
             _ = &mut stopping => break,
             accepted = listener.accept() => match accepted {
                 Ok((stream, address)) => {
-                    if let Some(serving) = admit(&node, stream, address, &graceful) {
+                    if let Some(serving) = admit(&node, stream, address, &stopped) {
                         connections.spawn(serving);
                     }
                 }
@@ -54,11 +53,12 @@ pub(crate) async fn serve(node: Arc<Node>, listener: TcpListener, mut stop: watc
     drop(listener);
     let grace = node.config.drain_grace;
     let drained = async {
-        graceful.shutdown().await;
         while connections.join_next().await.is_some() {}
+        node.tunnels.ended().await;
     };
     if tokio::time::timeout(grace, drained).await.is_err() {
         tracing::warn!(?grace, "connections are cut off at the end of the grace time");
+        node.tunnels.cut();
     }
 }
 
@@ -67,7 +67,7 @@ fn admit(
     node: &Arc<Node>,
     stream: TcpStream,
     address: SocketAddr,
-    graceful: &GracefulShutdown,
+    stopped: &watch::Receiver<bool>,
 ) -> Option<impl Future<Output = ()> + use<>> {
     let limits = &node.config.limits;
     let connected = node.metrics.connections.get();
@@ -91,8 +91,18 @@ fn admit(
             Ok::<_, Infallible>(response.map(|body| body.answering(answering)))
         }
     });
-    let connection = builder(limits).serve_connection(TokioIo::new(io), service);
-    let connection = graceful.watch(connection);
+    let connection = builder(limits).serve_connection(TokioIo::new(io), service).with_upgrades();
+    let mut stopped = stopped.clone();
+    let connection = async move {
+        let mut connection = std::pin::pin!(connection);
+        tokio::select! {
+            biased;
+            ended = connection.as_mut() => return ended,
+            _ = stopped.wait_for(|stopped| *stopped) => connection.as_mut().graceful_shutdown(),
+        }
+        // The request being answered is answered to its end.
+        connection.await
+    };
     let counted = Connected::new(Arc::clone(node));
     Some(async move {
         // A bug in one request ends its connection, is counted, and leaves the node alone.
@@ -123,12 +133,13 @@ fn builder(limits: &LimitsConfig) -> http1::Builder {
 }
 
 /// Counts a connection for as long as it lasts.
-struct Connected {
+pub(crate) struct Connected {
     node: Arc<Node>,
 }
 
 impl Connected {
-    fn new(node: Arc<Node>) -> Self {
+    /// Counts one.
+    pub(crate) fn new(node: Arc<Node>) -> Self {
         node.metrics.connections.inc();
         Self { node }
     }

@@ -147,6 +147,9 @@ pub(crate) async fn decide(node: &Node, asked: Asked<'_>, now: Timestamp, alone:
     if site.bypasses(keyed) {
         return Decision::Bypass { why: ForwardReason::Bypass, detail: Some("rule-bypass") };
     }
+    if inbound.upgrade.is_some() {
+        return Decision::Bypass { why: ForwardReason::Bypass, detail: Some("upgrade") };
+    }
     let directives = site
         .policy
         .honor_request_directives

@@ -13,7 +13,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
 
-use crate::upstream::Kind;
+use crate::upstream::{Kind, Sight};
 
 /// What this node did for a request, for people who count.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -134,16 +134,32 @@ impl SiteMetrics {
 pub(crate) struct UpstreamMetrics {
     requests: Family<UpstreamKind, Counter>,
     failures: Family<UpstreamKind, Counter>,
-    /// Requests sent again after a failure.
-    pub(crate) retries: Counter,
+    retries: Family<Reason, Counter>,
+    checks: Family<Reason, Counter>,
     /// Times that an upstream was passed over from then on.
     pub(crate) ejections: Counter,
+    /// Retries that were not made because there were too many.
+    pub(crate) budget_exhausted: Counter,
+    /// Requests that found every connection in use, and the queue full or too slow.
+    pub(crate) busy: Counter,
+    /// Requests that failed at once because a whole group has failed.
+    pub(crate) open_refused: Counter,
 }
 
 impl UpstreamMetrics {
     /// Requests that brought an answer.
     pub(crate) fn requests(&self, kind: Kind) -> Counter {
         self.requests.get_or_create(&UpstreamKind { kind: kind_text(kind) }).clone()
+    }
+
+    /// Requests sent again, by what went wrong before.
+    pub(crate) fn retries(&self, reason: &'static str) -> Counter {
+        self.retries.get_or_create(&Reason { reason }).clone()
+    }
+
+    /// Checks, by what they came to.
+    pub(crate) fn checks(&self, reason: &'static str) -> Counter {
+        self.checks.get_or_create(&Reason { reason }).clone()
     }
 
     /// Requests that brought none.
@@ -156,6 +172,28 @@ fn kind_text(kind: Kind) -> &'static str {
     match kind {
         Kind::Origins => "origin",
         Kind::Parents => "parent",
+    }
+}
+
+/// The counters of tunnels that have ended.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct TunnelMetrics {
+    ended: Family<Reason, Counter>,
+    bytes: Family<Way, Counter>,
+}
+
+/// Which way bytes went.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Way {
+    way: &'static str,
+}
+
+impl TunnelMetrics {
+    /// Counts a tunnel that ended for `reason`, after so many bytes from the client and to it.
+    pub(crate) fn ended(&self, reason: &'static str, (up, down): (u64, u64)) {
+        self.ended.get_or_create(&Reason { reason }).inc();
+        self.bytes.get_or_create(&Way { way: "up" }).inc_by(up);
+        self.bytes.get_or_create(&Way { way: "down" }).inc_by(down);
     }
 }
 
@@ -195,12 +233,16 @@ pub(crate) struct Metrics {
     pub(crate) connections_refused: Counter,
     /// Access log lines dropped because the writer was behind.
     pub(crate) upstream: UpstreamMetrics,
+    /// Tunnels that have ended.
+    pub(crate) tunnels: TunnelMetrics,
     /// What concerns the purge log.
     pub(crate) purge: PurgeMetrics,
     /// What concerns push mode.
     pub(crate) push: PushMetrics,
     gauges: Gauges,
     upstream_healthy: Family<UpstreamName, Gauge>,
+    upstream_outstanding: Family<UpstreamName, Gauge>,
+    upstream_waiting: Family<UpstreamName, Gauge>,
 }
 
 /// The counters of the purge log.
@@ -250,6 +292,7 @@ pub(crate) struct PushMetrics {
 /// Values read at the moment of a scrape.
 #[derive(Debug, Clone, Default)]
 struct Gauges {
+    tunnels_active: Gauge,
     fills_active: Gauge,
     fill_waiters: Gauge,
     fill_memory_bytes: Gauge,
@@ -275,7 +318,9 @@ pub(crate) struct Readings {
     pub(crate) purge_applied: u64,
     pub(crate) purge_fenced: bool,
     pub(crate) purge_named: usize,
-    pub(crate) upstreams: Vec<(String, bool)>,
+    pub(crate) upstreams: Vec<Sight>,
+    /// Tunnels.
+    pub(crate) tunnels_active: usize,
 }
 
 impl Metrics {
@@ -303,10 +348,13 @@ impl Metrics {
             connections: Gauge::default(),
             connections_refused: Counter::default(),
             upstream: UpstreamMetrics::default(),
+            tunnels: TunnelMetrics::default(),
             purge: PurgeMetrics::default(),
             push: PushMetrics::default(),
             gauges: Gauges::default(),
             upstream_healthy: Family::default(),
+            upstream_outstanding: Family::default(),
+            upstream_waiting: Family::default(),
         };
         metrics.register_requests();
         metrics.register_fills();
@@ -383,10 +431,44 @@ impl Metrics {
         registry.register("upstream_failures", "Failed requests", upstream.failures.clone());
         registry.register("upstream_retries", "Requests sent again", upstream.retries.clone());
         registry.register("upstream_ejections", "Passed over", upstream.ejections.clone());
+        registry.register("upstream_checks", "Checks of servers", upstream.checks.clone());
+        registry.register(
+            "upstream_budget_exhausted",
+            "Retries not made because there were too many",
+            upstream.budget_exhausted.clone(),
+        );
+        registry.register("upstream_busy", "No connection free in time", upstream.busy.clone());
+        registry.register(
+            "upstream_open_refused",
+            "Requests that failed at once because every server has failed",
+            upstream.open_refused.clone(),
+        );
+        self.register_servers();
+        self.register_tunnels();
+    }
+
+    fn register_tunnels(&mut self) {
+        let registry = &mut self.registry;
+        registry.register("tunnels", "Tunnels that have ended", self.tunnels.ended.clone());
+        registry.register("tunnel_bytes", "Bytes through tunnels", self.tunnels.bytes.clone());
+    }
+
+    fn register_servers(&mut self) {
+        let registry = &mut self.registry;
         registry.register(
             "upstream_healthy",
             "1 unless the upstream is passed over",
             self.upstream_healthy.clone(),
+        );
+        registry.register(
+            "upstream_outstanding",
+            "Requests in flight to the upstream",
+            self.upstream_outstanding.clone(),
+        );
+        registry.register(
+            "upstream_waiting",
+            "Requests that wait for a connection to the upstream",
+            self.upstream_waiting.clone(),
         );
     }
 
@@ -456,6 +538,7 @@ impl Metrics {
     fn register_gauges(&mut self) {
         let registry = &mut self.registry;
         let gauges = &self.gauges;
+        registry.register("tunnels_active", "Tunnels", gauges.tunnels_active.clone());
         registry.register("fills_active", "Fills in flight", gauges.fills_active.clone());
         registry.register(
             "fill_waiters",
@@ -525,6 +608,7 @@ impl Metrics {
 
     fn read(&self, readings: &Readings) {
         let gauges = &self.gauges;
+        gauges.tunnels_active.set(signed(readings.tunnels_active as u64));
         gauges.fills_active.set(signed(readings.fills_active as u64));
         gauges.fill_waiters.set(signed(readings.fill_waiters as u64));
         gauges.fill_memory_bytes.set(signed(readings.fill_memory_bytes));
@@ -536,9 +620,13 @@ impl Metrics {
         gauges.purge_named.set(signed(readings.purge_named as u64));
         let evictions = readings.evictions.saturating_sub(gauges.evictions.get());
         gauges.evictions.inc_by(evictions);
-        for (upstream, healthy) in &readings.upstreams {
-            let name = UpstreamName { upstream: upstream.clone() };
-            self.upstream_healthy.get_or_create(&name).set(i64::from(*healthy));
+        for upstream in &readings.upstreams {
+            let name = UpstreamName { upstream: upstream.address.clone() };
+            let healthy = upstream.state.is_usable();
+            self.upstream_healthy.get_or_create(&name).set(i64::from(healthy));
+            let outstanding = i64::from(upstream.outstanding);
+            self.upstream_outstanding.get_or_create(&name).set(outstanding);
+            self.upstream_waiting.get_or_create(&name).set(signed(upstream.waiting as u64));
         }
     }
 

@@ -23,8 +23,9 @@ use crate::purge::{
 use crate::push::Push;
 use crate::recent::{REFRESH_AGAIN_AFTER, RecentKeys, UNSHARED_FOR};
 use crate::site::Sites;
+use crate::tunnel::Tunnels;
 use crate::upstream::request::via_pseudonym;
-use crate::upstream::{Group, Kind, Upstreams};
+use crate::upstream::{Checks, Group, Roster, Sight, Upstreams, of_origins, of_parents};
 
 /// One node of a tier.
 pub(crate) struct Node {
@@ -32,6 +33,12 @@ pub(crate) struct Node {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) secret: Option<TierSecret>,
     pub(crate) hop: HopIdentity,
+    /// The servers of sites that this node knows.
+    roster: Roster,
+    /// The tunnels through this node.
+    pub(crate) tunnels: Tunnels,
+    /// The checks of upstreams.
+    pub(crate) checks: Checks,
     /// This node's name in Via.
     pub(crate) via: String,
     pub(crate) sites: ArcSwap<Sites>,
@@ -93,9 +100,10 @@ impl Node {
         log_home: LogHome,
     ) -> Result<Arc<Self>, MakeError> {
         let metrics = Metrics::new(config.tier.as_str(), &config.name);
-        let parents = Arc::new(Group::new(Kind::Parents, &config.parents, &config.upstream));
-        let sites = Sites::new(&config.sites, &parents, &config.upstream, &metrics)
-            .map_err(MakeError::Sites)?;
+        let parents = Arc::new(Group::parents(&config.parents, &config.upstream));
+        let roster = Roster::new(&config.upstream);
+        let sites =
+            Sites::new(&config.sites, &parents, &roster, &metrics).map_err(MakeError::Sites)?;
         let upstreams =
             Upstreams::new(&config, Arc::clone(&clock), secret.clone(), metrics.upstream.clone());
         let upstreams = Arc::new(upstreams);
@@ -119,6 +127,9 @@ impl Node {
             hop,
             sites: ArcSwap::from_pointee(sites),
             parents,
+            roster,
+            checks: Checks::default(),
+            tunnels: Tunnels::new(),
             upstreams,
             purges,
             log,
@@ -156,9 +167,19 @@ impl Node {
 
     /// Takes the sites of `configs` from the next request on; the cache and all connections stay.
     pub(crate) fn replace_sites(&self, configs: &[SiteConfig]) -> Result<(), DuplicateHost> {
-        let sites = Sites::new(configs, &self.parents, &self.config.upstream, &self.metrics)?;
+        let sites = Sites::new(configs, &self.parents, &self.roster, &self.metrics)?;
         self.sites.store(Arc::new(sites));
+        self.begin_checks();
         Ok(())
+    }
+
+    /// Checks the servers that this node may ask from now on, as the present sites say.
+    pub(crate) fn begin_checks(&self) {
+        let mut wanted = of_parents(&self.parents, &self.config.upstream);
+        for site in self.sites.load().all() {
+            wanted.extend(of_origins(&site.upstream, &site.origin, site.origin_host.as_deref()));
+        }
+        self.checks.set(&self.upstreams, wanted);
     }
 
     /// The names of all sites, in the order of the configuration.
@@ -180,6 +201,7 @@ impl Node {
     pub(crate) async fn readings(&self) -> Readings {
         let store = self.store.stats().await;
         Readings {
+            tunnels_active: self.tunnels.active(),
             fills_active: self.fills.active(),
             fill_waiters: self.fills.waiting(),
             fill_memory_bytes: self.fill_memory.used(),
@@ -190,21 +212,21 @@ impl Node {
             purge_applied: self.purges.as_of().map_or(0, |as_of| as_of.seq),
             purge_fenced: self.purges.is_fenced(),
             purge_named: self.purges.named(),
-            upstreams: self.upstream_health(),
+            upstreams: self.upstream_sights(),
         }
     }
 
-    /// Every upstream once, and whether it is well.
-    pub(crate) fn upstream_health(&self) -> Vec<(String, bool)> {
+    /// Every upstream once; one that a site has as more than a backup is shown so.
+    pub(crate) fn upstream_sights(&self) -> Vec<Sight> {
+        let now = self.clock.now().monotonic;
         let sites = self.sites.load();
         let groups = sites.all().iter().map(|site| &site.upstream);
+        let mut seats: Vec<_> =
+            groups.chain(std::iter::once(&self.parents)).flat_map(|group| group.seats()).collect();
+        seats.sort_by_key(|seat| seat.backup);
         let mut seen = HashSet::new();
-        groups
-            .chain(std::iter::once(&self.parents))
-            .flat_map(|group| group.members())
-            .filter(|member| seen.insert(member.authority().to_owned()))
-            .map(|member| (member.authority().to_owned(), member.is_healthy(&self.config.upstream)))
-            .collect()
+        seats.retain(|seat| seen.insert(Arc::as_ptr(&seat.member)));
+        seats.into_iter().map(|seat| seat.member.sight(now, seat.backup)).collect()
     }
 }
 
@@ -253,7 +275,7 @@ fn purge_log(
         return Ok(Arc::new(Authority::open(making).map_err(MakeError::PurgeLog)?));
     }
     // Connections and health of their own: however busy the data is, purges get through.
-    let parents = Arc::new(Group::new(Kind::Parents, above, &config.upstream));
+    let parents = Arc::new(Group::of_log(above, &config.upstream));
     Ok(Arc::new(Above::new(&config.name, Arc::clone(parts.upstreams), parents)))
 }
 

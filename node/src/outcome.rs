@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use http::StatusCode;
+use http::{HeaderMap, StatusCode};
 use weir_cache::{ForwardReason, RuleEffect, XCache};
 use weir_store::StoredResponse;
 
@@ -22,6 +22,8 @@ pub(crate) enum Source {
     Filling(Arc<FillHead>, Ticket),
     /// Straight from upstream.
     Forwarded(Box<Answer>),
+    /// Both sides go on in another protocol; these are the fields of the 101.
+    Switching(HeaderMap),
     /// From upstream's failure: this node makes the answer.
     Failed(Arc<FillError>),
     /// A stored response was wanted or none, and there is none.
@@ -125,6 +127,15 @@ impl Outcome {
         Self { forward: Some(why), detail, ..Self::new(Source::Forwarded(Box::new(answer))) }
     }
 
+    /// A request whose connection is a tunnel from here on.
+    pub(crate) fn switching(
+        fields: HeaderMap,
+        why: ForwardReason,
+        detail: Option<&'static str>,
+    ) -> Self {
+        Self { forward: Some(why), detail, ..Self::new(Source::Switching(fields)) }
+    }
+
     /// No response from upstream.
     pub(crate) fn failed(error: Arc<FillError>, why: ForwardReason) -> Self {
         Self { forward: Some(why), ..Self::new(Source::Failed(error)) }
@@ -148,6 +159,7 @@ impl Outcome {
             (Source::Failed(_) | Source::Unavailable, _) => CacheOutcome::Error,
             (Source::Stored(_), _) if self.stale => CacheOutcome::Stale,
             (Source::Stored(_) | Source::Parts(_), None) => CacheOutcome::Hit,
+            (Source::Switching(_), _) => CacheOutcome::Bypass,
             (
                 Source::Forwarded(_) | Source::Filling(..),
                 Some(ForwardReason::Bypass | ForwardReason::Method | ForwardReason::Request),

@@ -83,6 +83,7 @@ fn content(
         }
         Source::Filling(head, ticket) => part::from_fill(inbound, &head, ticket),
         Source::Forwarded(answer) => from_upstream(asking, *answer),
+        Source::Switching(fields) => switching(fields),
         Source::Failed(error) => from_failure(asking, &error),
         Source::Unavailable => {
             refuse::plain(StatusCode::GATEWAY_TIMEOUT, "Nothing stored answers this request.\n")
@@ -107,6 +108,14 @@ fn from_upstream(asking: Asking<'_>, answer: Answer) -> Response<Content> {
     let mut response = Response::new(Content::Upstream(Box::new(passing)));
     *response.status_mut() = answer.status;
     *response.headers_mut() = headers;
+    response
+}
+
+/// The 101 after which the connection is a tunnel (RFC 9110 §15.2.2).
+fn switching(fields: HeaderMap) -> Response<Content> {
+    let mut response = Response::new(Content::Empty);
+    *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
+    *response.headers_mut() = fields;
     response
 }
 
@@ -136,7 +145,7 @@ fn cache_status(node: &Node, outcome: &Outcome, now: Timestamp) -> CacheStatus {
         Source::Stored(stored) => status.ttl = Some(stored.head.plan.ttl_secs(now)),
         Source::Parts(answer) => status.ttl = Some(answer.head().plan.ttl_secs(now)),
         Source::Filling(head, _) => status.stored = head.admitted,
-        Source::Forwarded(_) | Source::Failed(_) | Source::Unavailable => {}
+        Source::Forwarded(_) | Source::Switching(_) | Source::Failed(_) | Source::Unavailable => {}
     }
     status
 }
@@ -149,7 +158,7 @@ fn as_of(node: &Node, source: &Source) -> Option<AsOf> {
         Source::Parts(answer) => node.purges.told(answer.head().as_of),
         Source::Filling(head, _) => node.purges.told(head.as_of),
         Source::Forwarded(answer) => answer.as_of,
-        Source::Failed(_) | Source::Unavailable => None,
+        Source::Switching(_) | Source::Failed(_) | Source::Unavailable => None,
     }
 }
 

@@ -105,6 +105,7 @@ pub(crate) async fn start_with(
     let (data, admin) =
         (local(&data_listener, config.listen), local(&admin_listener, config.admin));
     let node = Node::new(config, clock, secret, log_home)?;
+    node.begin_checks();
     let (stop, stopping) = watch::channel(false);
     let router = admin::router(Arc::clone(&node), token, reload);
     let serving = tokio::spawn(listener::serve(Arc::clone(&node), data_listener, stopping));
@@ -195,6 +196,7 @@ impl RunningNode {
         if (&mut self.serving).await.is_err() {
             tracing::error!("the listener ended in a panic; please report this");
         }
+        self.node.checks.end();
         self.keeping_step.end(&self.node).await;
         // The admin API ends last: readiness can be asked for until here. Aborting it is how it ends.
         self.administering.abort();
@@ -208,6 +210,8 @@ impl Drop for RunningNode {
         self.stop.send_replace(true);
         self.serving.abort();
         self.administering.abort();
+        self.node.checks.end();
+        self.node.tunnels.cut();
     }
 }
 

@@ -10,9 +10,9 @@ use weir_cache::{
     RuleSet,
 };
 
-use crate::config::{FieldSwitches, OnIsolation, SiteConfig, UpstreamConfig};
+use crate::config::{FieldSwitches, OnIsolation, OriginConfig, SiteConfig};
 use crate::metrics::{Metrics, SiteMetrics};
-use crate::upstream::{Group, Kind};
+use crate::upstream::{Group, Roster};
 
 /// One site.
 #[derive(Debug)]
@@ -31,6 +31,8 @@ pub(crate) struct Site {
     pub(crate) origin_host: Option<String>,
     /// Whether this node asks the site's origins itself.
     pub(crate) asks_origins: bool,
+    /// How its own servers are asked and checked.
+    pub(crate) origin: OriginConfig,
     /// Whom to ask: the node's parents, or the site's origins.
     pub(crate) upstream: Arc<Group>,
     /// Which fields clients see.
@@ -80,12 +82,12 @@ impl Sites {
     pub(crate) fn new(
         configs: &[SiteConfig],
         parents: &Arc<Group>,
-        upstream: &UpstreamConfig,
+        roster: &Roster,
         metrics: &Metrics,
     ) -> Result<Self, DuplicateHost> {
         let all: Vec<_> = configs
             .iter()
-            .map(|config| Arc::new(make_site(config, parents, upstream, metrics)))
+            .map(|config| Arc::new(make_site(config, parents, roster, metrics)))
             .collect();
         let hosts: Vec<(HostPattern, Arc<Site>)> = configs
             .iter()
@@ -111,12 +113,12 @@ impl Sites {
 fn make_site(
     config: &SiteConfig,
     parents: &Arc<Group>,
-    upstream: &UpstreamConfig,
+    roster: &Roster,
     metrics: &Metrics,
 ) -> Site {
-    let asks_origins = parents.members().is_empty();
+    let asks_origins = parents.seats().is_empty();
     let upstream = if asks_origins {
-        Arc::new(Group::new(Kind::Origins, &config.origins, upstream))
+        Arc::new(Group::origins(&config.origins, config.origin.balance, roster))
     } else {
         Arc::clone(parents)
     };
@@ -128,6 +130,7 @@ fn make_site(
         access: AccessRules::default(),
         origin_host: config.origin_host.clone(),
         asks_origins,
+        origin: config.origin.clone(),
         upstream,
         fields: config.fields,
         stale_if_slow: config.stale_if_slow,

@@ -46,7 +46,7 @@ async fn assert_loop_is_found(first: &TestNode, last: &TestNode) {
 async fn a_node_that_is_its_own_origin_answers_508() {
     let address = free_addr();
     let mut config = node("edge-0", address);
-    config.sites[0].origins = vec![upstream(address)];
+    config.sites[0].origins = vec![upstream(address).into()];
     let node = start(config).await;
     assert_loop_is_found(&node, &node).await;
 }
@@ -67,9 +67,9 @@ async fn two_nodes_that_are_each_others_parents_answer_508() {
 async fn two_nodes_that_are_each_others_origins_answer_508() {
     let [first, second] = [free_addr(), free_addr()];
     let mut one = node("edge-0", first);
-    one.sites[0].origins = vec![upstream(second)];
+    one.sites[0].origins = vec![upstream(second).into()];
     let mut two = node("edge-1", second);
-    two.sites[0].origins = vec![upstream(first)];
+    two.sites[0].origins = vec![upstream(first).into()];
     let [one, _two] = [start(one).await, start(two).await];
     assert_loop_is_found(&one, &one).await;
 }

@@ -52,7 +52,7 @@ impl Regions {
     ) -> TestNode {
         let mut site = SiteConfig::new("www", Profile::Default);
         site.hosts = vec![HostPattern::Any];
-        site.origins = vec![upstream(self.origin.addr())];
+        site.origins = vec![upstream(self.origin.addr()).into()];
         let mut config = config(defaults, name);
         config.parents = parent.iter().map(|parent| upstream(parent.addr())).collect();
         config.sites = vec![site];

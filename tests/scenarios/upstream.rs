@@ -104,7 +104,8 @@ async fn a_dead_parent_is_passed_over() {
     // Questions about the purge log have connections of their own, and may have met it too.
     assert!(metrics.sum("weir_upstream_failures_total", &["kind=\"parent\""]) >= 1.0);
     assert!((1.0..=2.0).contains(&metrics.get("weir_upstream_ejections_total")));
-    assert_eq!(metrics.get("weir_upstream_retries_total"), 1.0, "asked once, then passed over");
+    let retries = metrics.sum("weir_upstream_retries_total", &[]);
+    assert!((1.0..=2.0).contains(&retries), "asked once, then passed over: {retries}");
     assert_eq!(metrics.get("weir_upstream_healthy"), 2.0);
     assert_eq!(stack.origin.total(), 30, "one origin request a key");
 }
@@ -148,7 +149,7 @@ async fn when_all_parents_are_dead_it_is_a_502() {
 #[tokio::test]
 async fn a_dead_origin_of_two_is_passed_over() {
     let dead = free_addr();
-    let stack = Shape::single().site(move |site| site.origins.insert(0, upstream(dead)));
+    let stack = Shape::single().site(move |site| site.origins.insert(0, upstream(dead).into()));
     let stack = stack.start().await;
     for index in 0..10 {
         assert_eq!(stack.edge().get(&format!("/a{index}")).await.status, 200);

@@ -8,6 +8,7 @@
 #![expect(clippy::unwrap_used, reason = "a helper that fails fails its test")]
 
 mod client;
+mod echo;
 mod metrics;
 mod nats;
 mod process;
@@ -15,6 +16,7 @@ mod raw;
 mod stack;
 
 pub use client::{Reply, Request, Transfer, raw_exchange};
+pub use echo::EchoOrigin;
 pub use metrics::Metrics;
 pub use nats::NatsServer;
 pub use process::{Ended, Process, Program, free_base_port, until_so};

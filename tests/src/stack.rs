@@ -127,7 +127,7 @@ impl Making<'_> {
     async fn node(&self, defaults: TierDefaults, name: String, parents: &[TestNode]) -> TestNode {
         let mut site = SiteConfig::new("www", self.shape.profile);
         site.hosts = vec![HostPattern::Any];
-        site.origins = vec![upstream(self.origin.addr())];
+        site.origins = vec![upstream(self.origin.addr()).into()];
         (self.shape.site)(&mut site);
         let mut config = config(&defaults, &name);
         config.parents = parents.iter().map(|parent| upstream(parent.addr())).collect();
@@ -146,6 +146,8 @@ pub fn config(defaults: &TierDefaults, name: &str) -> NodeConfig {
     name.clone_into(&mut config.name);
     config.listen = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
     config.admin = config.listen;
+    // Health follows cache time here, which stands still; scenarios about checks turn them on.
+    config.upstream.parent_check_interval = Duration::ZERO;
     config
 }
 

@@ -6,6 +6,7 @@
 
 use std::time::Duration;
 
+use super::group_keys::visit_upstream_groups;
 use super::kinds::{
     Choice, Count, Flag, Kind, List, Maybe, Size, Span, directory, file, file_pattern, listen_addr,
     nats_addr, stream_name, token, upstream_addr,
@@ -221,6 +222,7 @@ fn visit_upstream(upstream: &mut UpstreamConfig, v: &mut impl Visitor) {
         &mut upstream.tries_max,
         "Upstreams tried for one request, the first one included.",
     );
+    visit_upstream_groups(upstream, v);
 }
 
 fn visit_purge(purge: &mut PurgeConfig, v: &mut impl Visitor) {
@@ -337,6 +339,18 @@ fn visit_limits(limits: &mut LimitsConfig, v: &mut impl Visitor) {
         &Count::new(1, 1_000_000),
         &mut limits.waiters_max,
         "Requests that wait for one fill.",
+    );
+    v.key(
+        "tunnels_max",
+        &Count::new(0, 1_000_000),
+        &mut limits.tunnels_max,
+        "Connections that have changed to another protocol, such as WebSockets.",
+    );
+    v.key(
+        "tunnel_idle_timeout",
+        &TIMEOUT,
+        &mut limits.tunnel_idle_timeout,
+        "Time in which no byte moves through such a connection, either way, after which it is closed.",
     );
 }
 

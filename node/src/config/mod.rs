@@ -49,10 +49,12 @@
 
 mod address;
 mod catalog;
+mod group_keys;
 mod include;
 mod keys;
 mod kinds;
 mod model;
+mod origin;
 mod overrides;
 mod problem;
 mod reader;
@@ -77,6 +79,7 @@ pub use self::model::{
     NodeConfig, OnIsolation, PurgeConfig, PushConfig, SiteConfig, StoreConfig, Tier, TierDefaults,
     UnknownHost, UpstreamConfig,
 };
+pub use self::origin::{Balance, OriginConfig, OriginError, OriginServer, StatusRange};
 pub use self::overrides::environment;
 pub use self::problem::{ConfigErrors, ConfigProblem};
 pub use self::render::to_toml;

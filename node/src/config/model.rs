@@ -12,6 +12,7 @@ use http::StatusCode;
 use weir_cache::{HostPattern, KeyRules, Policy, Profile, RuleSet};
 
 use super::address::UpstreamAddr;
+use super::origin::{OriginConfig, OriginServer};
 use super::units::ByteSize;
 
 /// Role of a node in the chain from the client to the origin.
@@ -206,6 +207,22 @@ pub struct UpstreamConfig {
     pub eject_for: Duration,
     /// Upstreams tried for one request, the first one included, 1 to 10.
     pub tries_max: u32,
+    /// How long the share of one that was left out grows to the whole; zero for at once.
+    pub slow_start: Duration,
+    /// Time between two checks of a parent; zero for none.
+    pub parent_check_interval: Duration,
+    /// Failures in a row of each server of a group from which on it is hardly asked, 1 to 100.
+    pub open_after: u32,
+    /// Requests that wait for a connection to one upstream.
+    pub queue_max: usize,
+    /// Statuses of an origin's answer with which another origin is asked.
+    pub retry_statuses: Vec<u16>,
+    /// Retries in percent of the requests to a group, 0 to 100.
+    pub retry_budget: u8,
+    /// Longest pause before the second retry of a request.
+    pub backoff: Duration,
+    /// Time for all tries of one request; `None` for no limit.
+    pub total_timeout: Option<Duration>,
 }
 
 impl Default for UpstreamConfig {
@@ -220,6 +237,14 @@ impl Default for UpstreamConfig {
             eject_after: 1,
             eject_for: Duration::from_secs(2),
             tries_max: 3,
+            slow_start: Duration::from_secs(10),
+            parent_check_interval: Duration::from_secs(2),
+            open_after: 5,
+            queue_max: 1_000,
+            retry_statuses: vec![502, 503, 504],
+            retry_budget: 20,
+            backoff: Duration::from_millis(25),
+            total_timeout: None,
         }
     }
 }
@@ -310,6 +335,10 @@ pub struct LimitsConfig {
     pub write_timeout: Duration,
     /// Requests that wait for one fill.
     pub waiters_max: usize,
+    /// Connections that have changed to another protocol.
+    pub tunnels_max: usize,
+    /// Time in which nothing moves through such a connection.
+    pub tunnel_idle_timeout: Duration,
 }
 
 impl LimitsConfig {
@@ -331,6 +360,8 @@ impl Default for LimitsConfig {
             connections_max: 10_000,
             write_timeout: Duration::from_secs(60),
             waiters_max: 10_000,
+            tunnels_max: 10_000,
+            tunnel_idle_timeout: Duration::from_secs(5 * 60),
         }
     }
 }
@@ -393,9 +424,11 @@ pub struct SiteConfig {
     /// Hosts the site answers for.
     pub hosts: Vec<HostPattern>,
     /// Servers that own the content. Empty where only parents are asked.
-    pub origins: Vec<UpstreamAddr>,
+    pub origins: Vec<OriginServer>,
     /// Host field for origins; `None` sends the one of the client.
     pub origin_host: Option<String>,
+    /// How these servers are chosen among and checked.
+    pub origin: OriginConfig,
     /// Choices that the caching standard leaves open.
     pub policy: Policy,
     /// What is different under some paths, and how far lifetimes are spread.
@@ -421,6 +454,7 @@ impl SiteConfig {
             hosts: Vec::new(),
             origins: Vec::new(),
             origin_host: None,
+            origin: OriginConfig::default(),
             policy: Policy::for_profile(profile),
             rules: RuleSet::default(),
             key: KeyRules::for_profile(profile),

@@ -4,7 +4,7 @@
 //! A relation is checked only where all its values are sound, so that one mistake is one problem.
 //! It is reported at the first of its keys that was set.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::net::{IpAddr, SocketAddr};
 
 use super::model::{LimitsConfig, NodeConfig, PurgeConfig, StoreConfig, Tier, TierDefaults};
@@ -165,6 +165,7 @@ pub(super) fn check_sites(sites: &Sites, origins_required: bool, problems: &mut 
     for read in &sites.list {
         check_required(read, origins_required, problems);
         check_heuristic(read, problems);
+        check_origins(read, problems);
         check_name(read, &mut names, problems);
         check_hosts(read, &mut hosts, problems);
     }
@@ -193,6 +194,24 @@ fn check_heuristic(read: &ReadSite, problems: &mut Problems) {
     let off = read.site.policy.heuristic.is_none() && read.given.is_sound("site.heuristic");
     if let Some(mark) = read.given.set("site.heuristic_max").filter(|_| off) {
         let wrong = Wrong::new("has no effect with heuristic = false; remove one of them");
+        problems.push(&mark.place, &mark.label, wrong);
+    }
+}
+
+/// A server stands in the list once, whatever its weight, and somebody must come before the backups.
+fn check_origins(read: &ReadSite, problems: &mut Problems) {
+    let Some(mark) = read.given.set("site.origins") else { return };
+    let origins = &read.site.origins;
+    let mut seen = HashSet::new();
+    if let Some(twice) = origins.iter().find(|origin| !seen.insert(&origin.addr)) {
+        let wrong = Wrong::new(format!(
+            "{} is listed twice; one entry, with a weight, will do",
+            twice.addr
+        ));
+        problems.push(&mark.place, &mark.label, wrong);
+    }
+    if !origins.is_empty() && origins.iter().all(|origin| origin.backup) {
+        let wrong = Wrong::new("all are backups; expected one that is asked before them");
         problems.push(&mark.place, &mark.label, wrong);
     }
 }

@@ -6,12 +6,14 @@ use std::time::Duration;
 
 use weir_cache::{Heuristic, KeyRules, Policy, Profile};
 
+use super::group_keys::visit_origin_groups;
 use super::keys::Visitor;
 use super::kinds::{
     Choice, Flag, List, Maybe, Percent, Span, authority, cookie_name, header_name, host_pattern,
-    key_header_name, parameter_pattern, token, upstream_addr,
+    key_header_name, origin_server, parameter_pattern, token,
 };
 use super::model::{FieldSwitches, OnIsolation, SiteConfig};
+use super::origin::OriginConfig;
 
 /// A site with the profile its rules start from.
 #[derive(Clone, Debug)]
@@ -44,7 +46,7 @@ impl SiteDraft {
         );
         v.key(
             "origins",
-            &List::of(upstream_addr()),
+            &List::of(origin_server()),
             &mut site.origins,
             "Servers that own the content. Required when the node has no parents.",
         );
@@ -80,6 +82,7 @@ impl SiteDraft {
              unreachable upstream; never when left out.",
         );
         visit_isolation(&mut self.site, v);
+        visit_origin(&mut self.site.origin, v);
         visit_key(&mut self.site.key, v);
         visit_fields(&mut self.site.fields, v);
     }
@@ -194,6 +197,11 @@ fn visit_isolation(site: &mut SiteConfig, v: &mut impl Visitor) {
         &mut site.stale_after_purge,
         "Whether a response that was invalidated may stand in when upstream fails.",
     );
+}
+
+fn visit_origin(origin: &mut OriginConfig, v: &mut impl Visitor) {
+    v.table("site.origin", "How the site's servers are asked.");
+    visit_origin_groups(origin, v);
 }
 
 fn visit_key(key: &mut KeyRules, v: &mut impl Visitor) {

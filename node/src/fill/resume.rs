@@ -76,12 +76,10 @@ impl Pump<'_> {
         work: &FillWork,
         broke: FillError,
     ) -> Result<Resumed, FillError> {
+        let upstreams = &self.running.node.upstreams;
+        upstreams.note_broken(&self.upstream, &broke);
         let resumption = Resumption::of(&self.head.response).filter(|_| work.method == Method::GET);
         let Some(resumption) = resumption else { return Err(broke) };
-        let upstreams = &self.running.node.upstreams;
-        if matches!(broke, FillError::BodyTimeout { .. }) {
-            upstreams.note_stalled(&self.upstream);
-        }
         let received = self.running.fill().body.received();
         if !self.breaks.note(received) {
             self.count("failed");

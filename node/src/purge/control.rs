@@ -21,6 +21,7 @@ use crate::inner;
 use crate::node::Node;
 use crate::push;
 use crate::refuse;
+use crate::upstream;
 
 /// Time for a message to arrive, and how much more a long one has for each MiB.
 const BODY_WITHIN: Duration = Duration::from_secs(5);
@@ -50,6 +51,9 @@ pub(crate) async fn answer(
 }
 
 async fn read(node: &Arc<Node>, bytes: &Bytes) -> Response<Content> {
+    if upstream::is_ping(bytes) {
+        return upstream::answer_ping(node);
+    }
     if push::is_put(bytes) {
         return push::answer_put(node, bytes).await;
     }

@@ -153,7 +153,9 @@ async fn once(node: &Arc<Node>, url: &str, headers: &HeaderMap) -> Result<Fetche
         Source::Forwarded(answer) if answer.status.as_u16() >= 400 => {
             Err(NotFetched::status(answer.status))
         }
-        Source::Forwarded(_) => Err(NotFetched::lasting("it is passed on and never stored")),
+        Source::Forwarded(_) | Source::Switching(_) => {
+            Err(NotFetched::lasting("it is passed on and never stored"))
+        }
         Source::Failed(error) => {
             Err(NotFetched::passing(crate::telemetry::chain(&error).to_string()))
         }
@@ -188,6 +190,7 @@ pub(super) async fn body(node: &Arc<Node>, url: &str, bytes_max: usize) -> Resul
             }
             Ok(whole.freeze())
         }
+        Source::Switching(_) => Err("the connection changed to another protocol".to_owned()),
         Source::Forwarded(answer) => {
             ok(answer.status)?;
             let body = Limited::new(answer.body, bytes_max).collect().await;
@@ -232,6 +235,7 @@ impl Request {
             method: Method::GET,
             takes_trailers: false,
             trailer: None,
+            upgrade: None,
             version: Version::HTTP_11,
             headers: headers.clone(),
             body: None,

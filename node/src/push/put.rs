@@ -93,7 +93,7 @@ pub(crate) enum PutError {
 /// Stores `put` at the node that asks the origins, which may be this one.
 pub(crate) async fn accept(node: &Arc<Node>, put: Put) -> Result<Accepted, PutError> {
     let object = Object::read(node, put)?;
-    if node.parents.members().is_empty() {
+    if node.parents.seats().is_empty() {
         return object.store(node).await;
     }
     let passed = tokio::time::timeout(WITHIN, object.pass_up(node)).await;

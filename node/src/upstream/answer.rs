@@ -2,18 +2,18 @@
 
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use http::header::{CONTENT_LENGTH, TRANSFER_ENCODING};
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use hyper::body::{Body, Frame, Incoming, SizeHint};
-use tokio::sync::OwnedSemaphorePermit;
+use hyper::upgrade::OnUpgrade;
 use weir_cache::purge::AsOf;
 
 use super::FillError;
 use super::group::Kind;
-use super::member::Member;
+use super::member::{Member, Slot};
 use crate::inner;
 
 /// What came back.
@@ -29,6 +29,8 @@ pub(crate) struct Answer {
     pub(crate) body: UpstreamBody,
     /// Who answered, `host:port`.
     pub(crate) upstream: Arc<Member>,
+    /// The connection, where the request asked for another protocol on it and this is a 101.
+    pub(crate) upgrade: Option<OnUpgrade>,
     /// What the answering server is to this node.
     pub(crate) kind: Kind,
     /// The purge log position that the answer reflects; `None` where nothing is known.
@@ -56,13 +58,13 @@ impl Answer {
 #[derive(Debug)]
 pub(crate) struct UpstreamBody {
     body: Incoming,
-    _permit: OwnedSemaphorePermit,
+    slot: Slot,
 }
 
 impl UpstreamBody {
-    /// The body, which gives `permit` back when it is read or dropped.
-    pub(super) fn new(body: Incoming, permit: OwnedSemaphorePermit) -> Self {
-        Self { body, _permit: permit }
+    /// The body, which gives `slot` back when it is read or dropped.
+    pub(super) fn new(body: Incoming, slot: Slot) -> Self {
+        Self { body, slot }
     }
 }
 
@@ -74,7 +76,12 @@ impl Body for UpstreamBody {
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
-        Pin::new(&mut self.get_mut().body).poll_frame(cx)
+        let this = self.get_mut();
+        let frame = ready!(Pin::new(&mut this.body).poll_frame(cx));
+        if frame.is_none() || (matches!(frame, Some(Ok(_))) && this.body.is_end_stream()) {
+            this.slot.member.on_whole_body();
+        }
+        Poll::Ready(frame)
     }
 
     fn is_end_stream(&self) -> bool {

@@ -21,6 +21,10 @@ pub(crate) enum FillError {
     /// sent.
     #[error("{upstream} had no free connection within {waited:?}")]
     Busy { upstream: String, waited: Duration },
+    /// Every server of the group has failed so often that one request a second asks. Nothing was
+    /// sent.
+    #[error("none of {servers} servers has answered of late, and another request asks this second")]
+    Open { servers: usize },
     /// The connection was never usable. Nothing was sent.
     #[error("connect to {upstream} failed")]
     Connect { upstream: String, source: hyper_util::client::legacy::Error },
@@ -36,6 +40,9 @@ pub(crate) enum FillError {
     /// No response head came in time.
     #[error("{upstream} sent no response head within {waited:?}")]
     HeadTimeout { upstream: String, waited: Duration },
+    /// The time for all tries of the request is over.
+    #[error("{upstream} sent no response head before the end of the request's {total:?}")]
+    OutOfTime { upstream: String, total: Duration },
     /// The answer was not HTTP that can be used.
     #[error("{upstream} sent an unusable response")]
     BadResponse { upstream: String, source: hyper_util::client::legacy::Error },
@@ -70,6 +77,9 @@ pub(crate) enum FillError {
     /// Nobody wanted the response any more, so the fill gave up.
     #[error("the fill was given up")]
     Abandoned,
+    /// The request wants a tunnel, and the node has none for it. Nothing was sent.
+    #[error("no tunnel: {why}")]
+    NoTunnel { why: &'static str },
     /// Bytes set aside on disk could not be read back.
     #[error("reading back a spilled body failed")]
     Spill { source: io::Error },
@@ -86,22 +96,42 @@ pub(crate) enum Retry {
     Never,
 }
 
+/// What decides whether a request may be sent again, beside what went wrong.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Resendable {
+    /// Whether it is idempotent and all of it is here still (RFC 9110 §9.2.2).
+    pub(crate) replayable: bool,
+    /// Whether all of it is here still, whatever its method.
+    pub(crate) complete: bool,
+    /// What the servers are.
+    pub(crate) kind: Kind,
+    /// Whether the group has another server that is well and was not asked yet.
+    pub(crate) other_well: bool,
+}
+
 impl FillError {
-    /// Says whether a request to servers of `kind` may be sent again; `replayable` is true where it is
-    /// idempotent and has no body (RFC 9110 §9.2.2).
+    /// Says whether the request may be sent again.
     ///
     /// Matched without `_` on purpose: a new variant must stop the build until someone decides.
-    pub(crate) fn retry(&self, replayable: bool, kind: Kind) -> Retry {
+    pub(crate) fn retry(&self, request: Resendable) -> Retry {
+        let Resendable { replayable, complete, kind, other_well } = request;
         match self {
-            Self::Connect { .. } | Self::Busy { .. } if replayable => Retry::Elsewhere,
+            // Nothing of it was sent, so that it is sent for the first time still.
+            Self::Connect { .. } | Self::Busy { .. } if complete => Retry::Elsewhere,
             Self::Reset { reused: true, .. } if replayable => Retry::Anywhere,
+            Self::Reset { reused: false, .. } if replayable => Retry::Elsewhere,
             // A parent has a shorter patience than its children (see `Upstreams`), so one that says
-            // nothing is stuck itself. An origin that says nothing would keep the next one busy too.
-            Self::HeadTimeout { .. } if replayable && kind == Kind::Parents => Retry::Elsewhere,
+            // nothing is stuck itself. An origin that says nothing may be at a hard piece of work, which
+            // is given to another one only where that is known to be well.
+            Self::HeadTimeout { .. } if replayable && (kind == Kind::Parents || other_well) => {
+                Retry::Elsewhere
+            }
             Self::Connect { .. }
             | Self::Busy { .. }
+            | Self::Open { .. }
             | Self::Reset { .. }
             | Self::HeadTimeout { .. }
+            | Self::OutOfTime { .. }
             | Self::NoUpstream
             | Self::BadResponse { .. }
             | Self::Truncated { .. }
@@ -114,6 +144,7 @@ impl FillError {
             | Self::ClientStalled { .. }
             | Self::Failing { .. }
             | Self::Abandoned
+            | Self::NoTunnel { .. }
             | Self::Spill { .. } => Retry::Never,
         }
     }
@@ -126,7 +157,10 @@ impl FillError {
             Self::Reset { reused, .. } => !reused,
             Self::NoUpstream
             | Self::Busy { .. }
+            | Self::Open { .. }
+            | Self::OutOfTime { .. }
             | Self::BadResponse { .. }
+            // Bodies are counted by themselves: see `breaks_body`.
             | Self::Truncated { .. }
             | Self::BodyTimeout { .. }
             | Self::Changed { .. }
@@ -137,7 +171,23 @@ impl FillError {
             | Self::ClientStalled { .. }
             | Self::Failing { .. }
             | Self::Abandoned
+            | Self::NoTunnel { .. }
             | Self::Spill { .. } => false,
+        }
+    }
+
+    /// Whether this error says that the upstream broke off a body or let it stall.
+    pub(crate) fn breaks_body(&self) -> bool {
+        matches!(self, Self::Truncated { .. } | Self::BodyTimeout { .. })
+    }
+
+    /// Why a request that met this error was sent again, in one word.
+    pub(super) fn retry_reason(&self) -> &'static str {
+        match self {
+            Self::Connect { .. } => "connect",
+            Self::Reset { .. } => "reset",
+            Self::HeadTimeout { .. } => "timeout",
+            _ => "other",
         }
     }
 
@@ -145,8 +195,12 @@ impl FillError {
     /// was unusable, 504 where it was late, 503 where asking again soon may help.
     pub(crate) fn status(&self) -> StatusCode {
         match self {
-            Self::Busy { .. } | Self::Abandoned => StatusCode::SERVICE_UNAVAILABLE,
-            Self::HeadTimeout { .. } | Self::BodyTimeout { .. } => StatusCode::GATEWAY_TIMEOUT,
+            Self::Busy { .. } | Self::Open { .. } | Self::NoTunnel { .. } | Self::Abandoned => {
+                StatusCode::SERVICE_UNAVAILABLE
+            }
+            Self::HeadTimeout { .. } | Self::OutOfTime { .. } | Self::BodyTimeout { .. } => {
+                StatusCode::GATEWAY_TIMEOUT
+            }
             Self::ClientBroke { .. } => StatusCode::BAD_REQUEST,
             Self::ClientStalled { .. } => StatusCode::REQUEST_TIMEOUT,
             Self::BehindParent { status, .. } | Self::Failing { status } => *status,
@@ -166,18 +220,22 @@ impl FillError {
     pub(crate) fn proxy_error(&self) -> ProxyError {
         match self {
             Self::NoUpstream => ProxyError::ProxyConfigurationError,
-            Self::Busy { .. } | Self::BehindParent { .. } | Self::Failing { .. } => {
-                ProxyError::DestinationUnavailable
-            }
+            Self::Busy { .. }
+            | Self::Open { .. }
+            | Self::BehindParent { .. }
+            | Self::Failing { .. } => ProxyError::DestinationUnavailable,
             Self::ClientBroke { .. } | Self::ClientStalled { .. } => ProxyError::HttpRequestError,
             Self::Connect { source, .. } => connect_error(source),
             Self::Reset { .. } => ProxyError::ConnectionTerminated,
-            Self::HeadTimeout { .. } | Self::BodyTimeout { .. } => ProxyError::HttpResponseTimeout,
+            Self::HeadTimeout { .. } | Self::OutOfTime { .. } | Self::BodyTimeout { .. } => {
+                ProxyError::HttpResponseTimeout
+            }
             Self::BadResponse { .. }
             | Self::Truncated { .. }
             | Self::Changed { .. }
             | Self::Short { .. }
             | Self::Unsolicited { .. } => ProxyError::HttpResponseIncomplete,
+            Self::NoTunnel { .. } => ProxyError::HttpUpgradeFailed,
             Self::Abandoned | Self::Spill { .. } => ProxyError::ProxyInternalError,
         }
     }

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use http::header::CONTENT_LENGTH;
-use http::{Extensions, HeaderMap, HeaderValue, Method, Request, Response};
+use http::header::{CONTENT_LENGTH, UPGRADE};
+use http::{Extensions, HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
 use hyper::body::Incoming;
 use hyper_util::client::legacy::Error as ClientError;
 
@@ -11,29 +11,32 @@ use super::FillError;
 use super::answer::{Answer, UpstreamBody, with_true_length};
 use super::connector::Answered;
 use super::group::Kind;
-use super::member::Member;
+use super::member::{Member, Slot};
 use super::out::{OutBody, OutRequest, Sent};
 use super::send::Upstreams;
 use crate::inner;
 
 impl Upstreams {
-    /// Asks one server once.
+    /// Asks one server once, over the connection that `slot` is the right to.
     pub(super) async fn exchange(
         &self,
         kind: Kind,
-        member: &Arc<Member>,
+        slot: Slot,
         request: &OutRequest,
         body: OutBody,
     ) -> Result<Answer, FillError> {
-        let permit = member.permit(&self.config).await?;
+        let member = &Arc::clone(&slot.member);
         let sent = body.sent();
         let outgoing = self.compose(kind, member, request, body)?;
-        let response = self.head_of((kind, member), outgoing, &sent).await?;
+        let mut response = self.head_of((kind, member), outgoing, &sent).await?;
         if let Some(answered) = response.extensions().get::<Answered>() {
             answered.mark();
         }
+        let switches = response.status() == StatusCode::SWITCHING_PROTOCOLS
+            && request.headers.contains_key(UPGRADE);
+        let upgrade = switches.then(|| hyper::upgrade::on(&mut response));
         let (parts, body) = response.into_parts();
-        if parts.status.is_informational() {
+        if parts.status.is_informational() && upgrade.is_none() {
             let upstream = member.authority().to_owned();
             return Err(FillError::Unsolicited { upstream, status: parts.status });
         }
@@ -47,8 +50,9 @@ impl Upstreams {
             status: parts.status,
             headers: with_true_length(&request.method, parts.status, parts.headers, &body),
             version: parts.version,
-            body: UpstreamBody::new(body, permit),
+            body: UpstreamBody::new(body, slot),
             upstream: Arc::clone(member),
+            upgrade,
             kind,
         };
         answer.or_failure_of_parent()
@@ -84,7 +88,7 @@ impl Upstreams {
     }
 
     /// The message for one server: its address, and our proof if it is a parent.
-    fn compose(
+    pub(super) fn compose(
         &self,
         kind: Kind,
         member: &Member,

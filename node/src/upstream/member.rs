@@ -1,43 +1,97 @@
-//! One server upstream: how to reach it, how many connections it may have, and is it well?
+//! One server upstream: how to reach it, how many connections it may have, who waits for one, and how
+//! well it is.
 //!
-//! Passive health only: an upstream that fails `eject_after` times in a row is passed over for
-//! `eject_for`, and for twice as long each time that it fails again, up to [`DOUBLINGS_MAX`] times.
-//! When the time is over, *one* request tries it; the others pass it over until that one succeeds, so
-//! that a server that hangs costs one client one timeout, not everybody. One success clears it.
+//! What its health follows from is in [`Health`]; this keeps it behind a lock that nobody takes while
+//! there is nothing to remember.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
+use std::time::Duration;
 
+use parking_lot::Mutex;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use weir_cache::{CacheKey, Timestamp};
 
 use super::FillError;
+use super::health::{CheckRules, Health, Rules, State, Verdict, WHOLE};
 use super::link::Link;
 use crate::config::{UpstreamAddr, UpstreamConfig};
 
-/// How often the time for which an upstream is passed over doubles: to 32 times `eject_for`.
-const DOUBLINGS_MAX: u32 = 5;
+/// Bodies in a row that a server may break off: one bad file, or one behind a parent, is not the server.
+const BROKEN_AFTER: u32 = 3;
 
 /// One server upstream.
 #[derive(Debug)]
 pub(crate) struct Member {
     link: Link,
     seed: u64,
+    connections_max: usize,
     permits: Arc<Semaphore>,
-    failures: AtomicU32,
-    ejected_until_micros: AtomicU64,
+    waiting: AtomicUsize,
+    health: Mutex<Health>,
+    /// Whether it is well and nothing needs remembering: read by every request, written on changes.
+    plain: AtomicBool,
+}
+
+/// What a server is to a request at one moment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Standing {
+    /// Whether it is asked.
+    pub(super) usable: bool,
+    /// Whether it is left out, and one request may try it.
+    pub(super) due: bool,
+    /// The part of its share that it gets, in thousandths.
+    pub(super) share: u32,
+    /// Failures in a row.
+    pub(super) failures: u32,
+}
+
+/// What operators see of a server.
+#[derive(Debug, Clone)]
+pub(crate) struct Sight {
+    /// `host:port`.
+    pub(crate) address: String,
+    /// Whether it is asked, and why not.
+    pub(crate) state: State,
+    /// How long it has been asked, or left out.
+    pub(crate) since: Duration,
+    /// Failures in a row.
+    pub(crate) failures: u32,
+    /// Requests in flight, bodies included.
+    pub(crate) outstanding: u32,
+    /// Requests that wait for a connection.
+    pub(crate) waiting: usize,
+    /// Whether every site that has it has it as a backup.
+    pub(crate) backup: bool,
+}
+
+/// The right to one request to one server; its connection is free again when this is dropped.
+#[derive(Debug)]
+pub(super) struct Slot {
+    /// The server.
+    pub(super) member: Arc<Member>,
+    _permit: OwnedSemaphorePermit,
 }
 
 impl Member {
-    /// The server at `addr`.
+    /// The server at `addr`, of which nothing is known.
     pub(super) fn new(addr: &UpstreamAddr, config: &UpstreamConfig) -> Self {
         let link = Link::new(addr, config);
+        let rules = Rules {
+            eject_after: config.eject_after,
+            broken_after: config.eject_after.max(BROKEN_AFTER),
+            eject_for: config.eject_for,
+            slow_start: config.slow_start,
+        };
+        let connections_max = config.connections_max as usize;
         Self {
             seed: first_u64(blake3::hash(link.authority().as_bytes()).as_bytes()),
             link,
-            permits: Arc::new(Semaphore::new(config.connections_max as usize)),
-            failures: AtomicU32::new(0),
-            ejected_until_micros: AtomicU64::new(0),
+            connections_max,
+            permits: Arc::new(Semaphore::new(connections_max)),
+            waiting: AtomicUsize::new(0),
+            health: Mutex::new(Health::new(rules)),
+            plain: AtomicBool::new(true),
         }
     }
 
@@ -51,65 +105,130 @@ impl Member {
         &self.link
     }
 
-    /// The rank of this server for `key`: the highest is asked (rendezvous hashing), so that a
-    /// server that goes moves only its own keys.
-    pub(super) fn rank(&self, key: &CacheKey) -> u64 {
+    /// What the server makes of `key`: the place of rendezvous hashing.
+    pub(super) fn hash(&self, key: &CacheKey) -> u64 {
         mix(first_u64(key.as_bytes()) ^ self.seed)
     }
 
-    /// Whether the server has not failed of late.
-    pub(crate) fn is_healthy(&self, config: &UpstreamConfig) -> bool {
-        self.failures.load(Relaxed) < config.eject_after
+    /// Requests in flight, bodies included.
+    pub(super) fn outstanding(&self) -> u32 {
+        let free = self.permits.available_permits();
+        u32::try_from(self.connections_max.saturating_sub(free)).unwrap_or(u32::MAX)
     }
 
-    /// Whether this request may ask the server at `now`: always while it is well, and once at the end
-    /// of each time for which it is passed over.
-    pub(super) fn may_try(&self, now: Timestamp, config: &UpstreamConfig) -> bool {
-        if self.is_healthy(config) {
-            return true;
+    /// What the server is to a request at `now`. Costs one read while it is well.
+    pub(super) fn standing(&self, now: Timestamp) -> Standing {
+        if self.plain.load(Relaxed) {
+            return Standing { usable: true, due: false, share: WHOLE, failures: 0 };
         }
-        let until = self.ejected_until_micros.load(Relaxed);
-        let next = now.saturating_add(config.eject_for).as_micros();
-        until <= now.as_micros()
-            && self.ejected_until_micros.compare_exchange(until, next, Relaxed, Relaxed).is_ok()
-    }
-
-    /// Notes an answer.
-    pub(super) fn on_success(&self) {
-        // Written only when something changes: this line is shared by all cores.
-        if self.failures.load(Relaxed) != 0 {
-            self.failures.store(0, Relaxed);
-            self.ejected_until_micros.store(0, Relaxed);
+        let health = self.health.lock();
+        Standing {
+            usable: health.state(now).is_usable(),
+            due: health.is_due(now),
+            share: health.share(now),
+            failures: health.failures(),
         }
     }
 
-    /// Notes a failure; returns whether the server is passed over from here on.
-    pub(super) fn on_failure(&self, now: Timestamp, config: &UpstreamConfig) -> bool {
-        let failures = self.failures.fetch_add(1, Relaxed).saturating_add(1);
-        let eject = failures >= config.eject_after;
-        if eject {
-            let again = (failures - config.eject_after).min(DOUBLINGS_MAX);
-            let until = now.saturating_add(config.eject_for.saturating_mul(1 << again));
-            self.ejected_until_micros.store(until.as_micros(), Relaxed);
+    /// What operators see of it.
+    pub(crate) fn sight(&self, now: Timestamp, backup: bool) -> Sight {
+        let health = self.health.lock();
+        Sight {
+            address: self.authority().to_owned(),
+            state: health.state(now),
+            since: now.saturating_since(health.since()),
+            failures: health.failures(),
+            outstanding: self.outstanding(),
+            waiting: self.waiting.load(Relaxed),
+            backup,
         }
-        eject
     }
 
-    /// Waits for one of the server's connections, at most `queue_timeout`.
-    pub(super) async fn permit(
-        &self,
-        config: &UpstreamConfig,
-    ) -> Result<OwnedSemaphorePermit, FillError> {
-        let busy = || FillError::Busy {
-            upstream: self.authority().to_owned(),
-            waited: config.queue_timeout,
+    /// Takes the right to try a server that is left out; `false` if another request has it.
+    pub(super) fn begin_try(&self, now: Timestamp) -> bool {
+        self.change(now, |health| health.begin_try(now))
+    }
+
+    /// Notes the head of an answer; returns whether the server comes back by it.
+    pub(super) fn on_success(&self, now: Timestamp) -> bool {
+        !self.plain.load(Relaxed) && self.change(now, |health| health.on_success(now))
+    }
+
+    /// Notes a body that came whole.
+    pub(super) fn on_whole_body(&self) {
+        if !self.plain.load(Relaxed) {
+            self.health.lock().on_whole_body();
+        }
+    }
+
+    /// Notes that a request got no answer; returns whether the server is left out from here on.
+    pub(super) fn on_failure(&self, now: Timestamp) -> bool {
+        self.change(now, |health| health.on_failure(now))
+    }
+
+    /// Notes a body that broke off; returns whether the server is left out from here on.
+    pub(super) fn on_broken_body(&self, now: Timestamp) -> bool {
+        self.change(now, |health| health.on_broken_body(now))
+    }
+
+    /// Notes a check; returns whether the server is left out or comes back by it.
+    pub(super) fn on_check(&self, verdict: Verdict, now: Timestamp) -> bool {
+        self.change(now, |health| health.on_check(verdict, now))
+    }
+
+    /// Takes up checks, or ends them.
+    pub(super) fn set_checks(&self, checks: Option<CheckRules>, now: Timestamp) {
+        self.change(now, |health| health.set_checks(checks, now));
+    }
+
+    fn change<T>(&self, now: Timestamp, event: impl FnOnce(&mut Health) -> T) -> T {
+        let mut health = self.health.lock();
+        let told = event(&mut health);
+        self.plain.store(health.is_plain(now), Relaxed);
+        told
+    }
+
+    /// A connection, if one is free and nobody waits for it.
+    pub(super) fn free_slot(self: &Arc<Self>) -> Option<Slot> {
+        let permit = Arc::clone(&self.permits).try_acquire_owned().ok()?;
+        Some(Slot { member: Arc::clone(self), _permit: permit })
+    }
+
+    /// Waits for one of the server's connections, at most `queue_timeout`, and not at all where
+    /// `queue_max` wait already.
+    ///
+    /// # Errors
+    ///
+    /// [`FillError::Busy`]. Nothing was sent.
+    pub(super) async fn slot(self: &Arc<Self>, config: &UpstreamConfig) -> Result<Slot, FillError> {
+        if let Some(slot) = self.free_slot() {
+            return Ok(slot);
+        }
+        let busy = |waited| FillError::Busy { upstream: self.authority().to_owned(), waited };
+        let Some(_place) = Place::take(&self.waiting, config.queue_max) else {
+            return Err(busy(Duration::ZERO));
         };
-        match tokio::time::timeout(config.queue_timeout, Arc::clone(&self.permits).acquire_owned())
-            .await
-        {
-            Ok(Ok(permit)) => Ok(permit),
-            Ok(Err(_)) | Err(_) => Err(busy()),
+        let waiting = Arc::clone(&self.permits).acquire_owned();
+        match tokio::time::timeout(config.queue_timeout, waiting).await {
+            Ok(Ok(permit)) => Ok(Slot { member: Arc::clone(self), _permit: permit }),
+            Ok(Err(_)) | Err(_) => Err(busy(config.queue_timeout)),
         }
+    }
+}
+
+/// A place in the queue for a connection.
+struct Place<'a>(&'a AtomicUsize);
+
+impl<'a> Place<'a> {
+    fn take(waiting: &'a AtomicUsize, most: usize) -> Option<Self> {
+        let one_more = |waiting: usize| (waiting < most).then_some(waiting + 1);
+        waiting.fetch_update(Relaxed, Relaxed, one_more).ok().map(|_| Self(waiting))
+    }
+}
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Relaxed);
     }
 }
 

@@ -1,6 +1,6 @@
 //! Which fields does a request upstream carry?
 
-use http::header::{CONNECTION, EXPECT, HOST, IF_MATCH, IF_UNMODIFIED_SINCE, TE, TRAILER};
+use http::header::{CONNECTION, EXPECT, HOST, IF_MATCH, IF_UNMODIFIED_SINCE, TE, TRAILER, UPGRADE};
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use hyper::body::Incoming;
 use weir_cache::{
@@ -28,6 +28,10 @@ fn add_hop(headers: &mut HeaderMap, inbound: &Inbound, hop: &HopIdentity) {
         headers.insert(TE, HeaderValue::from_static("trailers"));
         // RFC 9110 §10.1.4: it is said anew on every connection.
         headers.insert(CONNECTION, HeaderValue::from_static("TE"));
+    }
+    if let Some(upgrade) = &inbound.upgrade {
+        headers.insert(UPGRADE, upgrade.protocols.clone());
+        headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
     }
     // hyper answers the client's expectation itself when the body is first read.
     headers.remove(EXPECT);

@@ -9,6 +9,7 @@
 
 mod many;
 mod number;
+mod origin;
 mod rule;
 mod text;
 
@@ -17,6 +18,7 @@ use toml::de::DeValue;
 
 pub(super) use self::many::{List, Maybe};
 pub(super) use self::number::{Count, Size, Span};
+pub(super) use self::origin::{check_path, origin_server, status_range};
 pub(super) use self::rule::{ByStatus, Percent, path_glob};
 pub(super) use self::text::{
     Choice, Flag, authority, cookie_name, directory, file, file_pattern, header_name, host_pattern,

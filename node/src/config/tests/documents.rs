@@ -96,7 +96,9 @@ fn every_example_is_valid() {
                 "site" => format!("{site}{line}"),
                 "site.rule" if key.name == "path" => format!("{site}[[site.rule]]\n{line}"),
                 "site.rule" => format!("{site}[[site.rule]]\npath = '/a'\n{line}"),
-                "site.key" | "site.fields" => format!("{site}[{}]\n{line}", table.name),
+                "site.key" | "site.fields" | "site.origin" => {
+                    format!("{site}[{}]\n{line}", table.name)
+                }
                 name => format!("[{name}]\n{line}"),
             };
             // The sample of a size may be too large for another key's default, and some keys are

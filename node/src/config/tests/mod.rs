@@ -93,7 +93,7 @@ fn every_key_reaches_its_field() {
 
     let [site] = config.sites.as_slice() else { panic!("one site") };
     assert_eq!(site.hosts, [HostPattern::Suffix("example.com".into()), HostPattern::Any]);
-    assert_eq!(site.origins[0].authority(), "o:80");
+    assert_eq!(site.origins[0].addr.authority(), "o:80");
     assert_eq!(site.origin_host.as_deref(), Some("real.example:81"));
     let policy = Policy {
         store_set_cookie: false,
