@@ -160,7 +160,6 @@ async def with_another_version(now):
     stored = [node.metric("weir_store_keys") for node in stack.nodes]
     after = await Download().run(stack.edges[0].port, "/versions")
     is_new = after.complete and after.digest() == digest_of(versioned(2, length))
-    now.say(f"then {after.status}, {after.bytes} bytes, {after.fields}")
     now.note("changed midway", f"{cut.bytes} of {length} bytes, then {'the new body' if is_new else 'a wrong one'}")
     now.must(not cut.complete, "a client of a body that changed sees that it is not whole")
     now.must(is_old, "no byte of another version is mixed in")
