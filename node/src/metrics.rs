@@ -81,6 +81,12 @@ struct UpstreamKind {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ConnectFailure {
+    kind: &'static str,
+    step: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub(crate) struct UpstreamName {
     pub(crate) upstream: String,
 }
@@ -138,6 +144,10 @@ pub(crate) struct UpstreamMetrics {
     pub(crate) retries: Counter,
     /// Times that an upstream was passed over from then on.
     pub(crate) ejections: Counter,
+    connections: Family<UpstreamKind, Counter>,
+    connect_failures: Family<ConnectFailure, Counter>,
+    /// Names whose addresses could not be found.
+    pub(crate) lookup_failures: Counter,
 }
 
 impl UpstreamMetrics {
@@ -149,6 +159,41 @@ impl UpstreamMetrics {
     /// Requests that brought none.
     pub(crate) fn failures(&self, kind: Kind) -> Counter {
         self.failures.get_or_create(&UpstreamKind { kind: kind_text(kind) }).clone()
+    }
+}
+
+impl UpstreamMetrics {
+    /// Connections that were opened.
+    pub(crate) fn connections(&self, kind: Kind) -> Counter {
+        self.connections.get_or_create(&UpstreamKind { kind: kind_text(kind) }).clone()
+    }
+
+    /// Connections that could not be opened, by the step that failed.
+    pub(crate) fn connect_failures(&self, kind: Kind, step: &'static str) -> Counter {
+        let labels = ConnectFailure { kind: kind_text(kind), step };
+        self.connect_failures.get_or_create(&labels).clone()
+    }
+
+    fn register(&self, registry: &mut Registry) {
+        registry.register("upstream_requests", "Answers from upstream", self.requests.clone());
+        registry.register("upstream_failures", "Failed requests", self.failures.clone());
+        registry.register("upstream_retries", "Requests sent again", self.retries.clone());
+        registry.register("upstream_ejections", "Passed over", self.ejections.clone());
+        registry.register(
+            "upstream_connections_opened",
+            "Connections opened to upstreams",
+            self.connections.clone(),
+        );
+        registry.register(
+            "upstream_connect_failures",
+            "Connections to upstreams that could not be opened, by the step that failed",
+            self.connect_failures.clone(),
+        );
+        registry.register(
+            "upstream_lookup_failures",
+            "Names of upstreams whose addresses could not be found",
+            self.lookup_failures.clone(),
+        );
     }
 }
 
@@ -369,13 +414,8 @@ impl Metrics {
     }
 
     fn register_upstreams(&mut self) {
-        let registry = &mut self.registry;
-        let upstream = &self.upstream;
-        registry.register("upstream_requests", "Answers from upstream", upstream.requests.clone());
-        registry.register("upstream_failures", "Failed requests", upstream.failures.clone());
-        registry.register("upstream_retries", "Requests sent again", upstream.retries.clone());
-        registry.register("upstream_ejections", "Passed over", upstream.ejections.clone());
-        registry.register(
+        self.upstream.register(&mut self.registry);
+        self.registry.register(
             "upstream_healthy",
             "1 unless the upstream is passed over",
             self.upstream_healthy.clone(),

@@ -7,11 +7,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 use arc_swap::ArcSwap;
-use weir_cache::{DuplicateHost, HopIdentity, Now};
+use weir_cache::{HopIdentity, Now};
 use weir_store::{MemoryStore, StoreLimits};
 
 use crate::clock::Clock;
-use crate::config::{NodeConfig, SiteConfig};
+use crate::config::{NodeConfig, SiteConfig, UpstreamAddr, UpstreamConfig};
 use crate::fill::budget::Budget;
 use crate::fill::{FillTable, SpillSpace};
 use crate::inbound::Reading;
@@ -22,9 +22,9 @@ use crate::purge::{
 };
 use crate::push::Push;
 use crate::recent::{REFRESH_AGAIN_AFTER, RecentKeys, UNSHARED_FOR};
-use crate::site::Sites;
+use crate::site::{Sites, SitesError};
 use crate::upstream::request::via_pseudonym;
-use crate::upstream::{Group, Kind, Upstreams};
+use crate::upstream::{Group, Kind, Transport, Upstreams};
 
 /// One node of a tier.
 pub(crate) struct Node {
@@ -36,6 +36,8 @@ pub(crate) struct Node {
     pub(crate) via: String,
     pub(crate) sites: ArcSwap<Sites>,
     pub(crate) parents: Arc<Group>,
+    /// How connections upstream are made.
+    pub(crate) transport: Arc<Transport>,
     pub(crate) upstreams: Arc<Upstreams>,
     /// What this node knows of purges.
     pub(crate) purges: Arc<View>,
@@ -79,9 +81,9 @@ pub enum MakeError {
     /// The purge log cannot be used.
     #[error("the purge log cannot be used")]
     PurgeLog(#[source] KeeperError),
-    /// Two sites claim one host.
-    #[error("the sites do not fit together")]
-    Sites(#[source] DuplicateHost),
+    /// The sites cannot be made: two claim one host, or the origins of one cannot be asked over TLS.
+    #[error("the sites cannot be used")]
+    Sites(#[source] SitesError),
 }
 
 impl Node {
@@ -93,9 +95,10 @@ impl Node {
         log_home: LogHome,
     ) -> Result<Arc<Self>, MakeError> {
         let metrics = Metrics::new(config.tier.as_str(), &config.name);
-        let parents = Arc::new(Group::new(Kind::Parents, &config.parents, &config.upstream));
-        let sites = Sites::new(&config.sites, &parents, &config.upstream, &metrics)
-            .map_err(MakeError::Sites)?;
+        let transport = Transport::new(&config.upstream, metrics.upstream.clone());
+        let parents = parents_at(&config.parents, &config.upstream, &transport);
+        let sites =
+            Sites::new(&config.sites, &parents, &transport, &metrics).map_err(MakeError::Sites)?;
         let upstreams =
             Upstreams::new(&config, Arc::clone(&clock), secret.clone(), metrics.upstream.clone());
         let upstreams = Arc::new(upstreams);
@@ -103,7 +106,8 @@ impl Node {
         let keeps_log = config.parents.is_empty() && !elsewhere;
         let purges = Arc::new(View::new(keeps_log, config.purge.lease));
         let push = Arc::new(Push::new(&config, metrics.push.clone()));
-        let parts = LogParts { view: &purges, push: &push, upstreams: &upstreams };
+        let parts =
+            LogParts { view: &purges, push: &push, upstreams: &upstreams, transport: &transport };
         let nats = Nats::configured(&config, secret.as_ref(), &purges, &metrics);
         let log: Arc<dyn Log> = match &nats {
             Some(nats) => Arc::new(nats.clone()),
@@ -119,6 +123,7 @@ impl Node {
             hop,
             sites: ArcSwap::from_pointee(sites),
             parents,
+            transport,
             upstreams,
             purges,
             log,
@@ -155,8 +160,8 @@ impl Node {
     }
 
     /// Takes the sites of `configs` from the next request on; the cache and all connections stay.
-    pub(crate) fn replace_sites(&self, configs: &[SiteConfig]) -> Result<(), DuplicateHost> {
-        let sites = Sites::new(configs, &self.parents, &self.config.upstream, &self.metrics)?;
+    pub(crate) fn replace_sites(&self, configs: &[SiteConfig]) -> Result<(), SitesError> {
+        let sites = Sites::new(configs, &self.parents, &self.transport, &self.metrics)?;
         self.sites.store(Arc::new(sites));
         Ok(())
     }
@@ -225,6 +230,16 @@ struct LogParts<'a> {
     view: &'a Arc<View>,
     push: &'a Arc<Push>,
     upstreams: &'a Arc<Upstreams>,
+    transport: &'a Arc<Transport>,
+}
+
+/// The group of nodes that are asked at `addrs`.
+fn parents_at(
+    addrs: &[UpstreamAddr],
+    config: &UpstreamConfig,
+    transport: &Arc<Transport>,
+) -> Arc<Group> {
+    Arc::new(Group::new(Kind::Parents, addrs, config, &transport.to_parents()))
 }
 
 /// The log of a node: its own, or the one that its parents or the named authority lead to.
@@ -253,7 +268,7 @@ fn purge_log(
         return Ok(Arc::new(Authority::open(making).map_err(MakeError::PurgeLog)?));
     }
     // Connections and health of their own: however busy the data is, purges get through.
-    let parents = Arc::new(Group::new(Kind::Parents, above, &config.upstream));
+    let parents = parents_at(above, &config.upstream, parts.transport);
     Ok(Arc::new(Above::new(&config.name, Arc::clone(parts.upstreams), parents)))
 }
 

@@ -9,9 +9,9 @@ use weir_cache::{
     RuleSet,
 };
 
-use crate::config::{FieldSwitches, OnIsolation, SiteConfig, UpstreamConfig};
+use crate::config::{FieldSwitches, OnIsolation, SiteConfig};
 use crate::metrics::{Metrics, SiteMetrics};
-use crate::upstream::{Group, Kind};
+use crate::upstream::{Group, Kind, TlsError, Transport};
 
 /// One site.
 #[derive(Debug)]
@@ -59,6 +59,22 @@ impl Site {
     }
 }
 
+/// Why sites cannot be made.
+#[derive(Debug, thiserror::Error)]
+pub enum SitesError {
+    /// Two sites claim one host.
+    #[error(transparent)]
+    Hosts(#[from] DuplicateHost),
+    /// The origins of a site cannot be asked over TLS.
+    #[error("site {site}: {source}")]
+    Tls {
+        /// The site.
+        site: String,
+        /// Why.
+        source: TlsError,
+    },
+}
+
 /// All sites of a node.
 #[derive(Debug)]
 pub(crate) struct Sites {
@@ -68,21 +84,22 @@ pub(crate) struct Sites {
 }
 
 impl Sites {
-    /// The sites of `configs`, asking `parents` where there are any, else their own origins.
+    /// The sites of `configs`, asking `parents` where there are any, else their own origins by
+    /// `transport`.
     ///
     /// # Errors
     ///
-    /// Two sites claim one host.
+    /// [`SitesError`].
     pub(crate) fn new(
         configs: &[SiteConfig],
         parents: &Arc<Group>,
-        upstream: &UpstreamConfig,
+        transport: &Arc<Transport>,
         metrics: &Metrics,
-    ) -> Result<Self, DuplicateHost> {
+    ) -> Result<Self, SitesError> {
         let all: Vec<_> = configs
             .iter()
-            .map(|config| Arc::new(make_site(config, parents, upstream, metrics)))
-            .collect();
+            .map(|config| make_site(config, parents, transport, metrics).map(Arc::new))
+            .collect::<Result<_, _>>()?;
         let hosts: Vec<(HostPattern, Arc<Site>)> = configs
             .iter()
             .zip(&all)
@@ -107,16 +124,19 @@ impl Sites {
 fn make_site(
     config: &SiteConfig,
     parents: &Arc<Group>,
-    upstream: &UpstreamConfig,
+    transport: &Arc<Transport>,
     metrics: &Metrics,
-) -> Site {
+) -> Result<Site, SitesError> {
     let asks_origins = parents.members().is_empty();
     let upstream = if asks_origins {
-        Arc::new(Group::new(Kind::Origins, &config.origins, upstream))
+        let links = transport
+            .to_origins(config)
+            .map_err(|source| SitesError::Tls { site: config.name.clone(), source })?;
+        Arc::new(Group::new(Kind::Origins, &config.origins, transport.config(), &links))
     } else {
         Arc::clone(parents)
     };
-    Site {
+    Ok(Site {
         name: config.name.clone(),
         policy: config.policy.clone(),
         rules: config.rules.clone(),
@@ -129,5 +149,5 @@ fn make_site(
         on_isolation: config.on_isolation,
         stale_after_purge: config.stale_after_purge,
         metrics: metrics.site(&config.name),
-    }
+    })
 }

@@ -71,11 +71,12 @@ use std::path::Path;
 
 use toml::de::DeTable;
 
-pub use self::address::{AddressError, UpstreamAddr};
+pub(crate) use self::address::parse_literal;
+pub use self::address::{AddressError, Scheme, UpstreamAddr};
 pub use self::model::{
     FieldSwitches, FillConfig, LimitsConfig, LogConfig, LogFormat, LogLevel, NatsConfig,
-    NodeConfig, OnIsolation, PurgeConfig, PushConfig, SiteConfig, StoreConfig, Tier, TierDefaults,
-    UnknownHost, UpstreamConfig,
+    NodeConfig, OnIsolation, OriginConfig, Protocol, PurgeConfig, PushConfig, SiteConfig,
+    StoreConfig, Tier, TierDefaults, UnknownHost, UpstreamConfig,
 };
 pub use self::overrides::environment;
 pub use self::problem::{ConfigErrors, ConfigProblem};

@@ -188,15 +188,19 @@ impl Default for FillConfig {
 /// How upstreams, parents as well as origins, are asked.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UpstreamConfig {
-    /// Time to connect.
+    /// Time to connect, all addresses of a name together.
     pub connect_timeout: Duration,
+    /// Time for the TLS handshake after that.
+    pub tls_timeout: Duration,
     /// Time from the request to the head of the response.
     pub first_byte_timeout: Duration,
     /// Time without a byte of a body.
     pub idle_timeout: Duration,
-    /// How long an unused connection is kept.
+    /// How long an unused connection is kept, if the upstream does not say that it keeps it for less.
     pub keepalive: Duration,
-    /// Connections to one upstream.
+    /// Longest time for which the addresses of a name are used before they are asked for again.
+    pub name_ttl_max: Duration,
+    /// Connections to one upstream; requests in flight where it is asked over HTTP/2.
     pub connections_max: u32,
     /// How long a request waits for one of them.
     pub queue_timeout: Duration,
@@ -212,9 +216,11 @@ impl Default for UpstreamConfig {
     fn default() -> Self {
         Self {
             connect_timeout: Duration::from_secs(1),
+            tls_timeout: Duration::from_secs(2),
             first_byte_timeout: Duration::from_secs(30),
             idle_timeout: Duration::from_secs(30),
             keepalive: Duration::from_secs(20),
+            name_ttl_max: Duration::from_secs(60),
             connections_max: 512,
             queue_timeout: Duration::from_secs(1),
             eject_after: 1,
@@ -396,6 +402,8 @@ pub struct SiteConfig {
     pub origins: Vec<UpstreamAddr>,
     /// Host field for origins; `None` sends the one of the client.
     pub origin_host: Option<String>,
+    /// How the origins are asked.
+    pub origin: OriginConfig,
     /// Choices that the caching standard leaves open.
     pub policy: Policy,
     /// What is different under some paths, and how far lifetimes are spread.
@@ -418,6 +426,7 @@ impl SiteConfig {
             hosts: Vec::new(),
             origins: Vec::new(),
             origin_host: None,
+            origin: OriginConfig::default(),
             policy: Policy::for_profile(profile),
             rules: RuleSet::default(),
             key: KeyRules::for_profile(profile),
@@ -425,6 +434,36 @@ impl SiteConfig {
             on_isolation: OnIsolation::default(),
             stale_after_purge: false,
         }
+    }
+}
+
+/// Which HTTP is spoken to an origin.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Protocol {
+    /// HTTP/1.1.
+    #[default]
+    Http1,
+    /// HTTP/2 over TLS where the origin takes it (ALPN), else HTTP/1.1; without TLS HTTP/2 by prior
+    /// knowledge (RFC 9113 §3.3).
+    Http2,
+}
+
+/// How the origins of a site are asked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OriginConfig {
+    /// Which HTTP is spoken.
+    pub protocol: Protocol,
+    /// Name that certificates are for; `None` for the one in the address.
+    pub tls_name: Option<String>,
+    /// PEM file with the certificates that vouch for origins; `None` for those of the system.
+    pub tls_ca: Option<PathBuf>,
+    /// Whether certificates are checked.
+    pub tls_verify: bool,
+}
+
+impl Default for OriginConfig {
+    fn default() -> Self {
+        Self { protocol: Protocol::default(), tls_name: None, tls_ca: None, tls_verify: true }
     }
 }
 

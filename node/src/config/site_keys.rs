@@ -8,10 +8,10 @@ use weir_cache::{Heuristic, KeyRules, Policy, Profile};
 
 use super::keys::Visitor;
 use super::kinds::{
-    Choice, Flag, List, Maybe, Percent, Span, authority, cookie_name, header_name, host_pattern,
-    key_header_name, parameter_pattern, token, upstream_addr,
+    Choice, Flag, List, Maybe, Percent, Span, authority, cookie_name, file, header_name,
+    host_pattern, key_header_name, origin_addr, parameter_pattern, tls_name, token,
 };
-use super::model::{FieldSwitches, OnIsolation, SiteConfig};
+use super::model::{FieldSwitches, OnIsolation, OriginConfig, Protocol, SiteConfig};
 
 /// A site with the profile its rules start from.
 #[derive(Clone, Debug)]
@@ -44,7 +44,7 @@ impl SiteDraft {
         );
         v.key(
             "origins",
-            &List::of(upstream_addr()),
+            &List::of(origin_addr()),
             &mut site.origins,
             "Servers that own the content. Required when the node has no parents.",
         );
@@ -73,6 +73,7 @@ impl SiteDraft {
             "Most that is taken off a lifetime, by key, so that not all expire together.",
         );
         visit_isolation(&mut self.site, v);
+        visit_origin(&mut self.site.origin, v);
         visit_key(&mut self.site.key, v);
         visit_fields(&mut self.site.fields, v);
     }
@@ -174,6 +175,38 @@ fn visit_isolation(site: &mut SiteConfig, v: &mut impl Visitor) {
         &Flag,
         &mut site.stale_after_purge,
         "Whether a response that was invalidated may stand in when upstream fails.",
+    );
+}
+
+const PROTOCOL: Choice<Protocol> =
+    Choice { options: &[("http1", Protocol::Http1), ("http2", Protocol::Http2)] };
+
+fn visit_origin(origin: &mut OriginConfig, v: &mut impl Visitor) {
+    v.table("site.origin", "How the origins are asked.");
+    v.key(
+        "protocol",
+        &PROTOCOL,
+        &mut origin.protocol,
+        "HTTP/1.1, or HTTP/2: over TLS where the origin takes it, without TLS by prior knowledge.",
+    );
+    v.key(
+        "tls_name",
+        &Maybe(tls_name()),
+        &mut origin.tls_name,
+        "Name that the certificates of https origins are for, also sent as SNI; the one in the address \
+         when left out.",
+    );
+    v.key(
+        "tls_ca",
+        &Maybe(file()),
+        &mut origin.tls_ca,
+        "PEM file with the certificates that vouch for https origins; those of the system when left out.",
+    );
+    v.key(
+        "tls_verify",
+        &Flag,
+        &mut origin.tls_verify,
+        "Whether certificates of https origins are checked. Without, anyone in between can answer.",
     );
 }
 

@@ -1,16 +1,17 @@
 //! One request to one server: composed, sent, and answered with a head in time.
 
+use std::pin::pin;
 use std::sync::Arc;
 
 use http::header::CONTENT_LENGTH;
-use http::{Extensions, HeaderMap, HeaderValue, Method, Request, Response};
+use http::{HeaderMap, HeaderValue, Method, Request, Response};
 use hyper::body::Incoming;
-use hyper_util::client::legacy::Error as ClientError;
 
 use super::FillError;
 use super::answer::{Answer, UpstreamBody, with_true_length};
-use super::connector::Answered;
 use super::group::Kind;
+use super::http2::is_violation;
+use super::link::LinkError;
 use super::member::Member;
 use super::out::{OutBody, OutRequest, Sent};
 use super::send::Upstreams;
@@ -29,9 +30,6 @@ impl Upstreams {
         let sent = body.sent();
         let outgoing = self.compose(kind, member, request, body)?;
         let response = self.head_of((kind, member), outgoing, &sent).await?;
-        if let Some(answered) = response.extensions().get::<Answered>() {
-            answered.mark();
-        }
         let (parts, body) = response.into_parts();
         if parts.status.is_informational() {
             let upstream = member.authority().to_owned();
@@ -66,7 +64,7 @@ impl Upstreams {
             Kind::Origins => self.config.first_byte_timeout,
             Kind::Parents => self.config.first_byte_timeout + self.patience,
         };
-        let mut response = member.link().request(outgoing);
+        let mut response = pin!(member.link().request(outgoing));
         loop {
             let before = sent.frames();
             match tokio::time::timeout(waited, &mut response).await {
@@ -132,29 +130,19 @@ fn frame(method: &Method, without_body: bool, headers: &mut HeaderMap) {
     }
 }
 
-/// What the client's error means to a caller.
-fn classify(member: &Member, source: ClientError) -> FillError {
+/// What the failure of a link means to a caller.
+fn classify(member: &Member, error: LinkError) -> FillError {
     let upstream = member.authority().to_owned();
-    if source.is_connect() {
-        return FillError::Connect { upstream, source };
-    }
-    let cause = std::error::Error::source(&source).and_then(|e| e.downcast_ref::<hyper::Error>());
+    let (reused, source) = match error {
+        LinkError::Connect(source) => return FillError::Connect { upstream, source },
+        LinkError::Exchange { reused, source } => (reused, source),
+    };
     // What hyper calls the user is this node, whose only say in an exchange is the client's body.
-    if cause.is_some_and(hyper::Error::is_user) {
+    if source.is_user() {
         return FillError::ClientBroke { source };
     }
-    if cause.is_some_and(hyper::Error::is_parse) {
+    if source.is_parse() || is_violation(&source) {
         return FillError::BadResponse { upstream, source };
     }
-    let reused = was_reused(&source);
     FillError::Reset { upstream, reused, source }
-}
-
-/// Whether the connection that failed had answered before.
-fn was_reused(error: &ClientError) -> bool {
-    let mut extras = Extensions::new();
-    if let Some(connected) = error.connect_info() {
-        connected.get_extras(&mut extras);
-    }
-    extras.get::<Answered>().is_some_and(Answered::is_marked)
 }

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use weir_cache::{CacheKey, Timestamp};
 
 use super::member::Member;
+use super::transport::Links;
 use crate::config::{UpstreamAddr, UpstreamConfig};
 
 /// What the servers of a group are to this node.
@@ -26,9 +27,14 @@ pub(crate) struct Group {
 }
 
 impl Group {
-    /// A group of the servers at `addrs`.
-    pub(crate) fn new(kind: Kind, addrs: &[UpstreamAddr], config: &UpstreamConfig) -> Self {
-        let members = addrs.iter().map(|addr| Arc::new(Member::new(addr, config))).collect();
+    /// A group of the servers at `addrs`, connected to as `links` says.
+    pub(crate) fn new(
+        kind: Kind,
+        addrs: &[UpstreamAddr],
+        config: &UpstreamConfig,
+        links: &Links,
+    ) -> Self {
+        let members = addrs.iter().map(|addr| Arc::new(Member::new(addr, config, links))).collect();
         Self { kind, members, turn: AtomicUsize::new(0) }
     }
 
@@ -77,14 +83,16 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
+    use crate::metrics::UpstreamMetrics;
+    use crate::upstream::Transport;
 
     const SECOND: Duration = Duration::from_secs(1);
 
     fn group(kind: Kind, count: u16) -> (Group, UpstreamConfig) {
         let config = UpstreamConfig { eject_for: 2 * SECOND, ..UpstreamConfig::default() };
-        let addrs: Vec<_> =
-            (1..=count).map(|port| UpstreamAddr { host: "parent".to_owned(), port }).collect();
-        (Group::new(kind, &addrs, &config), config)
+        let addrs: Vec<_> = (1..=count).map(|port| UpstreamAddr::plain("parent", port)).collect();
+        let links = Transport::new(&config, UpstreamMetrics::default()).to_parents();
+        (Group::new(kind, &addrs, &config, &links), config)
     }
 
     fn key(number: u64) -> CacheKey {

@@ -13,6 +13,7 @@ use weir_cache::{CacheKey, Timestamp};
 
 use super::FillError;
 use super::link::Link;
+use super::transport::Links;
 use crate::config::{UpstreamAddr, UpstreamConfig};
 
 /// How often the time for which an upstream is passed over doubles: to 32 times `eject_for`.
@@ -29,9 +30,9 @@ pub(crate) struct Member {
 }
 
 impl Member {
-    /// The server at `addr`.
-    pub(super) fn new(addr: &UpstreamAddr, config: &UpstreamConfig) -> Self {
-        let link = Link::new(addr, config);
+    /// The server at `addr`, connected to as `links` says.
+    pub(super) fn new(addr: &UpstreamAddr, config: &UpstreamConfig, links: &Links) -> Self {
+        let link = Link::new(addr, links);
         Self {
             seed: first_u64(blake3::hash(link.authority().as_bytes()).as_bytes()),
             link,
