@@ -15,6 +15,8 @@ use crate::member::push_string;
 pub enum ProxyError {
     /// The name of the next hop could not be resolved.
     DnsError,
+    /// The name of the next hop could not be resolved in time.
+    DnsTimeout,
     /// It is not known which next hop serves the target.
     DestinationNotFound,
     /// The next hop is known to be unavailable, for example by its health checks.
@@ -39,6 +41,12 @@ pub enum ProxyError {
     ProxyInternalError,
     /// The request came round to a node that had forwarded it.
     ProxyLoopDetected,
+    /// The next hop ended the TLS handshake with an alert.
+    TlsAlertReceived,
+    /// The next hop's certificate could not be verified.
+    TlsCertificateError,
+    /// The TLS handshake went wrong in another way.
+    TlsProtocolError,
 }
 
 impl ProxyError {
@@ -46,6 +54,7 @@ impl ProxyError {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::DnsError => "dns_error",
+            Self::DnsTimeout => "dns_timeout",
             Self::DestinationNotFound => "destination_not_found",
             Self::DestinationUnavailable => "destination_unavailable",
             Self::ConnectionRefused => "connection_refused",
@@ -58,6 +67,9 @@ impl ProxyError {
             Self::ProxyConfigurationError => "proxy_configuration_error",
             Self::ProxyInternalError => "proxy_internal_error",
             Self::ProxyLoopDetected => "proxy_loop_detected",
+            Self::TlsAlertReceived => "tls_alert_received",
+            Self::TlsCertificateError => "tls_certificate_error",
+            Self::TlsProtocolError => "tls_protocol_error",
         }
     }
 }

@@ -35,6 +35,7 @@ pub(crate) struct Place {
         value_name = "URL",
         env = "WEIR_ADMIN",
         default_value = "http://127.0.0.1:9080",
+        value_parser = UpstreamAddr::parse_plain,
         global = true
     )]
     address: UpstreamAddr,

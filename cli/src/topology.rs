@@ -128,7 +128,7 @@ pub(crate) fn asked_at(listen: SocketAddr) -> UpstreamAddr {
         IpAddr::V4(ip) => ip.to_string(),
         IpAddr::V6(ip) => format!("[{ip}]"),
     };
-    UpstreamAddr { host, port: address.port() }
+    UpstreamAddr::plain(host, address.port())
 }
 
 /// The address under which a listener on all addresses can be reached from this machine.

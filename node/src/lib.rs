@@ -59,3 +59,5 @@ pub use secrets::{
     ADMIN_TOKEN, SecretsError, TIER_SECRET, admin_token_from_env, random_text, tier_secret_from_env,
 };
 pub use signals::{Signal, Signals};
+pub use site::SitesError;
+pub use upstream::TlsError;

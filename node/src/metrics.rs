@@ -81,6 +81,12 @@ struct UpstreamKind {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ConnectFailure {
+    kind: &'static str,
+    step: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub(crate) struct UpstreamName {
     pub(crate) upstream: String,
 }
@@ -144,6 +150,10 @@ pub(crate) struct UpstreamMetrics {
     pub(crate) busy: Counter,
     /// Requests that failed at once because a whole group has failed.
     pub(crate) open_refused: Counter,
+    connections: Family<UpstreamKind, Counter>,
+    connect_failures: Family<ConnectFailure, Counter>,
+    /// Names whose addresses could not be found.
+    pub(crate) lookup_failures: Counter,
 }
 
 impl UpstreamMetrics {
@@ -165,6 +175,53 @@ impl UpstreamMetrics {
     /// Requests that brought none.
     pub(crate) fn failures(&self, kind: Kind) -> Counter {
         self.failures.get_or_create(&UpstreamKind { kind: kind_text(kind) }).clone()
+    }
+}
+
+impl UpstreamMetrics {
+    /// Connections that were opened.
+    pub(crate) fn connections(&self, kind: Kind) -> Counter {
+        self.connections.get_or_create(&UpstreamKind { kind: kind_text(kind) }).clone()
+    }
+
+    /// Connections that could not be opened, by the step that failed.
+    pub(crate) fn connect_failures(&self, kind: Kind, step: &'static str) -> Counter {
+        let labels = ConnectFailure { kind: kind_text(kind), step };
+        self.connect_failures.get_or_create(&labels).clone()
+    }
+
+    fn register(&self, registry: &mut Registry) {
+        registry.register("upstream_requests", "Answers from upstream", self.requests.clone());
+        registry.register("upstream_failures", "Failed requests", self.failures.clone());
+        registry.register("upstream_retries", "Requests sent again", self.retries.clone());
+        registry.register("upstream_ejections", "Passed over", self.ejections.clone());
+        registry.register("upstream_checks", "Checks of servers", self.checks.clone());
+        registry.register(
+            "upstream_budget_exhausted",
+            "Retries not made because there were too many",
+            self.budget_exhausted.clone(),
+        );
+        registry.register("upstream_busy", "No connection free in time", self.busy.clone());
+        registry.register(
+            "upstream_open_refused",
+            "Requests that failed at once because every server has failed",
+            self.open_refused.clone(),
+        );
+        registry.register(
+            "upstream_connections_opened",
+            "Connections opened to upstreams",
+            self.connections.clone(),
+        );
+        registry.register(
+            "upstream_connect_failures",
+            "Connections to upstreams that could not be opened, by the step that failed",
+            self.connect_failures.clone(),
+        );
+        registry.register(
+            "upstream_lookup_failures",
+            "Names of upstreams whose addresses could not be found",
+            self.lookup_failures.clone(),
+        );
     }
 }
 
@@ -425,24 +482,7 @@ impl Metrics {
     }
 
     fn register_upstreams(&mut self) {
-        let registry = &mut self.registry;
-        let upstream = &self.upstream;
-        registry.register("upstream_requests", "Answers from upstream", upstream.requests.clone());
-        registry.register("upstream_failures", "Failed requests", upstream.failures.clone());
-        registry.register("upstream_retries", "Requests sent again", upstream.retries.clone());
-        registry.register("upstream_ejections", "Passed over", upstream.ejections.clone());
-        registry.register("upstream_checks", "Checks of servers", upstream.checks.clone());
-        registry.register(
-            "upstream_budget_exhausted",
-            "Retries not made because there were too many",
-            upstream.budget_exhausted.clone(),
-        );
-        registry.register("upstream_busy", "No connection free in time", upstream.busy.clone());
-        registry.register(
-            "upstream_open_refused",
-            "Requests that failed at once because every server has failed",
-            upstream.open_refused.clone(),
-        );
+        self.upstream.register(&mut self.registry);
         self.register_servers();
         self.register_tunnels();
     }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 use arc_swap::ArcSwap;
-use weir_cache::{DuplicateHost, HopIdentity, Now};
+use weir_cache::{HopIdentity, Now};
 use weir_store::{MemoryStore, StoreLimits};
 
 use crate::clock::Clock;
@@ -22,10 +22,10 @@ use crate::purge::{
 };
 use crate::push::Push;
 use crate::recent::{REFRESH_AGAIN_AFTER, RecentKeys, UNSHARED_FOR};
-use crate::site::Sites;
+use crate::site::{Sites, SitesError};
 use crate::tunnel::Tunnels;
 use crate::upstream::request::via_pseudonym;
-use crate::upstream::{Checks, Group, Roster, Sight, Upstreams, of_origins, of_parents};
+use crate::upstream::{Checks, Group, Roster, Sight, Transport, Upstreams, of_origins, of_parents};
 
 /// One node of a tier.
 pub(crate) struct Node {
@@ -86,9 +86,9 @@ pub enum MakeError {
     /// The purge log cannot be used.
     #[error("the purge log cannot be used")]
     PurgeLog(#[source] KeeperError),
-    /// Two sites claim one host.
-    #[error("the sites do not fit together")]
-    Sites(#[source] DuplicateHost),
+    /// The sites cannot be made: two claim one host, or the origins of one cannot be asked over TLS.
+    #[error("the sites cannot be used")]
+    Sites(#[source] SitesError),
 }
 
 impl Node {
@@ -100,8 +100,10 @@ impl Node {
         log_home: LogHome,
     ) -> Result<Arc<Self>, MakeError> {
         let metrics = Metrics::new(config.tier.as_str(), &config.name);
-        let parents = Arc::new(Group::parents(&config.parents, &config.upstream));
-        let roster = Roster::new(&config.upstream);
+        let transport = Transport::new(&config.upstream, metrics.upstream.clone());
+        let parents =
+            Arc::new(Group::parents(&config.parents, &config.upstream, &transport.to_parents()));
+        let roster = Roster::new(&config.upstream, &transport);
         let sites =
             Sites::new(&config.sites, &parents, &roster, &metrics).map_err(MakeError::Sites)?;
         let upstreams =
@@ -111,7 +113,8 @@ impl Node {
         let keeps_log = config.parents.is_empty() && !elsewhere;
         let purges = Arc::new(View::new(keeps_log, config.purge.lease));
         let push = Arc::new(Push::new(&config, metrics.push.clone()));
-        let parts = LogParts { view: &purges, push: &push, upstreams: &upstreams };
+        let parts =
+            LogParts { view: &purges, push: &push, upstreams: &upstreams, transport: &transport };
         let nats = Nats::configured(&config, secret.as_ref(), &purges, &metrics);
         let log: Arc<dyn Log> = match &nats {
             Some(nats) => Arc::new(nats.clone()),
@@ -166,7 +169,7 @@ impl Node {
     }
 
     /// Takes the sites of `configs` from the next request on; the cache and all connections stay.
-    pub(crate) fn replace_sites(&self, configs: &[SiteConfig]) -> Result<(), DuplicateHost> {
+    pub(crate) fn replace_sites(&self, configs: &[SiteConfig]) -> Result<(), SitesError> {
         let sites = Sites::new(configs, &self.parents, &self.roster, &self.metrics)?;
         self.sites.store(Arc::new(sites));
         self.begin_checks();
@@ -247,6 +250,7 @@ struct LogParts<'a> {
     view: &'a Arc<View>,
     push: &'a Arc<Push>,
     upstreams: &'a Arc<Upstreams>,
+    transport: &'a Arc<Transport>,
 }
 
 /// The log of a node: its own, or the one that its parents or the named authority lead to.
@@ -275,7 +279,8 @@ fn purge_log(
         return Ok(Arc::new(Authority::open(making).map_err(MakeError::PurgeLog)?));
     }
     // Connections and health of their own: however busy the data is, purges get through.
-    let parents = Arc::new(Group::of_log(above, &config.upstream));
+    let links = parts.transport.to_parents();
+    let parents = Arc::new(Group::of_log(above, &config.upstream, &links));
     Ok(Arc::new(Above::new(&config.name, Arc::clone(parts.upstreams), parents)))
 }
 

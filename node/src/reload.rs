@@ -37,7 +37,7 @@ impl Reload {
             .await
             .map_err(|lost| format!("reading the file was interrupted: {lost}"))?
             .map_err(|problems| problems.to_string())?;
-        node.replace_sites(&config.sites).map_err(|duplicate| duplicate.to_string())?;
+        node.replace_sites(&config.sites).map_err(|error| error.to_string())?;
         warn_of_the_rest(&node.config, config);
         let names = node.site_names();
         tracing::info!(sites = ?names, "sites were read again");

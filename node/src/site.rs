@@ -12,7 +12,7 @@ use weir_cache::{
 
 use crate::config::{FieldSwitches, OnIsolation, OriginConfig, SiteConfig};
 use crate::metrics::{Metrics, SiteMetrics};
-use crate::upstream::{Group, Roster};
+use crate::upstream::{Group, Roster, TlsError};
 
 /// One site.
 #[derive(Debug)]
@@ -65,6 +65,22 @@ impl Site {
     }
 }
 
+/// Why sites cannot be made.
+#[derive(Debug, thiserror::Error)]
+pub enum SitesError {
+    /// Two sites claim one host.
+    #[error(transparent)]
+    Hosts(#[from] DuplicateHost),
+    /// The origins of a site cannot be asked over TLS.
+    #[error("site {site}: {source}")]
+    Tls {
+        /// The site.
+        site: String,
+        /// Why.
+        source: TlsError,
+    },
+}
+
 /// All sites of a node.
 #[derive(Debug)]
 pub(crate) struct Sites {
@@ -74,21 +90,22 @@ pub(crate) struct Sites {
 }
 
 impl Sites {
-    /// The sites of `configs`, asking `parents` where there are any, else their own origins.
+    /// The sites of `configs`, asking `parents` where there are any, else their own origins by
+    /// `transport`.
     ///
     /// # Errors
     ///
-    /// Two sites claim one host.
+    /// [`SitesError`].
     pub(crate) fn new(
         configs: &[SiteConfig],
         parents: &Arc<Group>,
         roster: &Roster,
         metrics: &Metrics,
-    ) -> Result<Self, DuplicateHost> {
+    ) -> Result<Self, SitesError> {
         let all: Vec<_> = configs
             .iter()
-            .map(|config| Arc::new(make_site(config, parents, roster, metrics)))
-            .collect();
+            .map(|config| make_site(config, parents, roster, metrics).map(Arc::new))
+            .collect::<Result<_, _>>()?;
         let hosts: Vec<(HostPattern, Arc<Site>)> = configs
             .iter()
             .zip(&all)
@@ -115,14 +132,16 @@ fn make_site(
     parents: &Arc<Group>,
     roster: &Roster,
     metrics: &Metrics,
-) -> Site {
+) -> Result<Site, SitesError> {
     let asks_origins = parents.seats().is_empty();
     let upstream = if asks_origins {
-        Arc::new(Group::origins(&config.origins, config.origin.balance, roster))
+        let group = Group::origins(config, roster)
+            .map_err(|source| SitesError::Tls { site: config.name.clone(), source })?;
+        Arc::new(group)
     } else {
         Arc::clone(parents)
     };
-    Site {
+    Ok(Site {
         name: config.name.clone(),
         policy: config.policy.clone(),
         rules: config.rules.clone(),
@@ -137,5 +156,5 @@ fn make_site(
         on_isolation: config.on_isolation,
         stale_after_purge: config.stale_after_purge,
         metrics: metrics.site(&config.name),
-    }
+    })
 }

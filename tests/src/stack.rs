@@ -154,7 +154,7 @@ pub fn config(defaults: &TierDefaults, name: &str) -> NodeConfig {
 /// The address of a server as a configuration has it.
 #[must_use]
 pub fn upstream(address: SocketAddr) -> UpstreamAddr {
-    UpstreamAddr { host: address.ip().to_string(), port: address.port() }
+    UpstreamAddr::plain(address.ip().to_string(), address.port())
 }
 
 /// An address of this machine that nobody listens on.

@@ -1,4 +1,5 @@
-//! Which addresses a node may be told to ask: `http://host:port`, nothing else of a URL.
+//! Which addresses a node may be told to ask: `http://host:port` or `https://host:port`, nothing else
+//! of a URL.
 //!
 //! An upstream is a place to connect to, so that a path, a query or a user name in its address
 //! would be ignored; they are refused instead. Names are not resolved here.
@@ -12,9 +13,38 @@ use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::str::FromStr;
 
-/// A server that is asked over plain HTTP: a parent or an origin.
+/// How a server is talked to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Scheme {
+    /// Plain HTTP.
+    Http,
+    /// HTTP over TLS.
+    Https,
+}
+
+impl Scheme {
+    /// Returns the scheme as URLs write it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Http => "http",
+            Self::Https => "https",
+        }
+    }
+
+    /// Returns the port where an address has none (RFC 9110 §4.2).
+    const fn default_port(self) -> u16 {
+        match self {
+            Self::Http => 80,
+            Self::Https => 443,
+        }
+    }
+}
+
+/// A server that is asked: a parent or an origin.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct UpstreamAddr {
+    /// How it is talked to. Origins only may be [`Scheme::Https`].
+    pub scheme: Scheme,
     /// Name or address, lower case; an IPv6 address stands in brackets.
     pub host: String,
     /// TCP port, never 0.
@@ -22,6 +52,24 @@ pub struct UpstreamAddr {
 }
 
 impl UpstreamAddr {
+    /// Makes the address of a server that is asked over plain HTTP; `host` is as in [`Self::host`].
+    pub fn plain(host: impl Into<String>, port: u16) -> Self {
+        Self { scheme: Scheme::Http, host: host.into(), port }
+    }
+
+    /// Parses the address of a server that is never asked over TLS: a parent or an admin API.
+    ///
+    /// # Errors
+    ///
+    /// [`AddressError::Https`] beside those of parsing.
+    pub fn parse_plain(text: &str) -> Result<Self, AddressError> {
+        let address: Self = text.parse()?;
+        match address.scheme {
+            Scheme::Http => Ok(address),
+            Scheme::Https => Err(AddressError::Https),
+        }
+    }
+
     /// Returns `host:port`, which both a resolver and a Host field accept.
     pub fn authority(&self) -> String {
         format!("{}:{}", self.host, self.port)
@@ -43,24 +91,29 @@ impl UpstreamAddr {
         if self.host == "localhost" {
             return Some(IpAddr::V4(Ipv4Addr::LOCALHOST));
         }
-        self.host.trim_matches(['[', ']']).parse().ok()
+        parse_literal(&self.host)
     }
+}
+
+/// The address that `host` is, in brackets or not; `None` for a name.
+pub(crate) fn parse_literal(host: &str) -> Option<IpAddr> {
+    host.trim_matches(['[', ']']).parse().ok()
 }
 
 impl fmt::Display for UpstreamAddr {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "http://{}:{}", self.host, self.port)
+        write!(f, "{}://{}:{}", self.scheme.as_str(), self.host, self.port)
     }
 }
 
 /// Why a text is no upstream address or no host.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum AddressError {
-    /// The text does not begin with `http://`.
+    /// The text begins with neither `http://` nor `https://`.
     #[error("does not begin with `http://`")]
     Scheme,
-    /// The text begins with `https://`.
-    #[error("asks for TLS, and TLS to an origin or a parent is not supported yet: use `http://`")]
+    /// The text begins with `https://` where only origins are asked so.
+    #[error("asks for TLS, which is for origins only: use `http://`")]
     Https,
     /// A user name or a password stands before the host.
     #[error("holds a user name or a password, which would be sent to nobody: remove it")]
@@ -79,9 +132,10 @@ pub enum AddressError {
 impl FromStr for UpstreamAddr {
     type Err = AddressError;
 
-    /// Parses `http://host[:port]`; the port is 80 when left out, and a lone `/` may follow.
+    /// Parses `http://host[:port]` or `https://host[:port]`; the port is 80 or 443 when left out, and a
+    /// lone `/` may follow.
     fn from_str(text: &str) -> Result<Self, AddressError> {
-        let rest = strip_scheme(text)?;
+        let (scheme, rest) = split_scheme(text)?;
         // An empty path and `/` are the same (RFC 3986 §6.2.3).
         let authority = rest.strip_suffix('/').unwrap_or(rest);
         if authority.contains('@') {
@@ -91,15 +145,15 @@ impl FromStr for UpstreamAddr {
             return Err(AddressError::Path);
         }
         let (host, port) = parse_authority(authority)?;
-        Ok(Self { host, port: port.unwrap_or(80) })
+        Ok(Self { scheme, host, port: port.unwrap_or_else(|| scheme.default_port()) })
     }
 }
 
-fn strip_scheme(text: &str) -> Result<&str, AddressError> {
+fn split_scheme(text: &str) -> Result<(Scheme, &str), AddressError> {
     let (scheme, rest) = text.split_once("://").ok_or(AddressError::Scheme)?;
     match scheme.to_ascii_lowercase().as_str() {
-        "http" => Ok(rest),
-        "https" => Err(AddressError::Https),
+        "http" => Ok((Scheme::Http, rest)),
+        "https" => Ok((Scheme::Https, rest)),
         _ => Err(AddressError::Scheme),
     }
 }
@@ -173,7 +227,14 @@ mod tests {
             ("http://shield_0:8280", Ok("http://shield_0:8280"), "names in container networks"),
             ("127.0.0.1:8000", Err(AddressError::Scheme), "no scheme"),
             ("ftp://a", Err(AddressError::Scheme), "another scheme"),
-            ("https://a", Err(AddressError::Https), "TLS"),
+            ("https://a", Ok("https://a:443"), "TLS and its default port"),
+            ("https://a:80", Ok("https://a:80"), "TLS on a port of plain HTTP"),
+            ("HTTPS://[::1]/", Ok("https://[::1]:443"), "TLS to an address"),
+            ("https://u:p@a", Err(AddressError::UserInfo), "user name and password over TLS"),
+            ("https://a/b", Err(AddressError::Path), "path over TLS"),
+            ("https://a:0", Err(AddressError::Port), "port zero over TLS"),
+            ("https://", Err(AddressError::Host), "no host over TLS"),
+            ("httpss://a", Err(AddressError::Scheme), "nearly TLS"),
             ("http://u:p@a", Err(AddressError::UserInfo), "user name and password"),
             ("http://a/b", Err(AddressError::Path), "path"),
             ("http://a//", Err(AddressError::Path), "two slashes are a path"),
@@ -195,6 +256,13 @@ mod tests {
             let got = text.parse::<UpstreamAddr>().map(|a| a.to_string());
             assert_eq!(got, expected.map(str::to_owned), "{why}: {text}");
         }
+    }
+
+    #[test]
+    fn only_origins_are_asked_over_tls() {
+        assert_eq!(UpstreamAddr::parse_plain("https://a"), Err(AddressError::Https));
+        assert_eq!(UpstreamAddr::parse_plain("http://a:81"), Ok(UpstreamAddr::plain("a", 81)));
+        assert_eq!(UpstreamAddr::parse_plain("https://a/b"), Err(AddressError::Path));
     }
 
     #[test]

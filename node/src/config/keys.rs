@@ -178,7 +178,18 @@ fn visit_fill(fill: &mut FillConfig, v: &mut impl Visitor) {
 
 fn visit_upstream(upstream: &mut UpstreamConfig, v: &mut impl Visitor) {
     v.table("upstream", "Asking parents and origins.");
-    v.key("connect_timeout", &TIMEOUT, &mut upstream.connect_timeout, "Time to connect.");
+    v.key(
+        "connect_timeout",
+        &TIMEOUT,
+        &mut upstream.connect_timeout,
+        "Time to connect, all addresses of a name together.",
+    );
+    v.key(
+        "tls_timeout",
+        &TIMEOUT,
+        &mut upstream.tls_timeout,
+        "Time for the TLS handshake after that.",
+    );
     v.key(
         "first_byte_timeout",
         &TIMEOUT,
@@ -195,13 +206,19 @@ fn visit_upstream(upstream: &mut UpstreamConfig, v: &mut impl Visitor) {
         "keepalive",
         &TIMEOUT,
         &mut upstream.keepalive,
-        "How long an unused connection is kept; less than the upstream keeps it.",
+        "How long an unused connection is kept; less where the upstream says that it keeps it for less.",
+    );
+    v.key(
+        "name_ttl_max",
+        &Span { min: Duration::from_secs(1), max: DAY },
+        &mut upstream.name_ttl_max,
+        "Longest time for which the addresses of a name are used before they are asked for again.",
     );
     v.key(
         "connections_max",
         &Count::new(1, 100_000),
         &mut upstream.connections_max,
-        "Connections to one upstream.",
+        "Connections to one upstream, or requests in flight where it is asked over HTTP/2.",
     );
     v.key(
         "queue_timeout",

@@ -73,11 +73,12 @@ use std::path::Path;
 
 use toml::de::DeTable;
 
-pub use self::address::{AddressError, UpstreamAddr};
+pub(crate) use self::address::parse_literal;
+pub use self::address::{AddressError, Scheme, UpstreamAddr};
 pub use self::model::{
     FieldSwitches, FillConfig, LimitsConfig, LogConfig, LogFormat, LogLevel, NatsConfig,
-    NodeConfig, OnIsolation, PurgeConfig, PushConfig, SiteConfig, StoreConfig, Tier, TierDefaults,
-    UnknownHost, UpstreamConfig,
+    NodeConfig, OnIsolation, Protocol, PurgeConfig, PushConfig, SiteConfig, StoreConfig, Tier,
+    TierDefaults, UnknownHost, UpstreamConfig,
 };
 pub use self::origin::{Balance, OriginConfig, OriginError, OriginServer, StatusRange};
 pub use self::overrides::environment;

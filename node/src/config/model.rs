@@ -189,15 +189,19 @@ impl Default for FillConfig {
 /// How upstreams, parents as well as origins, are asked.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UpstreamConfig {
-    /// Time to connect.
+    /// Time to connect, all addresses of a name together.
     pub connect_timeout: Duration,
+    /// Time for the TLS handshake after that.
+    pub tls_timeout: Duration,
     /// Time from the request to the head of the response.
     pub first_byte_timeout: Duration,
     /// Time without a byte of a body.
     pub idle_timeout: Duration,
-    /// How long an unused connection is kept.
+    /// How long an unused connection is kept, if the upstream does not say that it keeps it for less.
     pub keepalive: Duration,
-    /// Connections to one upstream.
+    /// Longest time for which the addresses of a name are used before they are asked for again.
+    pub name_ttl_max: Duration,
+    /// Connections to one upstream; requests in flight where it is asked over HTTP/2.
     pub connections_max: u32,
     /// How long a request waits for one of them.
     pub queue_timeout: Duration,
@@ -229,9 +233,11 @@ impl Default for UpstreamConfig {
     fn default() -> Self {
         Self {
             connect_timeout: Duration::from_secs(1),
+            tls_timeout: Duration::from_secs(2),
             first_byte_timeout: Duration::from_secs(30),
             idle_timeout: Duration::from_secs(30),
             keepalive: Duration::from_secs(20),
+            name_ttl_max: Duration::from_secs(60),
             connections_max: 512,
             queue_timeout: Duration::from_secs(1),
             eject_after: 1,
@@ -464,6 +470,17 @@ impl SiteConfig {
             stale_after_purge: false,
         }
     }
+}
+
+/// Which HTTP is spoken to an origin.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Protocol {
+    /// HTTP/1.1.
+    #[default]
+    Http1,
+    /// HTTP/2 over TLS where the origin takes it (ALPN), else HTTP/1.1; without TLS HTTP/2 by prior
+    /// knowledge (RFC 9113 §3.3).
+    Http2,
 }
 
 /// Which fields clients see. All by default but the tags.

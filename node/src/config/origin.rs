@@ -9,12 +9,14 @@
 
 use std::fmt;
 use std::ops::RangeInclusive;
+use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
 use http::StatusCode;
 
 use super::address::{AddressError, UpstreamAddr};
+use super::model::Protocol;
 
 /// Weights that a server may have.
 const WEIGHTS: RangeInclusive<u16> = 1..=1_000;
@@ -152,9 +154,17 @@ impl FromStr for StatusRange {
     }
 }
 
-/// How the servers of a site are chosen among and checked.
+/// How the servers of a site are connected to, chosen among and checked.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OriginConfig {
+    /// Which HTTP is spoken.
+    pub protocol: Protocol,
+    /// Name that certificates are for; `None` for the one in the address.
+    pub tls_name: Option<String>,
+    /// PEM file with the certificates that vouch for servers; `None` for those of the system.
+    pub tls_ca: Option<PathBuf>,
+    /// Whether certificates are checked.
+    pub tls_verify: bool,
     /// Who is asked next.
     pub balance: Balance,
     /// Path and query that checks ask for; `None` for no checks.
@@ -174,6 +184,10 @@ pub struct OriginConfig {
 impl Default for OriginConfig {
     fn default() -> Self {
         Self {
+            protocol: Protocol::default(),
+            tls_name: None,
+            tls_ca: None,
+            tls_verify: true,
             balance: Balance::default(),
             check_path: None,
             check_interval: Duration::from_secs(5),

@@ -7,6 +7,7 @@
 use std::collections::{HashMap, HashSet};
 use std::net::{IpAddr, SocketAddr};
 
+use super::address::Scheme;
 use super::model::{LimitsConfig, NodeConfig, PurgeConfig, StoreConfig, Tier, TierDefaults};
 use super::problem::{Place, Problems, Wrong, quote};
 use super::reader::{Given, Mark};
@@ -166,6 +167,7 @@ pub(super) fn check_sites(sites: &Sites, origins_required: bool, problems: &mut 
         check_required(read, origins_required, problems);
         check_heuristic(read, problems);
         check_origins(read, problems);
+        check_tls(read, problems);
         check_name(read, &mut names, problems);
         check_hosts(read, &mut hosts, problems);
     }
@@ -213,6 +215,26 @@ fn check_origins(read: &ReadSite, problems: &mut Problems) {
     if !origins.is_empty() && origins.iter().all(|origin| origin.backup) {
         let wrong = Wrong::new("all are backups; expected one that is asked before them");
         problems.push(&mark.place, &mark.label, wrong);
+    }
+}
+
+/// Keys about TLS must have something to say it about. A site without origins is asked of parents, and
+/// may be written in a file that other tiers read too.
+fn check_tls(read: &ReadSite, problems: &mut Problems) {
+    let origins = &read.site.origins;
+    let plain =
+        !origins.is_empty() && origins.iter().all(|origin| origin.addr.scheme == Scheme::Http);
+    let mut report = |path: &str, message: &str| {
+        if let Some(mark) = read.given.set(path).filter(|_| read.given.is_sound(path)) {
+            problems.push(&mark.place, &mark.label, Wrong::new(message.to_owned()));
+        }
+    };
+    if plain && read.given.is_sound("site.origins") {
+        for path in ["site.origin.tls_name", "site.origin.tls_ca", "site.origin.tls_verify"] {
+            report(path, "has no effect without an https origin; remove it");
+        }
+    } else if !read.site.origin.tls_verify {
+        report("site.origin.tls_ca", "has no effect with tls_verify = false; remove one of them");
     }
 }
 

@@ -9,10 +9,10 @@ use weir_cache::{Heuristic, KeyRules, Policy, Profile};
 use super::group_keys::visit_origin_groups;
 use super::keys::Visitor;
 use super::kinds::{
-    Choice, Flag, List, Maybe, Percent, Span, authority, cookie_name, header_name, host_pattern,
-    key_header_name, origin_server, parameter_pattern, token,
+    Choice, Flag, List, Maybe, Percent, Span, authority, cookie_name, file, header_name,
+    host_pattern, key_header_name, origin_server, parameter_pattern, tls_name, token,
 };
-use super::model::{FieldSwitches, OnIsolation, SiteConfig};
+use super::model::{FieldSwitches, OnIsolation, Protocol, SiteConfig};
 use super::origin::OriginConfig;
 
 /// A site with the profile its rules start from.
@@ -199,8 +199,36 @@ fn visit_isolation(site: &mut SiteConfig, v: &mut impl Visitor) {
     );
 }
 
+const PROTOCOL: Choice<Protocol> =
+    Choice { options: &[("http1", Protocol::Http1), ("http2", Protocol::Http2)] };
+
 fn visit_origin(origin: &mut OriginConfig, v: &mut impl Visitor) {
     v.table("site.origin", "How the site's servers are asked.");
+    v.key(
+        "protocol",
+        &PROTOCOL,
+        &mut origin.protocol,
+        "HTTP/1.1, or HTTP/2: over TLS where the origin takes it, without TLS by prior knowledge.",
+    );
+    v.key(
+        "tls_name",
+        &Maybe(tls_name()),
+        &mut origin.tls_name,
+        "Name that the certificates of https origins are for, also sent as SNI; the one in the address \
+         when left out.",
+    );
+    v.key(
+        "tls_ca",
+        &Maybe(file()),
+        &mut origin.tls_ca,
+        "PEM file with the certificates that vouch for https origins; those of the system when left out.",
+    );
+    v.key(
+        "tls_verify",
+        &Flag,
+        &mut origin.tls_verify,
+        "Whether certificates of https origins are checked. Without, anyone in between can answer.",
+    );
     visit_origin_groups(origin, v);
 }
 

@@ -18,6 +18,7 @@ use weir_cache::CacheKey;
 
 use super::group::{Group, Kind};
 use super::health::{CheckRules, Verdict};
+use super::link::LinkError;
 use super::member::Member;
 use super::out::{OutBody, OutRequest, Position};
 use super::ping;
@@ -173,9 +174,9 @@ async fn once(upstreams: &Upstreams, member: &Member, question: &Question) -> Ve
         };
         let body = std::mem::take(&mut request.body);
         let Ok(outgoing) = upstreams.compose(kind, member, &request, body) else { break };
-        match member.link().request(outgoing).await {
+        match member.link().request(outgoing, false).await {
             Ok(response) => return verdict(response, question).await,
-            Err(error) if error.is_connect() => break,
+            Err(LinkError::Connect(_)) => break,
             Err(_) => {}
         }
     }

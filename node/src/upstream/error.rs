@@ -1,11 +1,13 @@
 //! Why did a request upstream give no usable response, and what may be done about it?
 
 use std::io;
+use std::sync::Arc;
 use std::time::Duration;
 
 use http::StatusCode;
 use weir_cache::ProxyError;
 
+use super::connect_error::ConnectError;
 use super::group::Kind;
 
 /// Why a fill or a forwarded request produced no usable response.
@@ -27,15 +29,15 @@ pub(crate) enum FillError {
     Open { servers: usize },
     /// The connection was never usable. Nothing was sent.
     #[error("connect to {upstream} failed")]
-    Connect { upstream: String, source: hyper_util::client::legacy::Error },
+    Connect { upstream: String, source: Arc<ConnectError> },
     /// The connection ended after the request was sent and before a response head.
     #[error("{upstream} ended the connection without a response")]
     Reset {
         upstream: String,
         /// Whether the connection had served a request before, so that the end may have been an
-        /// idle timeout that crossed the request.
+        /// idle timeout that crossed the request; or the server said that it had not looked at it.
         reused: bool,
-        source: hyper_util::client::legacy::Error,
+        source: hyper::Error,
     },
     /// No response head came in time.
     #[error("{upstream} sent no response head within {waited:?}")]
@@ -45,7 +47,7 @@ pub(crate) enum FillError {
     OutOfTime { upstream: String, total: Duration },
     /// The answer was not HTTP that can be used.
     #[error("{upstream} sent an unusable response")]
-    BadResponse { upstream: String, source: hyper_util::client::legacy::Error },
+    BadResponse { upstream: String, source: hyper::Error },
     /// The head arrived and the body ended early. Bytes may already be with the client.
     #[error("{upstream} ended the body after {received} bytes")]
     Truncated { upstream: String, received: u64, source: hyper::Error },
@@ -67,7 +69,7 @@ pub(crate) enum FillError {
     /// The client's own request body ended early or was malformed (RFC 9112 §7.1, §8). Upstream got
     /// a request that is visibly not whole.
     #[error("the client's body broke off")]
-    ClientBroke { source: hyper_util::client::legacy::Error },
+    ClientBroke { source: hyper::Error },
     /// The client's own request body did not move.
     #[error("the client sent no byte of its body for {waited:?}")]
     ClientStalled { waited: Duration },
@@ -225,7 +227,7 @@ impl FillError {
             | Self::BehindParent { .. }
             | Self::Failing { .. } => ProxyError::DestinationUnavailable,
             Self::ClientBroke { .. } | Self::ClientStalled { .. } => ProxyError::HttpRequestError,
-            Self::Connect { source, .. } => connect_error(source),
+            Self::Connect { source, .. } => source.proxy_error(),
             Self::Reset { .. } => ProxyError::ConnectionTerminated,
             Self::HeadTimeout { .. } | Self::OutOfTime { .. } | Self::BodyTimeout { .. } => {
                 ProxyError::HttpResponseTimeout
@@ -239,25 +241,4 @@ impl FillError {
             Self::Abandoned | Self::Spill { .. } => ProxyError::ProxyInternalError,
         }
     }
-}
-
-/// The kind of connect failure, as far as the operating system told.
-fn connect_error(error: &hyper_util::client::legacy::Error) -> ProxyError {
-    match io_kind(error) {
-        Some(io::ErrorKind::ConnectionRefused) => ProxyError::ConnectionRefused,
-        Some(io::ErrorKind::TimedOut) => ProxyError::ConnectionTimeout,
-        _ => ProxyError::DestinationUnavailable,
-    }
-}
-
-/// The kind of the first I/O error in the chain of sources.
-fn io_kind(error: &dyn std::error::Error) -> Option<io::ErrorKind> {
-    let mut source = error.source();
-    while let Some(cause) = source {
-        if let Some(io) = cause.downcast_ref::<io::Error>() {
-            return Some(io.kind());
-        }
-        source = cause.source();
-    }
-    None
 }

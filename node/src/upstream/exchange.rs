@@ -1,17 +1,18 @@
 //! One request to one server: composed, sent, and answered with a head in time.
 
+use std::pin::pin;
 use std::sync::Arc;
 
 use http::header::{CONTENT_LENGTH, UPGRADE};
-use http::{Extensions, HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
 use hyper::body::Incoming;
-use hyper_util::client::legacy::Error as ClientError;
 use weir_cache::list_members;
 
 use super::FillError;
 use super::answer::{Answer, UpstreamBody, with_true_length};
-use super::connector::Answered;
 use super::group::Kind;
+use super::http2::is_violation;
+use super::link::LinkError;
 use super::member::{Member, Slot};
 use super::out::{OutBody, OutRequest, Sent};
 use super::send::Upstreams;
@@ -29,10 +30,7 @@ impl Upstreams {
         let member = &Arc::clone(&slot.member);
         let sent = body.sent();
         let outgoing = self.compose(kind, member, request, body)?;
-        let mut response = self.head_of((kind, member), outgoing, &sent).await?;
-        if let Some(answered) = response.extensions().get::<Answered>() {
-            answered.mark();
-        }
+        let mut response = self.head_of((kind, &slot), outgoing, &sent).await?;
         let switches = response.status() == StatusCode::SWITCHING_PROTOCOLS
             && was_asked_for(response.headers(), &request.headers);
         let upgrade = switches.then(|| hyper::upgrade::on(&mut response));
@@ -63,7 +61,7 @@ impl Upstreams {
     /// body moved, so that a long upload is no timeout.
     async fn head_of(
         &self,
-        (kind, member): (Kind, &Member),
+        (kind, slot): (Kind, &Slot),
         outgoing: Request<OutBody>,
         sent: &Sent,
     ) -> Result<Response<Incoming>, FillError> {
@@ -71,7 +69,8 @@ impl Upstreams {
             Kind::Origins => self.config.first_byte_timeout,
             Kind::Parents => self.config.first_byte_timeout + self.patience,
         };
-        let mut response = member.link().request(outgoing);
+        let member = &slot.member;
+        let mut response = pin!(member.link().request(outgoing, slot.fresh));
         loop {
             let before = sent.frames();
             match tokio::time::timeout(waited, &mut response).await {
@@ -146,29 +145,19 @@ fn frame(method: &Method, without_body: bool, headers: &mut HeaderMap) {
     }
 }
 
-/// What the client's error means to a caller.
-fn classify(member: &Member, source: ClientError) -> FillError {
+/// What the failure of a link means to a caller.
+fn classify(member: &Member, error: LinkError) -> FillError {
     let upstream = member.authority().to_owned();
-    if source.is_connect() {
-        return FillError::Connect { upstream, source };
-    }
-    let cause = std::error::Error::source(&source).and_then(|e| e.downcast_ref::<hyper::Error>());
+    let (reused, source) = match error {
+        LinkError::Connect(source) => return FillError::Connect { upstream, source },
+        LinkError::Exchange { reused, source } => (reused, source),
+    };
     // What hyper calls the user is this node, whose only say in an exchange is the client's body.
-    if cause.is_some_and(hyper::Error::is_user) {
+    if source.is_user() {
         return FillError::ClientBroke { source };
     }
-    if cause.is_some_and(hyper::Error::is_parse) {
+    if source.is_parse() || is_violation(&source) {
         return FillError::BadResponse { upstream, source };
     }
-    let reused = was_reused(&source);
     FillError::Reset { upstream, reused, source }
-}
-
-/// Whether the connection that failed had answered before.
-fn was_reused(error: &ClientError) -> bool {
-    let mut extras = Extensions::new();
-    if let Some(connected) = error.connect_info() {
-        connected.get_extras(&mut extras);
-    }
-    extras.get::<Answered>().is_some_and(Answered::is_marked)
 }

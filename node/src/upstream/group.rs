@@ -16,7 +16,9 @@ use super::budget::Budget;
 use super::health::WHOLE;
 use super::member::{Member, Slot, Standing};
 use super::roster::Roster;
-use crate::config::{Balance, OriginServer, UpstreamAddr, UpstreamConfig};
+use super::tls::TlsError;
+use super::transport::Links;
+use crate::config::{Balance, OriginServer, SiteConfig, UpstreamAddr, UpstreamConfig};
 
 /// Time between two requests to a group that is open.
 const TRICKLE: Duration = Duration::from_secs(1);
@@ -55,9 +57,9 @@ pub(crate) struct Group {
 
 impl Group {
     /// The nodes of the next tier.
-    pub(crate) fn parents(addrs: &[UpstreamAddr], config: &UpstreamConfig) -> Self {
+    pub(crate) fn parents(addrs: &[UpstreamAddr], config: &UpstreamConfig, links: &Links) -> Self {
         let seat = |addr| {
-            let member = Arc::new(Member::new(addr, config));
+            let member = Arc::new(Member::new(addr, config, links));
             Seat { member, weight: 1, backup: false }
         };
         let seats = addrs.iter().map(seat).collect();
@@ -66,19 +68,24 @@ impl Group {
 
     /// Nodes that lead to the purge log. Connections and health of their own, and always asked: whoever
     /// asks about purges has a pace already, and a lease does not wait.
-    pub(crate) fn of_log(addrs: &[UpstreamAddr], config: &UpstreamConfig) -> Self {
-        Self { open_after: None, ..Self::parents(addrs, config) }
+    pub(crate) fn of_log(addrs: &[UpstreamAddr], config: &UpstreamConfig, links: &Links) -> Self {
+        Self { open_after: None, ..Self::parents(addrs, config, links) }
     }
 
     /// The servers of a site.
-    pub(crate) fn origins(servers: &[OriginServer], balance: Balance, roster: &Roster) -> Self {
+    ///
+    /// # Errors
+    ///
+    /// [`TlsError`]; only where a server is asked over TLS.
+    pub(crate) fn origins(site: &SiteConfig, roster: &Roster) -> Result<Self, TlsError> {
+        let links = roster.links(site)?;
         let seat = |server: &OriginServer| Seat {
-            member: roster.member(&server.addr),
+            member: roster.member(&server.addr, &site.origin, &links),
             weight: server.weight,
             backup: server.backup,
         };
-        let seats = servers.iter().map(seat).collect();
-        Self::new(Kind::Origins, seats, balance, roster.config())
+        let seats = site.origins.iter().map(seat).collect();
+        Ok(Self::new(Kind::Origins, seats, site.origin.balance, roster.config()))
     }
 
     fn new(kind: Kind, seats: Vec<Seat>, balance: Balance, config: &UpstreamConfig) -> Self {

@@ -15,6 +15,7 @@ use weir_cache::{CacheKey, Timestamp};
 use super::FillError;
 use super::health::{CheckRules, Health, Rules, State, Verdict, WHOLE};
 use super::link::Link;
+use super::transport::Links;
 use crate::config::{UpstreamAddr, UpstreamConfig};
 
 /// Bodies in a row that a server may break off: one bad file, or one behind a parent, is not the server.
@@ -70,13 +71,26 @@ pub(crate) struct Sight {
 pub(super) struct Slot {
     /// The server.
     pub(super) member: Arc<Member>,
+    /// Whether the connection must not have been used before.
+    pub(super) fresh: bool,
     _permit: OwnedSemaphorePermit,
 }
 
+impl Slot {
+    fn new(member: &Arc<Member>, permit: OwnedSemaphorePermit) -> Self {
+        Self { member: Arc::clone(member), fresh: false, _permit: permit }
+    }
+
+    /// The same for a connection that is opened for it.
+    pub(super) fn fresh(self) -> Self {
+        Self { fresh: true, ..self }
+    }
+}
+
 impl Member {
-    /// The server at `addr`, of which nothing is known.
-    pub(super) fn new(addr: &UpstreamAddr, config: &UpstreamConfig) -> Self {
-        let link = Link::new(addr, config);
+    /// The server at `addr`, connected to as `links` says, of which nothing is known.
+    pub(super) fn new(addr: &UpstreamAddr, config: &UpstreamConfig, links: &Links) -> Self {
+        let link = Link::new(addr, links);
         let rules = Rules {
             eject_after: config.eject_after,
             broken_after: config.eject_after.max(BROKEN_AFTER),
@@ -191,7 +205,7 @@ impl Member {
     /// A connection, if one is free and nobody waits for it.
     pub(super) fn free_slot(self: &Arc<Self>) -> Option<Slot> {
         let permit = Arc::clone(&self.permits).try_acquire_owned().ok()?;
-        Some(Slot { member: Arc::clone(self), _permit: permit })
+        Some(Slot::new(self, permit))
     }
 
     /// Waits for one of the server's connections, at most `queue_timeout`, and not at all where
@@ -210,7 +224,7 @@ impl Member {
         };
         let waiting = Arc::clone(&self.permits).acquire_owned();
         match tokio::time::timeout(config.queue_timeout, waiting).await {
-            Ok(Ok(permit)) => Ok(Slot { member: Arc::clone(self), _permit: permit }),
+            Ok(Ok(permit)) => Ok(Slot::new(self, permit)),
             Ok(Err(_)) | Err(_) => Err(busy(config.queue_timeout)),
         }
     }

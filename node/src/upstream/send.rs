@@ -79,6 +79,15 @@ impl Upstreams {
     pub(crate) async fn send(
         &self,
         group: &Group,
+        request: OutRequest,
+    ) -> Result<Answer, FillError> {
+        // It is large, and lies in every future that waits for an answer.
+        Box::pin(self.send_in_turn(group, request)).await
+    }
+
+    async fn send_in_turn(
+        &self,
+        group: &Group,
         mut request: OutRequest,
     ) -> Result<Answer, FillError> {
         let body = std::mem::take(&mut request.body);
@@ -131,7 +140,8 @@ impl Upstreams {
         }
         sleep_until(until).await;
         match again {
-            Retry::Anywhere => asked.slot(&self.config).await.ok(),
+            // Other connections that were idle as long may be gone as well.
+            Retry::Anywhere => asked.slot(&self.config).await.ok().map(Slot::fresh),
             Retry::Elsewhere | Retry::Never => self.slot(queue).await.ok(),
         }
     }

@@ -22,7 +22,8 @@ pub(super) use self::origin::{check_path, origin_server, status_range};
 pub(super) use self::rule::{ByStatus, Percent, path_glob};
 pub(super) use self::text::{
     Choice, Flag, authority, cookie_name, directory, file, file_pattern, header_name, host_pattern,
-    key_header_name, listen_addr, nats_addr, parameter_pattern, stream_name, token, upstream_addr,
+    key_header_name, listen_addr, nats_addr, parameter_pattern, stream_name, tls_name, token,
+    upstream_addr,
 };
 
 use super::problem::Wrong;

@@ -13,7 +13,7 @@ use crate::config::problem::{Wrong, quote};
 pub(in crate::config) const fn origin_server() -> Text<OriginServer> {
     Text {
         unit: "URL",
-        range: "http://host:port, port 80 when left out, then weight=1 to weight=1000 and backup where wanted",
+        range: "http://host:port or https://host:port, port 80 or 443 when left out, then weight=1 to weight=1000 and backup where wanted",
         example: "http://127.0.0.1:8000",
         // The text is not repeated: it may hold a password.
         parse: |text| text.parse().map_err(|why: crate::config::OriginError| why.to_string()),

@@ -158,14 +158,14 @@ pub(in crate::config) const fn listen_addr(example: &'static str) -> Text<Socket
     }
 }
 
-/// A parent or an origin.
+/// A node of the next tier.
 pub(in crate::config) const fn upstream_addr() -> Text<UpstreamAddr> {
     Text {
         unit: "URL",
         range: "http://host:port, port 80 when left out",
         example: "http://127.0.0.1:8000",
         // The text is not repeated: it may hold a password.
-        parse: |text| text.parse().map_err(|why| format!("the address {why}")),
+        parse: |text| UpstreamAddr::parse_plain(text).map_err(|why| format!("the address {why}")),
         write: UpstreamAddr::to_string,
     }
 }
@@ -220,6 +220,21 @@ pub(in crate::config) const fn authority() -> Text<String> {
         parse: |text| match parse_authority(text) {
             Ok((host, None)) => Ok(host),
             Ok((host, Some(port))) => Ok(format!("{host}:{port}")),
+            Err(why) => Err(format!("the host {why}")),
+        },
+        write: String::clone,
+    }
+}
+
+/// The name that a certificate is to be for.
+pub(in crate::config) const fn tls_name() -> Text<String> {
+    Text {
+        unit: "host",
+        range: "a name or an address without port",
+        example: "origin.example.com",
+        parse: |text| match parse_authority(text) {
+            Ok((host, None)) => Ok(host),
+            Ok((_, Some(_))) => Err(format!("found {} with a port", quote(text))),
             Err(why) => Err(format!("the host {why}")),
         },
         write: String::clone,

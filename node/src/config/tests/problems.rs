@@ -50,7 +50,7 @@ fn problems_of_keys_name_their_line_and_the_way_out() {
         (
             "[node]\nparents = ['http://a', 'https://b', 'http://A:80', 'c']",
             &[
-                "f:2:24: node.parents: the address asks for TLS, and TLS to an origin or a parent",
+                "f:2:24: node.parents: the address asks for TLS, which is for origins only",
                 "f:2:37: node.parents: the value is listed twice",
                 "f:2:52: node.parents: the address does not begin with `http://`",
             ],
@@ -77,11 +77,11 @@ fn problems_of_sites_name_their_line_and_the_way_out() {
             ],
         ),
         (
-            "[[site]]\nname = 'a b'\nhosts = []\norigins = ['https://a']",
+            "[[site]]\nname = 'a b'\nhosts = []\norigins = ['ftp://a']",
             &[
                 "f:2:8: site.name: found \"a b\"",
                 "f:3:9: site.hosts: the list is empty",
-                "f:4:12: site.origins: the address asks for TLS, and TLS to an origin",
+                "f:4:12: site.origins: the address does not begin with `http://`; expected URL (http",
             ],
         ),
         (

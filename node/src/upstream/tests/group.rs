@@ -1,6 +1,10 @@
 //! Who is asked: by table, and while servers come and go.
 
+use weir_cache::Profile;
+
 use super::*;
+use crate::metrics::UpstreamMetrics;
+use crate::upstream::Transport;
 use crate::upstream::health::{CheckRules, Verdict};
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -15,12 +19,22 @@ fn config() -> UpstreamConfig {
 
 fn parents(count: u16) -> Group {
     let addr = |port| format!("http://parent:{port}").parse().unwrap();
-    Group::parents(&(1..=count).map(addr).collect::<Vec<_>>(), &config())
+    Group::parents(&(1..=count).map(addr).collect::<Vec<_>>(), &config(), &links())
 }
 
 fn origins(servers: &[&str]) -> Group {
-    let servers: Vec<_> = servers.iter().map(|text| text.parse().unwrap()).collect();
-    Group::origins(&servers, Balance::RoundRobin, &Roster::new(&config()))
+    origins_under(&config(), servers)
+}
+
+fn origins_under(config: &UpstreamConfig, servers: &[&str]) -> Group {
+    let mut site = SiteConfig::new("www", Profile::Default);
+    site.origins = servers.iter().map(|text| text.parse().unwrap()).collect();
+    let transport = Transport::new(config, UpstreamMetrics::default());
+    Group::origins(&site, &Roster::new(config, &transport)).unwrap()
+}
+
+fn links() -> Links {
+    Transport::new(&config(), UpstreamMetrics::default()).to_parents()
 }
 
 fn key(number: u64) -> CacheKey {
@@ -169,7 +183,7 @@ async fn checks_close_an_open_group_too() {
 
 #[tokio::test]
 async fn the_way_to_the_purge_log_never_opens() {
-    let group = Group::of_log(&["http://p:1".parse().unwrap()], &config());
+    let group = Group::of_log(&["http://p:1".parse().unwrap()], &config(), &links());
     for _ in 0..100 {
         group.seats()[0].member.on_failure(at(0));
     }
@@ -179,8 +193,7 @@ async fn the_way_to_the_purge_log_never_opens() {
 #[tokio::test]
 async fn a_free_connection_is_taken_where_there_is_one() {
     let config = UpstreamConfig { connections_max: 1, ..config() };
-    let servers = ["http://o:1".parse().unwrap(), "http://o:2".parse().unwrap()];
-    let group = Group::origins(&servers, Balance::RoundRobin, &Roster::new(&config));
+    let group = origins_under(&config, &["http://o:1", "http://o:2"]);
     let take = || group.order(&key(7), at(0)).unwrap().take_free();
     let (one, two) = (take().unwrap(), take().unwrap());
     assert_ne!(one.member.authority(), two.member.authority());
