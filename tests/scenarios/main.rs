@@ -34,6 +34,7 @@ mod sharing;
 mod spill;
 mod stale;
 mod trailers;
+mod transport;
 mod truncation;
 mod unsafe_methods;
 mod unshared;

@@ -145,7 +145,7 @@ impl FromStr for UpstreamAddr {
             return Err(AddressError::Path);
         }
         let (host, port) = parse_authority(authority)?;
-        Ok(Self { scheme, host, port: port.unwrap_or(scheme.default_port()) })
+        Ok(Self { scheme, host, port: port.unwrap_or_else(|| scheme.default_port()) })
     }
 }
 

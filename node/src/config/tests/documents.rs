@@ -35,6 +35,13 @@ fn changed() -> NodeConfig {
     first.key.query.allow = Some(Vec::new());
     first.key.query.ignore = vec!["utm_*".parse().unwrap()];
     first.fields.age = false;
+    first.origins = vec!["https://[::1]".parse().unwrap()];
+    first.origin = OriginConfig {
+        protocol: Protocol::Http2,
+        tls_name: Some("o.example".to_owned()),
+        tls_ca: Some("/ca.pem".into()),
+        tls_verify: true,
+    };
     let mut second = SiteConfig::new("second", Profile::Default);
     second.hosts = vec!["*.example.com".parse().unwrap()];
     second.origins = vec!["http://o:81".parse().unwrap()];
@@ -96,7 +103,9 @@ fn every_example_is_valid() {
                 "site" => format!("{site}{line}"),
                 "site.rule" if key.name == "path" => format!("{site}[[site.rule]]\n{line}"),
                 "site.rule" => format!("{site}[[site.rule]]\npath = '/a'\n{line}"),
-                "site.key" | "site.fields" => format!("{site}[{}]\n{line}", table.name),
+                "site.key" | "site.fields" | "site.origin" => {
+                    format!("{site}[{}]\n{line}", table.name)
+                }
                 name => format!("[{name}]\n{line}"),
             };
             // The sample of a size may be too large for another key's default, and some keys are
