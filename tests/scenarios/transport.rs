@@ -212,6 +212,7 @@ async fn assert_http2(stack: &Stack, origin: &SecureOrigin) {
     let head = stack.edge().send(&Request::new(Method::HEAD, "/h")).await;
     assert_eq!((head.status.as_u16(), head.body.len()), (200, 0));
     assert_trailers(stack, origin).await;
+    assert_broken_body(stack, origin).await;
 
     origin.gather(50);
     let all: Vec<_> =
@@ -220,6 +221,17 @@ async fn assert_http2(stack: &Stack, origin: &SecureOrigin) {
         assert_eq!(reply.await.unwrap().status, 200);
     }
     assert_eq!(origin.connections(), 1, "all share it");
+}
+
+/// A body that breaks off is the client's fault, and the connection goes on.
+async fn assert_broken_body(stack: &Stack, origin: &SecureOrigin) {
+    let before = origin.arrived().len();
+    let mut client = Raw::connect(stack.edge().addr()).await;
+    let head = "POST /b HTTP/1.1\r\nHost: www.test\r\nTransfer-Encoding: chunked\r\n\r\n";
+    client.write(format!("{head}2\r\nhi\r\nzz\r\n")).await;
+    assert_eq!(client.status().await, Some(400));
+    assert_eq!(stack.edge().get("/c").await.body, "hello");
+    assert_eq!((origin.arrived().len(), origin.connections()), (before + 1, 1));
 }
 
 async fn assert_trailers(stack: &Stack, origin: &SecureOrigin) {
@@ -291,6 +303,8 @@ async fn refusing(refusals: usize, reason: h2::Reason) -> (SocketAddr, Arc<Atomi
                         respond.send_reset(reason);
                         continue;
                     }
+                    let hints = http::Response::builder().status(103).body(()).unwrap();
+                    respond.send_informational(hints).unwrap();
                     let mut body = respond.send_response(http::Response::new(()), false).unwrap();
                     body.send_data("hello".into(), true).unwrap();
                 }
