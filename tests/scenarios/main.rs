@@ -37,6 +37,7 @@ mod sharing;
 mod spill;
 mod stale;
 mod trailers;
+mod transport;
 mod truncation;
 mod tunnels;
 mod unsafe_methods;

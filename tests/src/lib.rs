@@ -13,6 +13,7 @@ mod metrics;
 mod nats;
 mod process;
 mod raw;
+mod secure;
 mod stack;
 
 pub use client::{Reply, Request, Transfer, raw_exchange};
@@ -21,6 +22,7 @@ pub use metrics::Metrics;
 pub use nats::NatsServer;
 pub use process::{Ended, Process, Program, free_base_port, until_so};
 pub use raw::{Raw, RawReply};
+pub use secure::{Arrived, Authority, SecureOrigin};
 pub use stack::{Folder, SECRET, Shape, Stack, TOKEN, TestNode, config, free_addr, upstream};
 
 use std::time::Duration;

@@ -230,8 +230,11 @@ fn check_tls(read: &ReadSite, problems: &mut Problems) {
         }
     };
     if plain && read.given.is_sound("site.origins") {
-        for path in ["site.origin.tls_name", "site.origin.tls_ca", "site.origin.tls_verify"] {
+        for path in ["site.origin.tls_name", "site.origin.tls_ca"] {
             report(path, "has no effect without an https origin; remove it");
+        }
+        if !read.site.origin.tls_verify {
+            report("site.origin.tls_verify", "has no effect without an https origin; remove it");
         }
     } else if !read.site.origin.tls_verify {
         report("site.origin.tls_ca", "has no effect with tls_verify = false; remove one of them");

@@ -90,7 +90,8 @@ mod tests {
     async fn the_next_address_is_tried_on_failure_or_after_a_while() {
         let refused = io::ErrorKind::ConnectionRefused;
         // (why, attempts, result, milliseconds)
-        let cases: Vec<(&str, Vec<Attempt>, Result<u32, io::ErrorKind>, u128)> = vec![
+        type Case = (&'static str, Vec<Attempt>, Result<u32, io::ErrorKind>, u128);
+        let cases: Vec<Case> = vec![
             ("no address", vec![], Err(io::ErrorKind::AddrNotAvailable), 0),
             ("one", vec![Box::pin(after(10, Ok(1)))], Ok(1), 10),
             (

@@ -35,7 +35,7 @@ pub(crate) enum FillError {
     Reset {
         upstream: String,
         /// Whether the connection had served a request before, so that the end may have been an
-        /// idle timeout that crossed the request; or the server said that it had not looked at it.
+        /// idle timeout that crossed the request; or the server says that it has not looked at it.
         reused: bool,
         source: hyper::Error,
     },

@@ -11,7 +11,7 @@ use weir_cache::list_members;
 use super::FillError;
 use super::answer::{Answer, UpstreamBody, with_true_length};
 use super::group::Kind;
-use super::http2::is_violation;
+use super::http2::{is_given_up, is_violation};
 use super::link::LinkError;
 use super::member::{Member, Slot};
 use super::out::{OutBody, OutRequest, Sent};
@@ -153,7 +153,7 @@ fn classify(member: &Member, error: LinkError) -> FillError {
         LinkError::Exchange { reused, source } => (reused, source),
     };
     // What hyper calls the user is this node, whose only say in an exchange is the client's body.
-    if source.is_user() {
+    if source.is_user() || is_given_up(&source) {
         return FillError::ClientBroke { source };
     }
     if source.is_parse() || is_violation(&source) {

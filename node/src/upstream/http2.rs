@@ -235,6 +235,11 @@ pub(super) fn is_violation(error: &hyper::Error) -> bool {
         .is_some_and(|error| error.is_library() && (error.is_reset() || error.is_go_away()))
 }
 
+/// Whether this node ended the stream because the body of its request broke off.
+pub(super) fn is_given_up(error: &hyper::Error) -> bool {
+    reason(error).is_some_and(|error| error.is_reset() && !error.is_remote() && !error.is_library())
+}
+
 fn reason(error: &hyper::Error) -> Option<&h2::Error> {
     std::error::Error::source(error).and_then(|source| source.downcast_ref())
 }

@@ -13,7 +13,7 @@ use super::addresses::{Addresses, Known};
 use super::connect_error::ConnectError;
 use super::connector::{Connector, Opened};
 use super::http1::{Lease, Opening, Pool};
-use super::http2::{self, Slot, as_http2, is_unprocessed, target_of};
+use super::http2::{Slot, as_http2, is_unprocessed, target_of};
 use super::out::OutBody;
 use super::transport::Links;
 use crate::config::{Scheme, UpstreamAddr};
@@ -28,8 +28,8 @@ pub(super) enum LinkError {
     Connect(Arc<ConnectError>),
     /// The request was sent, or may have been.
     Exchange {
-        /// Whether the connection had served before, or the server says that it has not looked at the
-        /// request.
+        /// Whether the connection had served before, or the server says that it has not looked at a
+        /// request whose body has gone.
         reused: bool,
         /// What became of it.
         source: hyper::Error,
@@ -173,16 +173,18 @@ impl Link {
             let unsent = error.take_message().map(Request::into_body);
             let source = error.into_error();
             let unprocessed = is_unprocessed(&source);
-            let again = unsent.or_else(|| same_again.filter(|_| unprocessed));
-            match again {
+            // A server that goes on refusing is asked no more often than here.
+            let reused = if unprocessed { same_again.is_none() } else { connection.has_answered() };
+            // What was begun to be sent of a client's body is gone.
+            let whole = same_again.as_ref().filter(|_| unprocessed).and_then(OutBody::again);
+            match unsent.or(whole) {
                 Some(again) if resends > 0 => body = again,
-                _ => return Err(exchange(&connection, unprocessed, source)),
+                _ => return Err(LinkError::Exchange { reused, source }),
             }
             resends -= 1;
         }
     }
 }
 
-fn exchange(connection: &http2::Connection, unprocessed: bool, source: hyper::Error) -> LinkError {
-    LinkError::Exchange { reused: unprocessed || connection.has_answered(), source }
-}
+#[cfg(test)]
+mod tests;

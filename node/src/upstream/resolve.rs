@@ -59,7 +59,7 @@ enum Servers {
     File(PathBuf),
     /// These.
     #[cfg(test)]
-    Fixed(TokioResolver),
+    Fixed(Box<TokioResolver>),
 }
 
 /// The files as last read.
@@ -99,7 +99,7 @@ impl Resolver {
         options.attempts = 1;
         Self {
             hosts: PathBuf::from("/nonexistent/hosts"),
-            servers: Servers::Fixed(build((config, options)).unwrap()),
+            servers: Servers::Fixed(Box::new(build((config, options)).unwrap())),
             state: Mutex::default(),
         }
     }
@@ -152,7 +152,7 @@ impl Resolver {
                 }
             }
             #[cfg(test)]
-            Servers::Fixed(servers) => files.servers = Some(servers.clone()),
+            Servers::Fixed(servers) => files.servers = Some(TokioResolver::clone(servers)),
         }
         *self.state.lock() = files.clone();
         files

@@ -29,6 +29,18 @@ impl Transport {
         Arc::new(Self { config: config.clone(), lookups, metrics })
     }
 
+    /// The same with another way to addresses.
+    #[cfg(test)]
+    pub(super) fn resolving_with(resolver: Resolver, config: &UpstreamConfig) -> Arc<Self> {
+        let metrics = UpstreamMetrics::default();
+        let lookups = Lookups {
+            resolver: Arc::new(resolver),
+            ttl_max: config.name_ttl_max,
+            failures: metrics.lookup_failures.clone(),
+        };
+        Arc::new(Self { config: config.clone(), lookups, metrics })
+    }
+
     /// Connections to parents: plain HTTP/1.1.
     pub(crate) fn to_parents(self: &Arc<Self>) -> Links {
         Links {

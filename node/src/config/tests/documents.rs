@@ -35,6 +35,14 @@ fn changed() -> NodeConfig {
     first.key.query.allow = Some(Vec::new());
     first.key.query.ignore = vec!["utm_*".parse().unwrap()];
     first.fields.age = false;
+    first.origins = vec!["https://[::1]".parse().unwrap()];
+    first.origin = OriginConfig {
+        protocol: Protocol::Http2,
+        tls_name: Some("o.example".to_owned()),
+        tls_ca: Some("/ca.pem".into()),
+        check_path: Some("/healthz".to_owned()),
+        ..OriginConfig::default()
+    };
     let mut second = SiteConfig::new("second", Profile::Default);
     second.hosts = vec!["*.example.com".parse().unwrap()];
     second.origins = vec!["http://o:81".parse().unwrap()];

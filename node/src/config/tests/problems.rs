@@ -65,6 +65,21 @@ fn problems_of_keys_name_their_line_and_the_way_out() {
 #[test]
 fn problems_of_sites_name_their_line_and_the_way_out() {
     assert_problems(&[
+        (
+            "[[site]]\nname = 'a'\nhosts = ['a']\norigins = ['http://a']\n[site.origin]\n\
+             tls_name = 'a:443'\ntls_ca = 'ca.pem'\ntls_verify = false\nprotocol = 'http3'",
+            &[
+                "f:6:12: site.origin.tls_name: found \"a:443\" with a port; expected host",
+                "f:7:10: site.origin.tls_ca: has no effect without an https origin",
+                "f:8:14: site.origin.tls_verify: has no effect without an https origin",
+                "f:9:12: site.origin.protocol: found \"http3\"; expected string",
+            ],
+        ),
+        (
+            "[[site]]\nname = 'a'\nhosts = ['a']\norigins = ['https://a']\n[site.origin]\n\
+             tls_ca = 'ca.pem'\ntls_verify = false",
+            &["f:6:10: site.origin.tls_ca: has no effect with tls_verify = false"],
+        ),
         ("site = 1", &["f:1:8: site: expected a list of tables, each written [[site]]"]),
         ("[site]\nname = 'a'", &["f:1:1: site: expected a list of tables"]),
         ("site = [1]", &["f:1:9: site: expected a table"]),
