@@ -22,7 +22,7 @@ head_timeout = "10 parsecs"
 
 [[site]]
 hosts = ["www.test"]
-origins = ["https://a.test"]
+origins = ["ftp://a.test"]
 
 [[site]]
 name = "b"
@@ -38,7 +38,7 @@ const PROBLEMS: [(u64, &str, &str); 8] = [
     (8, "store.memory", "unit"),
     (11, "limits.head_timeout", "parsecs"),
     (13, "site.name", "missing"),
-    (15, "site.origins", "TLS"),
+    (15, "site.origins", "http://"),
     (19, "site.hosts", "www.test"),
 ];
 
