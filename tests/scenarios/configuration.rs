@@ -215,6 +215,15 @@ async fn a_reload_by_the_api_answers_with_every_problem() {
     for (line, key, _) in PROBLEMS {
         assert!(detail.contains(&format!("edge-0.toml:{line}:")), "{key}: {detail}");
     }
+
+    let tls = "[[site]]\nname = \"s\"\nhosts = [\"c.test\"]\norigins = [\"https://127.0.0.1:1\"]\n\
+               [site.origin]\ntls_ca = \"/nowhere/ca.pem\"\n";
+    edge.file.write(tls);
+    let refused = edge.reload().await;
+    let said = String::from_utf8_lossy(&refused.body).into_owned();
+    assert_eq!(refused.status, 422, "{said}");
+    assert!(said.contains("site s: /nowhere/ca.pem: "), "{said}");
+    assert_eq!(edge.get("b.test").await.status, 200, "nothing has changed");
     std::fs::remove_file(&edge.file.path).unwrap();
     assert_eq!(edge.reload().await.status, 422, "a file that is gone is a problem too");
     assert_eq!(edge.get("b.test").await.status, 200);

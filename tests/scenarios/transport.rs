@@ -338,7 +338,7 @@ async fn a_refused_stream_is_sent_again_and_a_reset_one_is_not() {
 
 /// What one connection to [`patient_for`] does.
 async fn answer_within(mut stream: TcpStream, patience: Duration) {
-    let answer = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nCache-Control: no-store\r\nKeep-Alive: timeout=1\r\n\r\nok";
+    let answer = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nCache-Control: no-store\r\nKeep-Alive: timeout=2\r\n\r\nok";
     let mut last = Instant::now();
     let mut bytes = Vec::new();
     loop {
@@ -377,18 +377,18 @@ async fn patient_for(patience: Duration) -> (SocketAddr, Arc<AtomicUsize>) {
 /// POSTs are never sent again, so that only what this node knows of the server saves them.
 #[tokio::test]
 async fn no_connection_is_used_for_longer_than_the_origin_says_that_it_waits() {
-    let (addr, connections) = patient_for(Duration::from_secs(1)).await;
+    let (addr, connections) = patient_for(Duration::from_secs(2)).await;
     let stack =
         Shape::single().site(move |site| site.origins = vec![upstream(addr).into()]).start().await;
     let edge = stack.edge().addr();
-    let lanes: Vec<_> = (0..40_u64)
+    let lanes: Vec<_> = (0..50_u64)
         .map(|lane| {
             tokio::spawn(async move {
-                for round in 0..5 {
+                for round in 0..4 {
                     let post = Request::new(Method::POST, "/a").body("x").send(edge).await;
                     assert_eq!(post.status, 200, "lane {lane}, round {round}");
-                    // Around the second that the origin waits: that time passes is what is tested.
-                    tokio::time::sleep(Duration::from_millis(900 + lane * 10)).await;
+                    // Around the two seconds that the origin waits: that time passes is what is tested.
+                    tokio::time::sleep(Duration::from_millis(1_800 + lane * 10)).await;
                 }
             })
         })
