@@ -12,6 +12,7 @@ percentile with --margin on top, since clients, origin and five nodes share the 
 """
 
 import asyncio
+import collections
 import concurrent.futures
 import hashlib
 import multiprocessing
@@ -43,12 +44,15 @@ class Reader:
         """Takes what has come; returns whether that was the end."""
         piece = self.socket.recv(READ_BYTES)
         self.pieces.append((time.monotonic(), piece))
+        if not piece:
+            return True
+        # The head comes alone, or with the beginning of the body.
         if self.left is None and b"\r\n\r\n" in piece:
             head, _, piece = piece.partition(b"\r\n\r\n")
             self.left = int(head.lower().split(b"content-length:")[1].split(b"\r\n")[0])
         if self.left is not None:
             self.left -= len(piece)
-        return not piece or self.left == 0
+        return self.left == 0
 
     def seen(self):
         """Late, status, when asked, when the first and the last byte of the body came, its digest."""
@@ -60,7 +64,8 @@ class Reader:
                 first = at
         status = int(head.split(b" ")[1]) if head else 0
         last = self.pieces[-1][0] if self.pieces else None
-        return self.late, status, self.asked, first, last, hashlib.blake2b(body, digest_size=16).hexdigest()
+        digest = hashlib.blake2b(body, digest_size=16).hexdigest()
+        return self.late, status, self.asked, first, last, digest, len(body)
 
 
 def crowd(ports, path, count, drip, seed):
@@ -114,6 +119,9 @@ async def collapse(now):
 
 def judge(now, seen, requests, sent, digest):
     whole = [one for one in seen if one[1] == 200 and one[5] == digest]
+    for (status, bytes_seen), clients in collections.Counter(
+            (one[1], one[6]) for one in seen if one not in whole).most_common(5):
+        now.say(f"{clients} clients got status {status} and {bytes_seen} bytes")
     # Those that the edge had nothing for yet are not late.
     first = [one[3] - one[2] for one in whole if one[0] and one[2] > sent["first"] + 0.05]
     last = [one[4] - sent["last"] for one in whole]
