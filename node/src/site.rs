@@ -72,12 +72,12 @@ pub enum SitesError {
     #[error(transparent)]
     Hosts(#[from] DuplicateHost),
     /// The origins of a site cannot be asked over TLS.
-    #[error("site {site}: {source}")]
+    #[error("site {site}: {why}")]
     Tls {
         /// The site.
         site: String,
         /// Why.
-        source: TlsError,
+        why: TlsError,
     },
 }
 
@@ -136,7 +136,7 @@ fn make_site(
     let asks_origins = parents.seats().is_empty();
     let upstream = if asks_origins {
         let group = Group::origins(config, roster)
-            .map_err(|source| SitesError::Tls { site: config.name.clone(), source })?;
+            .map_err(|why| SitesError::Tls { site: config.name.clone(), why })?;
         Arc::new(group)
     } else {
         Arc::clone(parents)
