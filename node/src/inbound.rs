@@ -263,7 +263,6 @@ fn scheme(peer: &Peer, headers: &HeaderMap) -> Scheme {
     }
 }
 
-/// A body that goes nowhere takes its length along: upstream would wait for it (RFC 9112 §6.3).
 /// Drops a client's `Forwarded` where it speaks of a host or a scheme: an origin that believes the first
 /// element would believe the client (RFC 7239 §8.1).
 fn drop_forwarded_claims(headers: &mut HeaderMap) {
@@ -277,6 +276,7 @@ fn drop_forwarded_claims(headers: &mut HeaderMap) {
     }
 }
 
+/// A body that goes nowhere takes its length along: upstream would wait for it (RFC 9112 §6.3).
 fn keep_body(method: &Method, body: Incoming, headers: &mut HeaderMap) -> Option<Incoming> {
     if matches!(*method, Method::GET | Method::HEAD) {
         headers.remove(CONTENT_LENGTH);

@@ -123,6 +123,21 @@ async fn a_request_that_asks_for_no_such_thing_is_a_request() {
     }
 }
 
+/// A change to a protocol that nobody named is no answer (RFC 9110 §7.8), and no tunnel.
+#[tokio::test]
+async fn a_change_to_another_protocol_than_asked_is_refused() {
+    let stack = Shape::single().start().await;
+    for chosen in ["Upgrade: other\r\n", "Upgrade: websocket, other\r\n", ""] {
+        let raw =
+            format!("HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\n{chosen}\r\n");
+        stack.origin.script("/socket").raw(raw).set();
+        let mut client = Raw::connect(stack.edge().addr()).await;
+        client.write(ASK).await;
+        assert_eq!(client.response().await.status, 502, "{chosen}");
+    }
+    assert_eq!(stack.edge().metrics().await.sum("weir_tunnels_total", &[]), 0.0);
+}
+
 /// Data either way keeps it open; silence closes both sides.
 #[tokio::test]
 async fn a_tunnel_that_is_silent_is_closed() {
