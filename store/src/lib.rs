@@ -6,7 +6,7 @@
 //! Whether a response *may* be stored or reused is `weir-cache`'s decision; this crate keeps what it
 //! is given, drops what does not fit, and counts both.
 
-mod disk;
+pub mod disk;
 mod log_file;
 mod memory;
 mod part;

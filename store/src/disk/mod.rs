@@ -2,3 +2,5 @@
 //!
 //! An index, which is an ordered map of bytes, says what is stored; bodies lie in files named by the digest of
 //! their content. Everything here blocks: it is called from threads that may wait.
+
+pub mod index;
