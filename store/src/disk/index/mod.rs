@@ -20,14 +20,24 @@
 //! ```
 
 mod batch;
+mod deadline;
 mod engine;
 mod error;
+mod folder;
+mod guard;
+mod kind;
 mod memory;
+mod open;
 mod redb_engine;
+mod sled_engine;
+#[cfg(test)]
+mod tests;
 
 pub use batch::Batch;
 pub use error::{IndexError, IndexOpenError};
+pub use kind::{IndexKind, IndexLimits, UnknownIndexKind};
 pub use memory::MemoryIndex;
+pub use open::{Opened, OpenedState, open};
 
 /// An ordered map of bytes. Every call may wait for the disk.
 ///

@@ -12,8 +12,8 @@ use std::ops::Bound;
 
 use redb::backends::FileBackend;
 use redb::{
-    Builder, CommitError, Database, DatabaseError, Durability, ReadableDatabase, ReadableTable,
-    StorageError, TableDefinition, TableError, TransactionError, WriteTransaction,
+    Builder, CommitError, Database, DatabaseError, Durability, ReadableDatabase, StorageError,
+    TableDefinition, TableError, TransactionError, WriteTransaction,
 };
 
 use super::Batch;
