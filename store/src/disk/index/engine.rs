@@ -10,11 +10,8 @@ use std::path::Path;
 
 use rustix::fs::OFlags;
 
-use super::Batch;
 use super::error::Failure;
-
-/// Keys with their values.
-pub(super) type Rows = Vec<(Vec<u8>, Vec<u8>)>;
+use super::{Batch, Rows};
 
 /// An ordered map of bytes on disk. Dropping it closes it, and may panic or hang.
 pub(super) trait Engine: Send + Sync {

@@ -20,10 +20,10 @@ use std::time::{Duration, Instant};
 use parking_lot::{RwLock, RwLockWriteGuard};
 
 use super::deadline::{NoResult, catch, run_within};
-use super::engine::{Engine, Rows};
+use super::engine::Engine;
 use super::error::Failure;
 use super::folder::Folder;
-use super::{Batch, Index, IndexError, IndexLimits, check};
+use super::{Batch, Index, IndexError, IndexLimits, Rows, check};
 
 /// Opens the engine, within its deadline.
 pub(super) type Opening = Box<dyn Fn() -> Result<Box<dyn Engine>, Failure> + Send + Sync>;

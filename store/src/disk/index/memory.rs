@@ -8,7 +8,7 @@ use std::ops::Bound;
 use parking_lot::RwLock;
 
 use super::batch::Change;
-use super::{Batch, Index, IndexError, check};
+use super::{Batch, Index, IndexError, Rows, check};
 
 /// An index that ends with its process.
 #[derive(Debug, Default)]
@@ -33,12 +33,7 @@ impl Index for MemoryIndex {
         Ok(())
     }
 
-    fn scan(
-        &self,
-        from: &[u8],
-        below: &[u8],
-        limit: usize,
-    ) -> Result<Vec<(Vec<u8>, Vec<u8>)>, IndexError> {
+    fn scan(&self, from: &[u8], below: &[u8], limit: usize) -> Result<Rows, IndexError> {
         if from >= below {
             return Ok(Vec::new());
         }

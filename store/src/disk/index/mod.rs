@@ -39,6 +39,9 @@ pub use kind::{IndexKind, IndexLimits, UnknownIndexKind};
 pub use memory::MemoryIndex;
 pub use open::{Opened, OpenedState, open};
 
+/// Keys with their values, in the order of the keys.
+pub type Rows = Vec<(Vec<u8>, Vec<u8>)>;
+
 /// An ordered map of bytes. Every call may wait for the disk.
 ///
 /// Keys and values are any bytes; keys are ordered as bytes are. Readers do not see a batch until
@@ -71,12 +74,7 @@ pub trait Index: Send + Sync + 'static {
     /// # Errors
     ///
     /// [`IndexError`].
-    fn scan(
-        &self,
-        from: &[u8],
-        below: &[u8],
-        limit: usize,
-    ) -> Result<Vec<(Vec<u8>, Vec<u8>)>, IndexError>;
+    fn scan(&self, from: &[u8], below: &[u8], limit: usize) -> Result<Rows, IndexError>;
 
     /// Makes durable what was applied, as far as the engine can.
     ///

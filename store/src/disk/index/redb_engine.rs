@@ -16,10 +16,10 @@ use redb::{
     TableDefinition, TableError, TransactionError, WriteTransaction,
 };
 
-use super::Batch;
 use super::batch::Change;
-use super::engine::{Engine, Rows};
+use super::engine::Engine;
 use super::error::Failure;
+use super::{Batch, Rows};
 
 const TABLE: TableDefinition<'static, &[u8], &[u8]> = TableDefinition::new("index");
 

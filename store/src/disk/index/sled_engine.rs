@@ -18,10 +18,10 @@ use std::time::{Duration, Instant};
 
 use sled::{Config, Db, Mode};
 
-use super::Batch;
 use super::batch::Change;
-use super::engine::{Engine, Rows};
+use super::engine::Engine;
 use super::error::Failure;
+use super::{Batch, Rows};
 
 /// How often sled writes what it has gathered, by a thread of its own.
 const FLUSH_EVERY_MS: u64 = 500;
