@@ -114,6 +114,11 @@ impl Folder {
         if moved.is_ok() { Ok(()) } else { self.remove(&self.index()) }
     }
 
+    /// Removes an index that is empty. Should it stay, the next start judges it.
+    pub(super) fn remove_index(&self) {
+        drop(self.remove(&self.index()));
+    }
+
     /// The number of the newest generation of a sled, 0 if there is none.
     pub(super) fn generation(&self) -> u64 {
         numbered(&self.index(), "g").into_iter().map(|(number, _)| number).max().unwrap_or(0)

@@ -120,7 +120,8 @@ impl Guarded {
             return Err(shut.error());
         }
         let (torn, opened) = (shut.torn.clone(), Opened(shut.opened.0 + 1));
-        let engine = match (self.opening)() {
+        let opening = catch(&self.opening).unwrap_or_else(|panic| Err(Failure::Damaged(panic)));
+        let engine = match opening {
             Ok(engine) => engine,
             Err(failure) => return Err(self.fail(state, failure, torn.as_ref())),
         };

@@ -78,7 +78,11 @@ fn first(
     limits: IndexLimits,
     generation: u64,
 ) -> Result<Box<dyn Index>, IndexOpenError> {
-    let failed = |failure| refused(folder, failure);
+    let failed = |failure| {
+        // What a full disk has let it make so far holds nothing, and might not open.
+        folder.remove_index();
+        refused(folder, failure)
+    };
     // Before there is an index: one that a kill leaves half made is for the engine to judge.
     folder.trust().map_err(Failure::Io).map_err(failed)?;
     let index = guarded(folder, limits, generation).map_err(failed)?;
@@ -111,7 +115,8 @@ fn opening(folder: Folder, limits: IndexLimits, generation: u64) -> Opening {
             let path = folder.generation_path(generation);
             DirBuilder::new().recursive(true).mode(0o700).create(&path).map_err(Failure::Io)?;
             let bytes = limits.memory_bytes;
-            let open = move || Ok(boxed(SledEngine::open(&path, bytes, within)?));
+            // Whether it is in use must be known before it is late.
+            let open = move || Ok(boxed(SledEngine::open(&path, bytes, within / 2)?));
             finished(run_within(within, open), &limits)
         }),
     }

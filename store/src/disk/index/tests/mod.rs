@@ -1,5 +1,9 @@
 //! What an index promises, asked of all of them.
 
+mod faults;
+mod folder;
+mod guard;
+mod kill;
 mod properties;
 
 use std::path::{Path, PathBuf};
