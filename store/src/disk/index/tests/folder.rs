@@ -24,7 +24,7 @@ fn written(kind: IndexKind, folder: &Path) {
 fn pages(kind: IndexKind, scratch: &Scratch) -> (PathBuf, u64) {
     let name = match kind {
         IndexKind::Redb => "/index.redb",
-        IndexKind::Sled => "/g1/db",
+        IndexKind::Sled => "/db",
     };
     scratch.files(name).pop().unwrap()
 }
@@ -173,6 +173,25 @@ fn only_the_newest_index_that_was_set_aside_is_kept() {
             assert!(set_aside(&state) && get(&*index, "a").is_none(), "{kind:?}: {state:?}");
             assert_eq!(in_bad(&scratch), [format!("index-{round}")]);
         }
+    }
+}
+
+#[test]
+fn an_index_that_does_not_open_in_time_is_set_aside() {
+    for kind in IndexKind::ALL {
+        let scratch = Scratch::new();
+        written(kind, scratch.path());
+        // Not even an empty one opens in no time.
+        let limits = IndexLimits { open_within: Duration::ZERO, ..limits() };
+        let error = open(kind, scratch.path(), limits).err().unwrap();
+        assert!(matches!(error, IndexOpenError::Engine { .. }), "{kind:?}: {error}");
+        assert_eq!(in_bad(&scratch).len(), 1, "{kind:?}");
+        let (index, _) = opened(kind, scratch.path());
+        assert_eq!(get(&*index, "a"), None, "{kind:?}");
+        put(&*index, "b", "2");
+        drop(index);
+        let (index, state) = opened(kind, scratch.path());
+        assert_eq!((state, get(&*index, "b").as_deref()), (OpenedState::Kept, Some("2")));
     }
 }
 
