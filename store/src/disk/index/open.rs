@@ -30,7 +30,8 @@ pub struct Opened {
 pub enum OpenedState {
     /// Nothing: there was none of this kind.
     Empty,
-    /// What was there.
+    /// What was there. Whether that was all there should be, such as after a start in which it was
+    /// to be filled anew and that a kill has ended, is for the caller to note in it.
     Kept,
     /// Nothing: what was there was not usable and lies in the folder `bad`.
     SetAside {
