@@ -7,15 +7,17 @@
 //! is given, drops what does not fit, and counts both.
 
 mod disk;
+mod faults;
 mod log_file;
 mod memory;
 mod part;
 mod response;
 mod variants;
 
+pub use faults::{DiskOp, Failure, Faults};
 pub use log_file::{
-    Born, Damage, DiskOp, Faults, LOG_APPEND_BYTES_MAX, LOG_BYTES_MAX, LOG_MEMBER_BYTES_MAX,
-    LOG_PAYLOAD_BYTES_MAX, LogAppendError, LogFile, LogOpenError, Recovered,
+    Born, Damage, LOG_APPEND_BYTES_MAX, LOG_BYTES_MAX, LOG_MEMBER_BYTES_MAX, LOG_PAYLOAD_BYTES_MAX,
+    LogAppendError, LogFile, LogOpenError, Recovered,
 };
 pub use memory::{MemoryStore, StoreLimits, StoreStats};
 pub use part::StoredParts;

@@ -3,5 +3,11 @@
 //! An index, which is an ordered map of bytes, says what is stored; bodies lie in files named by the digest of
 //! their content. Everything here blocks: it is called from threads that may wait.
 
+#[expect(unused_imports, reason = "the composition will call it")]
+#[cfg_attr(not(test), expect(dead_code, reason = "the composition will call it"))]
+mod bodies;
+mod files;
+#[cfg_attr(not(test), expect(dead_code, reason = "the composition will call it"))]
+mod lock;
 #[cfg_attr(not(test), expect(dead_code, reason = "the composition will call it"))]
 mod record;
