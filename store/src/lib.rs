@@ -14,6 +14,8 @@ mod part;
 mod response;
 mod variants;
 
+#[doc(hidden)]
+pub use disk::fuzzing;
 pub use faults::{DiskOp, Failure, Faults};
 pub use log_file::{
     Born, Damage, LOG_APPEND_BYTES_MAX, LOG_BYTES_MAX, LOG_MEMBER_BYTES_MAX, LOG_PAYLOAD_BYTES_MAX,

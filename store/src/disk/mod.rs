@@ -7,6 +7,7 @@
 #[cfg_attr(not(test), expect(dead_code, reason = "the composition will call it"))]
 mod bodies;
 mod files;
+pub mod fuzzing;
 #[cfg_attr(not(test), expect(dead_code, reason = "the composition will call it"))]
 mod lock;
 #[cfg_attr(not(test), expect(dead_code, reason = "the composition will call it"))]
