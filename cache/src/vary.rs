@@ -269,11 +269,8 @@ mod tests {
     fn parts_that_no_rule_can_have_are_refused() {
         let name = HeaderName::from_static("a");
         let line = HeaderValue::from_static("1");
-        let sent = VaryPart {
-            name: name.clone(),
-            lines: vec![line],
-            normalized: Some(b"1".to_vec()),
-        };
+        let sent =
+            VaryPart { name: name.clone(), lines: vec![line], normalized: Some(b"1".to_vec()) };
         let absent = VaryPart { name, lines: Vec::new(), normalized: None };
         for part in [&sent, &absent] {
             assert!(VaryRule::from_parts(vec![part.clone()]).is_some());
