@@ -56,6 +56,7 @@ mod reuse;
 mod rules;
 mod seq;
 mod site;
+mod stamp;
 mod storable;
 mod stored;
 mod target;
@@ -102,6 +103,7 @@ pub use reuse::{Failure, Reuse};
 pub use rules::{LifetimeRule, Rule, RuleEffect, RuleSet, takes_negative_ttl};
 pub use seq::Seq;
 pub use site::{BadHostPattern, DuplicateHost, HostPattern, HostTable};
+pub use stamp::{Present, Stamp};
 pub use storable::{RequestHead, ResponseHead, Timing};
 pub use stored::StoredHead;
 pub use target::{Scheme, Target, TargetError};
@@ -113,4 +115,4 @@ pub use upgrade::upgrade_protocols;
 pub use validation::{
     NotModified, condition_on, freshen, judge_not_modified, merge_not_modified, strip_conditionals,
 };
-pub use vary::{VaryRule, same_selection};
+pub use vary::{VaryPart, VaryRule, same_selection};

@@ -23,6 +23,17 @@ pub struct VaryRule {
     selecting: Vec<Selecting>,
 }
 
+/// One nominated field of a [`VaryRule`], as plain data that can be written down.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct VaryPart {
+    /// The name of the field.
+    pub name: HeaderName,
+    /// The lines that the stored request had; empty when the field was absent.
+    pub lines: Vec<HeaderValue>,
+    /// The meaning of the lines, by the policy of the time; `None` when the field was absent.
+    pub normalized: Option<Vec<u8>>,
+}
+
 /// The value one field had in the request that was stored.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Selecting {
@@ -64,6 +75,33 @@ impl VaryRule {
             })
             .collect();
         Self { names, selecting }
+    }
+
+    /// Makes the rule that [`VaryRule::parts`] told; `None` if no rule can have told it.
+    ///
+    /// Needs no policy: what the lines meant is taken as it was told, and a site whose policy has
+    /// changed since compares by that as it does for what it holds in memory.
+    pub fn from_parts(parts: Vec<VaryPart>) -> Option<Self> {
+        let mut rule = Self::default();
+        for VaryPart { name, lines, normalized } in parts {
+            if rule.names.contains(&name) || lines.is_empty() != normalized.is_none() {
+                return None;
+            }
+            rule.names.push(name);
+            rule.selecting.push(Selecting { lines, normalized });
+        }
+        Some(rule)
+    }
+
+    /// Tells the rule as plain data, in the order of its names. Costs a copy of it.
+    pub fn parts(&self) -> Vec<VaryPart> {
+        let both = self.names.iter().zip(&self.selecting);
+        both.map(|(name, Selecting { lines, normalized })| VaryPart {
+            name: name.clone(),
+            lines: lines.clone(),
+            normalized: normalized.clone(),
+        })
+        .collect()
     }
 
     /// Gives the selecting values memory of their own, so that they do not keep a connection's buffer
@@ -193,6 +231,7 @@ mod tests {
             let restored =
                 VaryRule::select(rule.names().to_vec(), &rule.selecting_headers(), &policy);
             assert_eq!(restored, rule, "a rule survives being written down: {why}");
+            assert_eq!(VaryRule::from_parts(rule.parts()), Some(rule), "without a policy: {why}");
         }
     }
 
@@ -223,6 +262,23 @@ mod tests {
         ] {
             let derived = VaryRule::derive(&headers(fields), &HeaderMap::new(), &Policy::default());
             assert_eq!(derived, None, "{fields}");
+        }
+    }
+
+    #[test]
+    fn parts_that_no_rule_can_have_are_refused() {
+        let name = HeaderName::from_static("a");
+        let line = HeaderValue::from_static("1");
+        let sent =
+            VaryPart { name: name.clone(), lines: vec![line], normalized: Some(b"1".to_vec()) };
+        let absent = VaryPart { name, lines: Vec::new(), normalized: None };
+        for part in [&sent, &absent] {
+            assert!(VaryRule::from_parts(vec![part.clone()]).is_some());
+        }
+        let meant = VaryPart { normalized: Some(Vec::new()), ..absent.clone() };
+        let meaningless = VaryPart { normalized: None, ..sent.clone() };
+        for parts in [vec![meant], vec![meaningless], vec![sent, absent]] {
+            assert_eq!(VaryRule::from_parts(parts.clone()), None, "{parts:?}");
         }
     }
 

@@ -159,6 +159,7 @@ pub(crate) async fn decide(node: &Node, asked: Asked<'_>, now: Timestamp, alone:
     let selected =
         variants.as_ref().and_then(|list| list.select(&inbound.headers, &site.policy)).cloned();
     let selected = without_purged(node, keyed, selected).await;
+    let selected = resident(node, keyed, selected).await;
     let reuse = selected.as_ref().map(|stored| match node.purges.standing(stored) {
         Standing::Clear if asked.trust == Trust::Full => {
             stored.head.judge(directives.as_ref(), now)
@@ -198,6 +199,15 @@ async fn without_purged(
     }
     node.store.discard(&keyed.key, &stored).await;
     None
+}
+
+/// The stored response with a body that can be sent; `None` where the disk does not give it.
+async fn resident(
+    node: &Node,
+    keyed: &Keyed,
+    selected: Option<Arc<StoredResponse>>,
+) -> Option<Arc<StoredResponse>> {
+    node.store.resident(&keyed.key, selected?).await
 }
 
 /// Why the request goes past the store by its method or its fields; `None` if it does not.

@@ -10,9 +10,10 @@ use weir_cache::{
     ByteRange, Precondition, RangeSpec, StoredHead, Timestamp, content_range, evaluate,
     if_range_holds, not_modified_headers, resolve_range, unsatisfied_range,
 };
-use weir_store::StoredResponse;
+use weir_store::{Body, StoredResponse};
 
 use crate::body::Content;
+use crate::disk_reader::DiskReader;
 use crate::fill::{FillHead, Ticket};
 use crate::inbound::Inbound;
 use crate::multipart::Multipart;
@@ -36,19 +37,32 @@ pub(crate) fn from_store(
     stored: &StoredResponse,
     now: Timestamp,
 ) -> Response<Content> {
-    let length = stored.body.len() as u64;
-    let part = part(inbound, &stored.head, Some(length), Some(&stored.body));
+    let length = stored.body.len();
+    let part = part(inbound, &stored.head, Some(length), stored.body.in_memory());
     let status = status(&part, stored.head.status);
     let mut headers = fields(inbound, &part, &stored.head.headers);
     headers.insert(AGE, HeaderValue::from(stored.head.plan.age_secs(now)));
     let content = match part {
         _ if inbound.method == Method::HEAD => Content::Empty,
-        Part::Whole => Content::Whole(stored.body.clone()),
-        Part::Range { range, .. } => Content::Whole(slice(&stored.body, range)),
+        Part::Whole => send(&stored.body, 0, length),
+        Part::Range { range, .. } => send(&stored.body, range.first, range.last.saturating_add(1)),
         Part::Several(parts) => Content::Row(Box::new(parts.into_row())),
         Part::NotModified | Part::PreconditionFailed | Part::Unsatisfiable { .. } => Content::Empty,
     };
     make(status, headers, content)
+}
+
+/// The bytes of `body` from offset `first` up to and without `end`.
+fn send(body: &Body, first: u64, end: u64) -> Content {
+    match body {
+        Body::InMemory(bytes) if first == 0 && end >= bytes.len() as u64 => {
+            Content::Whole(bytes.clone())
+        }
+        Body::InMemory(bytes) => {
+            Content::Whole(slice(bytes, ByteRange { first, last: end.saturating_sub(1) }))
+        }
+        Body::OnDisk(body) => Content::Disk(DiskReader::new(body, first, end)),
+    }
 }
 
 /// A range out of the parts that are held.
@@ -132,8 +146,8 @@ fn leave(ticket: &Ticket) -> Content {
 
 /// Decides by the request's preconditions and its range, in the order of RFC 9110 §13.2.2.
 ///
-/// `body` is the whole where it is at hand. Several ranges of one that is still coming in get the
-/// whole, which RFC 9110 §14.2 leaves to the server: the first may lie behind the last.
+/// `body` is the whole where it is in memory. Several ranges of one that is still coming in, or that lies on
+/// disk, get the whole, which RFC 9110 §14.2 leaves to the server: the first may lie behind the last.
 fn part(inbound: &Inbound, stored: &StoredHead, length: Option<u64>, body: Option<&Bytes>) -> Part {
     if stored.status != StatusCode::OK {
         return Part::Whole;

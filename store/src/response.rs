@@ -2,9 +2,10 @@
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
-use bytes::Bytes;
 use weir_cache::purge::{Subject, Tagged};
 use weir_cache::{KeyText, Seq, StoredHead};
+
+use crate::Body;
 
 /// Bytes that one entry costs beyond its head and body: the map's node, the policy's bookkeeping
 /// and two reference counts. Measured for the map at 322 to 354 bytes an entry.
@@ -22,7 +23,7 @@ pub struct StoredResponse {
     /// The head with the plan derived from it.
     pub head: StoredHead,
     /// The whole body.
-    pub body: Bytes,
+    pub body: Body,
     /// The canonical text of the key it is stored under.
     pub text: KeyText,
     /// Up to where in the purge log nothing matches it; begins with what its head reflects.
@@ -34,9 +35,18 @@ pub struct StoredResponse {
 impl StoredResponse {
     /// A response whose `body` is whole, stored under the key with this `text`.
     #[must_use]
-    pub fn new(head: StoredHead, body: Bytes, text: KeyText) -> Self {
+    pub fn new(head: StoredHead, body: impl Into<Body>, text: KeyText) -> Self {
         let reflects = AtomicU64::new(head.as_of.get());
-        Self { head, body, text, reflects, counted_for: AtomicU64::new(0) }
+        Self { head, body: body.into(), text, reflects, counted_for: AtomicU64::new(0) }
+    }
+
+    /// The same response with its body in another place.
+    #[must_use]
+    pub fn with_body(&self, body: Body) -> Self {
+        let (head, text) = (self.head.clone(), self.text.clone());
+        let again = |counter: &AtomicU64| AtomicU64::new(counter.load(Relaxed));
+        let (reflects, counted_for) = (again(&self.reflects), again(&self.counted_for));
+        Self { head, body, text, reflects, counted_for }
     }
 
     /// The position in the purge log up to which no purge matches this response.
@@ -62,13 +72,13 @@ impl StoredResponse {
         Subject { resource: self.text.purged_as(), tags: Tagged::Known(&self.head.tags) }
     }
 
-    /// The bytes this response is charged for: head, body, key text and overhead.
+    /// The bytes of memory this response is charged for: head, body, key text and overhead.
     ///
     /// Costs one walk over the head's fields.
     #[must_use]
     pub fn weight(&self) -> u64 {
         let text = length(self.text.as_str().len());
-        ENTRY_OVERHEAD_BYTES + head_bytes(&self.head) + length(self.body.len()) + text
+        ENTRY_OVERHEAD_BYTES + head_bytes(&self.head) + self.body.memory_bytes() + text
     }
 }
 

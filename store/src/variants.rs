@@ -68,6 +68,17 @@ pub struct Variants {
 }
 
 impl Variants {
+    /// What the disk has under a key.
+    pub(crate) fn restored(mut found: Vec<Arc<StoredResponse>>) -> Self {
+        found.sort_by_key(|stored| std::cmp::Reverse(stored.head.plan.date));
+        Self { newest_first: found, parts: Vec::new() }
+    }
+
+    /// Bytes of the bodies that are in memory.
+    pub(crate) fn memory_bytes(&self) -> u64 {
+        self.newest_first.iter().map(|stored| stored.body.memory_bytes()).sum()
+    }
+
     /// The newest stored response whose nominated request fields match `request_headers`, or `None`
     /// if no variant does.
     ///

@@ -41,6 +41,13 @@ impl Tags {
         Self { list: found.tags.into_boxed_slice(), overflow: found.overflow }
     }
 
+    /// Makes the tags again that [`Tags::iter`] and [`Tags::is_overflowing`] told.
+    ///
+    /// Nothing is counted or cut: what is not `overflow` now was not when it was read.
+    pub fn from_parts<'a>(list: impl IntoIterator<Item = &'a str>, overflow: bool) -> Self {
+        Self { list: list.into_iter().map(Box::from).collect(), overflow }
+    }
+
     /// The tags kept.
     pub fn iter(&self) -> impl Iterator<Item = &str> {
         self.list.iter().map(AsRef::as_ref)
@@ -150,6 +157,10 @@ mod tests {
         let long = "x".repeat(TAG_BYTES_MAX.saturating_add(1));
         assert!(Tags::of(&headers(&format!("Cache-Tag: {long}"))).is_overflowing());
         assert!(!Tags::of(&headers("Cache-Tag: a")).is_overflowing());
+        for fields in [format!("Cache-Tag: {long}, a"), "xkey: a b".to_owned(), String::new()] {
+            let tags = Tags::of(&headers(&fields));
+            assert_eq!(Tags::from_parts(tags.iter(), tags.is_overflowing()), tags, "told again");
+        }
     }
 
     #[test]

@@ -135,7 +135,10 @@ async fn found_meanwhile(running: &Running, work: &FillWork) -> Option<Arc<Store
     let fresh = stored.head.judge(None, node.clock.now().monotonic) == Reuse::Fresh
         && work.trust == Trust::Full
         && node.purges.standing(stored) == Standing::Clear;
-    (!known && fresh).then(|| Arc::clone(stored))
+    if known || !fresh {
+        return None;
+    }
+    node.store.resident(&fill.key, Arc::clone(stored)).await
 }
 
 /// Sends the fill's request, with the conditions of `stored` if there is one.

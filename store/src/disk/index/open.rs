@@ -30,8 +30,7 @@ pub struct Opened {
 pub enum OpenedState {
     /// Nothing: there was none of this kind.
     Empty,
-    /// What was there. Whether that was all there should be, such as after a start in which it was
-    /// to be filled anew and that a kill has ended, is for the caller to note in it.
+    /// What was there.
     Kept,
     /// Nothing: what was there was not usable and lies in the folder `bad`.
     SetAside {
@@ -52,13 +51,13 @@ pub enum OpenedState {
 pub fn open(kind: IndexKind, folder: &Path, limits: IndexLimits) -> Result<Opened, IndexOpenError> {
     let folder = Folder::new(folder, kind);
     folder.prepare()?;
-    let next_generation = folder.next_generation();
+    let generation = folder.generation().max(1);
     if !folder.has_index() {
-        let index = first(&folder, limits, next_generation)?;
+        let index = first(&folder, limits, generation)?;
         return Ok(Opened { index, state: OpenedState::Empty });
     }
     let failure = if folder.is_trusted() {
-        match guarded(&folder, limits, folder.generation()) {
+        match guarded(&folder, limits, generation) {
             Ok(index) => return Ok(Opened { index, state: OpenedState::Kept }),
             Err(failure) => failure,
         }
@@ -69,7 +68,7 @@ pub fn open(kind: IndexKind, folder: &Path, limits: IndexLimits) -> Result<Opene
         return Err(refused(&folder, failure));
     }
     folder.set_aside()?;
-    let index = first(&folder, limits, next_generation)?;
+    let index = first(&folder, limits, generation + 1)?;
     Ok(Opened { index, state: OpenedState::SetAside { why: failure.why() } })
 }
 

@@ -1,6 +1,5 @@
 //! What an index promises, asked of all of them.
 
-mod deadline;
 mod faults;
 mod folder;
 mod guard;
