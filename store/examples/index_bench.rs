@@ -4,9 +4,10 @@
 //! cargo run --release -p weir-store --example index_bench -- --kind redb --records 1000000
 //! ```
 //!
-//! Stores records shaped like those of the tier, reads some, and opens the index again after a
-//! clean end and after a kill. One thread does all of it; the figures are what a call takes, and so
-//! depend on the machine and whoever else uses it.
+//! A child stores records shaped like those of the tier, reads some, replaces half of them, and is
+//! killed. Then the index is opened again, after that and after a clean end and other kills. One
+//! thread does all of it; the figures are what a call takes, and so depend on the machine and
+//! whoever else uses it.
 #![expect(clippy::print_stdout, reason = "a table on the standard output is what it is for")]
 
 use std::error::Error;
@@ -27,31 +28,42 @@ const GETS: u64 = 100_000;
 const MISS_EVERY: u64 = 10;
 /// Batches that the child writes before it may be killed.
 const CHILD_BATCHES: u64 = 300;
+/// What a child says when it may be killed.
+const READY: &str = "ready to be killed";
 
 fn main() -> Result<(), Failed> {
     let options = Options::parse()?;
-    if options.is_child {
-        return write_until_killed(&options);
+    match options.child.as_str() {
+        "" => {}
+        "whole" => return live_a_whole_life(&options),
+        _ => return write_until_killed(&options),
     }
     drop(std::fs::remove_dir_all(&options.folder));
     println!("kind {}, {} MiB of cache", options.kind.as_str(), options.memory_bytes >> 20);
-    {
-        let index = opened(&options)?;
-        insert(&*index, &options)?;
-        read(&*index, &options)?;
-        room(&*index, options.records);
-        memory("in use")?;
-        let begin = Instant::now();
-        drop(index);
-        println!("clean close            {:10.3} s", begin.elapsed().as_secs_f64());
-    }
-    reopen("after a clean close", &options)?;
+    kill_a_child("whole", &options)?;
+    reopen("killed at its end", &options)?;
+    reopen("closed", &options)?;
     for _ in 0..3 {
-        kill_a_child(&options)?;
-        reopen("after a kill", &options)?;
+        kill_a_child("writing", &options)?;
+        reopen("killed in writing", &options)?;
     }
     std::fs::remove_dir_all(&options.folder)?;
     Ok(())
+}
+
+/// The life of a child that does all that an index is for, and never ends by itself.
+fn live_a_whole_life(options: &Options) -> Result<(), Failed> {
+    let index = opened(options)?;
+    insert(&*index, options)?;
+    read(&*index, options)?;
+    room(&*index, options.records);
+    churn(&*index, options)?;
+    room(&*index, options.records);
+    memory("in use")?;
+    println!("{READY}");
+    loop {
+        std::thread::park();
+    }
 }
 
 struct Options {
@@ -60,7 +72,8 @@ struct Options {
     records: u64,
     memory_bytes: u64,
     folder: PathBuf,
-    is_child: bool,
+    /// What this process does if it is a child: `whole` or `writing`.
+    child: String,
 }
 
 impl Options {
@@ -70,7 +83,7 @@ impl Options {
             records: 100_000,
             memory_bytes: IndexLimits::default().memory_bytes,
             folder: std::env::temp_dir().join(format!("weir-index-bench-{}", std::process::id())),
-            is_child: false,
+            child: String::new(),
         };
         let mut arguments = std::env::args().skip(1);
         while let Some(name) = arguments.next() {
@@ -80,7 +93,7 @@ impl Options {
                 "--records" => options.records = value.parse()?,
                 "--memory-mib" => options.memory_bytes = value.parse::<u64>()? << 20,
                 "--folder" => options.folder = value.into(),
-                "--child" => options.is_child = value == "yes",
+                "--child" => options.child = value,
                 _ => return Err(format!("what is {name}?").into()),
             }
         }
@@ -137,6 +150,25 @@ impl Writer {
     fn write(&mut self, index: &dyn Index, numbers: std::ops::Range<u64>) -> Result<(), Failed> {
         self.batch.clear();
         numbers.for_each(|number| put_response(&mut self.batch, number));
+        self.apply(index)
+    }
+
+    /// Removes what is stored under `numbers`, and stores what is as far behind as `by` says.
+    fn replace(
+        &mut self,
+        index: &dyn Index,
+        numbers: std::ops::Range<u64>,
+        by: u64,
+    ) -> Result<(), Failed> {
+        self.batch.clear();
+        for number in numbers {
+            keys(number).into_iter().for_each(|key| self.batch.remove(key));
+            put_response(&mut self.batch, number + by);
+        }
+        self.apply(index)
+    }
+
+    fn apply(&mut self, index: &dyn Index) -> Result<(), Failed> {
         self.applies.time(|| index.apply(&self.batch))?;
         if self.flushed.elapsed() >= FLUSH_EVERY {
             self.flush(index)?;
@@ -151,18 +183,24 @@ impl Writer {
     }
 }
 
-/// The three keys of a stored response: itself, its place in the order of eviction, one tag.
 fn put_response(batch: &mut Batch, number: u64) {
     let name = name(number);
     let mut value = vec![0; 440 + usize::from(name[0] & 127)];
     blake3::Hasher::new().update(&name).finalize_xof().fill(&mut value);
     // Half of it is what compresses: names of fields, a URL.
     value.iter_mut().step_by(2).for_each(|byte| *byte &= 15);
-    batch.put(response_key(number), value);
-    let order = [b"o".as_slice(), &number.to_be_bytes(), &name[..8]].concat();
+    let [response, order, tag] = keys(number);
+    batch.put(response, value);
     batch.put(order, name);
+    batch.put(tag, []);
+}
+
+/// The three keys of a stored response: itself, its place in the order of eviction, one tag.
+fn keys(number: u64) -> [Vec<u8>; 3] {
+    let name = name(number);
+    let order = [b"o".as_slice(), &number.to_be_bytes(), &name[..8]].concat();
     let tag = blake3::hash(&(number % 1_000).to_le_bytes());
-    batch.put([b"t".as_slice(), tag.as_bytes(), &name].concat(), []);
+    [response_key(number), order, [b"t".as_slice(), tag.as_bytes(), &name].concat()]
 }
 
 fn response_key(number: u64) -> Vec<u8> {
@@ -171,6 +209,24 @@ fn response_key(number: u64) -> Vec<u8> {
 
 fn name(number: u64) -> [u8; 32] {
     *blake3::hash(&number.to_be_bytes()).as_bytes()
+}
+
+/// Replaces the older half, as eviction does: what is removed makes room for as much.
+fn churn(index: &dyn Index, options: &Options) -> Result<(), Failed> {
+    let begin = Instant::now();
+    let mut writer = Writer::default();
+    let mut number = 0;
+    while number < options.records / 2 {
+        let end = number + RESPONSES_PER_BATCH;
+        writer.replace(index, number..end, options.records)?;
+        number = end;
+    }
+    writer.flush(index)?;
+    let micros = begin.elapsed().as_secs_f64() * 1e6;
+    println!("replace                {:10.1} µs per response", micros / count(number));
+    writer.applies.print("a batch");
+    writer.flushes.print("a flush");
+    memory("after replacing")
 }
 
 fn read(index: &dyn Index, options: &Options) -> Result<(), Failed> {
@@ -210,16 +266,19 @@ fn room(index: &dyn Index, records: u64) {
 fn reopen(what: &str, options: &Options) -> Result<(), Failed> {
     let begin = Instant::now();
     let index = opened(options)?;
-    assert!(index.get(&response_key(0))?.is_some(), "the first response is missing");
-    println!("ready {what:<20}{:7.3} s", begin.elapsed().as_secs_f64());
-    room(&*index, options.records);
+    assert!(index.get(&response_key(options.records - 1))?.is_some(), "the last is missing");
+    println!("ready, {what:<17}{:10.3} s", begin.elapsed().as_secs_f64());
+    memory(what)?;
+    let begin = Instant::now();
+    drop(index);
+    println!("closed                 {:10.3} s", begin.elapsed().as_secs_f64());
     Ok(())
 }
 
-/// Lets a process write to the index, and ends it in the middle.
-fn kill_a_child(options: &Options) -> Result<(), Failed> {
+/// Lets a process use the index, and ends it in the middle.
+fn kill_a_child(child: &str, options: &Options) -> Result<(), Failed> {
     let mut child = Command::new(std::env::current_exe()?)
-        .args(["--child", "yes", "--kind", options.kind.as_str()])
+        .args(["--child", child, "--kind", options.kind.as_str()])
         .args(["--records", &options.records.to_string()])
         .args(["--memory-mib", &(options.memory_bytes >> 20).to_string()])
         .arg("--folder")
@@ -227,12 +286,16 @@ fn kill_a_child(options: &Options) -> Result<(), Failed> {
         .stdout(Stdio::piped())
         .spawn()?;
     let output = child.stdout.take().ok_or("the child has no output")?;
-    let mut lines = BufReader::new(output).lines();
-    let written = lines.find(|line| line.as_ref().is_ok_and(|line| line == "written"));
-    child.kill()?;
-    child.wait()?;
-    written.ok_or("the child has ended by itself")??;
-    Ok(())
+    for line in BufReader::new(output).lines() {
+        let line = line?;
+        if line == READY {
+            child.kill()?;
+            child.wait()?;
+            return Ok(());
+        }
+        println!("{line}");
+    }
+    Err("the child has ended by itself".into())
 }
 
 fn write_until_killed(options: &Options) -> Result<(), Failed> {
@@ -244,7 +307,7 @@ fn write_until_killed(options: &Options) -> Result<(), Failed> {
         let first = u64::from_le_bytes(name(batch)[..8].try_into()?) % (2 * options.records);
         writer.write(&*index, first..first + RESPONSES_PER_BATCH)?;
         if batch == CHILD_BATCHES {
-            writeln!(output, "written")?;
+            writeln!(output, "{READY}")?;
             output.flush()?;
         }
     }

@@ -6,7 +6,7 @@
 //! Whether a response *may* be stored or reused is `weir-cache`'s decision; this crate keeps what it
 //! is given, drops what does not fit, and counts both.
 
-pub mod body;
+mod body;
 mod disk;
 mod faults;
 mod log_file;
@@ -17,12 +17,14 @@ mod store;
 mod variants;
 
 pub use body::Body;
+#[doc(hidden)]
+pub use disk::fuzzing;
 pub use disk::{
     Bearings, BodiesOpenError, BodyDamage, BodyError, DiskBody, DiskEvent, DiskLimits,
     DiskOpenError, DiskStats, DiskTier, IndexKind, LaterRead, LockError, OpenBody, Place, Reading,
     SliceWriter, SyncMode, UnknownIndexKind,
 };
-pub use faults::{DiskOp, Faults};
+pub use faults::{DiskOp, Failure, Faults};
 pub use log_file::{
     Born, Damage, LOG_APPEND_BYTES_MAX, LOG_BYTES_MAX, LOG_MEMBER_BYTES_MAX, LOG_PAYLOAD_BYTES_MAX,
     LogAppendError, LogFile, LogOpenError, Recovered,

@@ -24,6 +24,7 @@ mod codec;
 mod coming;
 mod evict;
 mod files;
+pub mod fuzzing;
 mod ghosts;
 mod heat;
 mod index;

@@ -23,6 +23,7 @@
 mod digest;
 mod error;
 mod format;
+pub(super) mod fuzzing;
 mod read;
 mod scrub;
 #[cfg(test)]

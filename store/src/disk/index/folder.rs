@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! index.redb        the index of one kind
-//! index.sled/g<n>/  that of the other. <n> grows whenever one is made, so that a thread still
+//! index.sled/g<n>/  that of the other. <n> grows whenever one is made, so that a thread that is
 //!                   stuck in an older one cannot write into its successor by name
 //! index.trusted     there while nothing has gone wrong: an index without it is set aside
 //! index.gone        the index of a kind that is not wanted any more, on its way out
@@ -16,6 +16,7 @@ use std::fs::{self, File};
 use std::io::{self, ErrorKind};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::error::IndexOpenError;
 use super::{IndexKind, engine};
@@ -122,6 +123,13 @@ impl Folder {
     /// The number of the newest generation of a sled, 0 if there is none.
     pub(super) fn generation(&self) -> u64 {
         numbered(&self.index(), "g").into_iter().map(|(number, _)| number).max().unwrap_or(0)
+    }
+
+    /// The number of a generation that was never there, not even in a thread that is still stuck.
+    pub(super) fn next_generation(&self) -> u64 {
+        static NEWEST: AtomicU64 = AtomicU64::new(0);
+        NEWEST.fetch_max(self.generation(), Ordering::Relaxed);
+        NEWEST.fetch_add(1, Ordering::Relaxed) + 1
     }
 
     pub(super) fn generation_path(&self, generation: u64) -> PathBuf {

@@ -6,13 +6,21 @@
 //!
 //! # Invariants
 //!
-//! 1. A batch is applied as a whole or not at all, whatever ends the process.
-//! 2. What was applied before a [`Index::flush`] that has returned outlives the process.
+//! Over kills and full disks:
+//!
+//! 1. A batch is applied as a whole or not at all.
+//! 2. What was applied before a [`Index::flush`] that has returned is there.
 //! 3. What is lost is the newest: no batch is there without those before it.
-//! 4. Whatever lies in the folder, [`open`] gives an index, unless the machine refuses.
+//!
+//! Whatever the disk makes of the files:
+//!
+//! 4. [`open`] gives an index, unless the machine refuses.
 //! 5. No panic of an engine leaves this module, and none is forgotten: an index that has panicked
 //!    answers nothing any more, and the next start does not use its files.
 //! 6. One folder has one index: opening one kind removes the other.
+//!
+//! A disk that damages a file may take any keys with it unseen, and redb, which reads pages without
+//! a check, may give other bytes for a value or a key.
 //!
 //! ```text
 //! open -- folder: which files, what is set aside

@@ -30,7 +30,8 @@ pub struct Opened {
 pub enum OpenedState {
     /// Nothing: there was none of this kind.
     Empty,
-    /// What was there.
+    /// What was there. Whether that was all there should be, such as after a start in which it was
+    /// to be filled anew and that a kill has ended, is for the caller to note in it.
     Kept,
     /// Nothing: what was there was not usable and lies in the folder `bad`.
     SetAside {
@@ -51,13 +52,13 @@ pub enum OpenedState {
 pub fn open(kind: IndexKind, folder: &Path, limits: IndexLimits) -> Result<Opened, IndexOpenError> {
     let folder = Folder::new(folder, kind);
     folder.prepare()?;
-    let generation = folder.generation().max(1);
+    let next_generation = folder.next_generation();
     if !folder.has_index() {
-        let index = first(&folder, limits, generation)?;
+        let index = first(&folder, limits, next_generation)?;
         return Ok(Opened { index, state: OpenedState::Empty });
     }
     let failure = if folder.is_trusted() {
-        match guarded(&folder, limits, generation) {
+        match guarded(&folder, limits, folder.generation()) {
             Ok(index) => return Ok(Opened { index, state: OpenedState::Kept }),
             Err(failure) => failure,
         }
@@ -68,7 +69,7 @@ pub fn open(kind: IndexKind, folder: &Path, limits: IndexLimits) -> Result<Opene
         return Err(refused(&folder, failure));
     }
     folder.set_aside()?;
-    let index = first(&folder, limits, generation + 1)?;
+    let index = first(&folder, limits, next_generation)?;
     Ok(Opened { index, state: OpenedState::SetAside { why: failure.why() } })
 }
 

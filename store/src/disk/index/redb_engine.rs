@@ -2,8 +2,9 @@
 //!
 //! A batch is a commit that is not made durable, and so costs no sync: a kill undoes all batches
 //! since the last flush, never a part of one. A flush is a commit that is. It notes which pages are
-//! free ("quick repair"), so that opening after a kill reads a few pages whatever the size of the
-//! file; that costs a second sync a flush, which happens once a second.
+//! free ("quick repair"), so that opening after a kill reads some ten pages whatever the size of the
+//! file, and waits for what the killed process has written since its last flush; that costs a second
+//! sync a flush. Batches wait for a flush, readers for nobody.
 //!
 //! After an error of the disk redb refuses everything until it is opened anew.
 

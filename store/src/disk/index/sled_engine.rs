@@ -4,12 +4,13 @@
 //! `guard`:
 //!
 //! - Its flush writes to the file and syncs neither the length of the file nor the drive, so the
-//!   file is synced here once more. Values above 128 KiB or so lie in files of their own, which are not:
-//!   they can be lost to a power cut and are then found missing.
+//!   file is synced here once more. What is longer than 128 KiB, a page of the tree included, lies
+//!   in a file of its own that is not: a power cut can take it.
 //! - A batch that fails half way may be applied in part: [`Engine::may_tear`].
-//! - Readers wait while a batch is applied.
-//! - Its files never shrink, and with a cache smaller than the index its memory grows beyond it;
-//!   see docs/decisions/0010.
+//! - Readers wait while a batch is applied, and both for a flush that a batch waits for.
+//! - Opening reads all that was written since it was opened last, to note where everything is.
+//! - Its files never shrink, and its memory is not bounded by its cache; see docs/decisions/0010.
+//!   A rewrite at the start would have to read all of it, which takes longer than a start may.
 
 use std::fs::File;
 use std::path::{Path, PathBuf};

@@ -1,5 +1,6 @@
 //! What an index promises, asked of all of them.
 
+mod deadline;
 mod faults;
 mod folder;
 mod guard;
