@@ -86,13 +86,12 @@ fn condition_date(
     parse_http_date(request_headers.get(name)?.as_bytes(), stored.plan.date)
 }
 
-/// Returns the fields of a 304 made from `stored_headers`; Age is to be added.
+/// Returns the fields of a 304 made from those stored; Age is to be added.
 ///
 /// `full` keeps everything but Content-Length: a lower tier freshens its own copy with it and must
 /// learn what changed. Otherwise it is the set of RFC 9110 §15.4.5 with Last-Modified, the targeted
 /// fields and what traces the path of the response.
-pub fn not_modified_headers(stored_headers: &HeaderMap, full: bool) -> HeaderMap {
-    let mut headers = stored_headers.clone();
+pub fn not_modified_headers(mut headers: HeaderMap, full: bool) -> HeaderMap {
     headers.remove(CONTENT_LENGTH);
     if !full {
         let names: Vec<HeaderName> = headers.keys().cloned().collect();
@@ -218,10 +217,10 @@ mod tests {
              e\nLast-Modified: f\nVia: g\nCache-Status: h\nCDN-Cache-Control: i\nContent-Length: \
              5\nContent-Type: x\nLink: y\nLink: z",
         );
-        let short = not_modified_headers(&stored, false);
+        let short = not_modified_headers(stored.clone(), false);
         assert_eq!(short.len(), 10);
         assert!(!short.contains_key("link") && !short.contains_key("content-type"));
-        let full = not_modified_headers(&stored, true);
+        let full = not_modified_headers(stored.clone(), true);
         assert_eq!(full.len(), stored.len() - 1, "everything but Content-Length");
         assert_eq!(full.get_all("link").iter().count(), 2, "all lines");
         assert!(!full.contains_key(CONTENT_LENGTH));

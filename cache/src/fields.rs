@@ -25,7 +25,8 @@ use crate::common::Common;
 #[derive(Clone)]
 pub struct Fields {
     shape: Arc<Common<Shape>>,
-    /// Each value that the shape does not have, in the order of the lines, behind its length.
+    /// Each value that the shape does not have, in the order of the lines, behind its length and whether
+    /// it is sensitive.
     values: Arc<[u8]>,
 }
 
@@ -40,24 +41,43 @@ struct Line {
     value: Option<HeaderValue>,
 }
 
+/// One line of [`Fields`] (RFC 9110 §5).
+#[derive(Clone, Copy, Debug)]
+pub struct FieldLine<'a> {
+    /// Its name.
+    pub name: &'a HeaderName,
+    /// Its value.
+    pub value: &'a [u8],
+    /// Whether it came as never to be indexed, which holds on every hop (RFC 7541 §6.2.3).
+    pub sensitive: bool,
+}
+
 impl Fields {
     /// Keeps `lines` in their order. Costs a copy of each value.
     pub fn from_lines(lines: impl IntoIterator<Item = (HeaderName, HeaderValue)>) -> Self {
         let (mut names, mut values) = (Vec::new(), Vec::new());
         for (name, value) in lines {
-            push_value(&mut values, value.as_bytes());
+            push_value(&mut values, value.as_bytes(), value.is_sensitive());
             names.push(Line { name, value: None });
         }
         Self { shape: Arc::new(Common::own(Shape(names.into()))), values: values.into() }
     }
 
-    /// The lines in order.
-    pub fn iter(&self) -> impl Iterator<Item = (&HeaderName, &[u8])> {
+    /// The lines in order, with all that there is to know of them.
+    pub fn lines(&self) -> impl Iterator<Item = FieldLine<'_>> {
         let mut rest: &[u8] = &self.values;
         self.shape.get().0.iter().map(move |line| {
-            let own = || next_value(&mut rest).unwrap_or_default();
-            (&line.name, line.value.as_ref().map_or_else(own, HeaderValue::as_bytes))
+            let (value, sensitive) = match &line.value {
+                Some(value) => (value.as_bytes(), false),
+                None => next_value(&mut rest).unwrap_or_default(),
+            };
+            FieldLine { name: &line.name, value, sensitive }
         })
+    }
+
+    /// The names and values of the lines in order.
+    pub fn iter(&self) -> impl Iterator<Item = (&HeaderName, &[u8])> {
+        self.lines().map(|line| (line.name, line.value))
     }
 
     /// The number of lines.
@@ -100,8 +120,10 @@ impl Fields {
         let mut map = HeaderMap::with_capacity(self.len().saturating_add(more));
         for line in &self.shape.get().0 {
             let own = || {
-                let value = values.slice_ref(next_value(&mut rest)?);
-                HeaderValue::from_maybe_shared(value).ok()
+                let (value, sensitive) = next_value(&mut rest)?;
+                let mut value = HeaderValue::from_maybe_shared(values.slice_ref(value)).ok()?;
+                value.set_sensitive(sensitive);
+                Some(value)
             };
             let Some(value) = line.value.clone().or_else(own) else { continue };
             map.append(line.name.clone(), value);
@@ -138,21 +160,23 @@ impl Fields {
     /// `shape` is to be one of these fields: with their names, and with values that they have.
     pub(crate) fn in_shape(&self, shape: Arc<Common<Shape>>) -> Self {
         let mut values = Vec::with_capacity(self.values.len());
-        for (line, (_, value)) in shape.get().0.iter().zip(self.iter()) {
-            if line.value.is_none() {
-                push_value(&mut values, value);
+        for (shaped, line) in shape.get().0.iter().zip(self.lines()) {
+            if shaped.value.is_none() {
+                push_value(&mut values, line.value, line.sensitive);
             }
         }
         Self { shape, values: values.into() }
     }
 
-    /// The shape that has the names of all lines, and the values of those that `takes` says.
+    /// The shape that has the names of all lines, and the values of those that `takes` says and that
+    /// are not sensitive.
     pub(crate) fn shape_with(&self, takes: impl Fn(&HeaderName) -> bool) -> Shape {
-        let line = |(name, bytes): (&HeaderName, &[u8])| {
-            let value = if takes(name) { HeaderValue::from_bytes(bytes).ok() } else { None };
-            Line { name: name.clone(), value }
+        let line = |line: FieldLine<'_>| {
+            let taken = takes(line.name) && !line.sensitive;
+            let value = if taken { HeaderValue::from_bytes(line.value).ok() } else { None };
+            Line { name: line.name.clone(), value }
         };
-        Shape(self.iter().map(line).collect())
+        Shape(self.lines().map(line).collect())
     }
 }
 
@@ -171,14 +195,15 @@ impl Shape {
     }
 }
 
-/// Writes `value` behind its length: seven bits a byte, the lowest first, and a bit that says whether
-/// more follow.
-fn push_value(values: &mut Vec<u8>, value: &[u8]) {
-    let mut length = value.len();
+/// Writes `value` behind a number: twice its length, and one more if it is `sensitive`. Of the number there
+/// are seven bits a byte, the lowest first, and a bit that says whether more follow.
+fn push_value(values: &mut Vec<u8>, value: &[u8], sensitive: bool) {
+    // No piece of memory is half as long as the type can say.
+    let mut number = value.len() << 1 | usize::from(sensitive);
     loop {
-        let low = u8::try_from(length & 0x7f).unwrap_or_default();
-        length >>= 7;
-        if length == 0 {
+        let low = u8::try_from(number & 0x7f).unwrap_or_default();
+        number >>= 7;
+        if number == 0 {
             values.push(low);
             break;
         }
@@ -187,18 +212,18 @@ fn push_value(values: &mut Vec<u8>, value: &[u8]) {
     values.extend_from_slice(value);
 }
 
-/// Takes the first value off `rest`; `None` at the end.
-fn next_value<'a>(rest: &mut &'a [u8]) -> Option<&'a [u8]> {
-    let (mut length, mut shift) = (0, 0_u32);
+/// Takes the first value off `rest`, and whether it is sensitive; `None` at the end.
+fn next_value<'a>(rest: &mut &'a [u8]) -> Option<(&'a [u8], bool)> {
+    let (mut number, mut shift) = (0_usize, 0_u32);
     loop {
         let byte = *rest.split_off_first()?;
-        length |= usize::from(byte & 0x7f).checked_shl(shift)?;
+        number |= usize::from(byte & 0x7f).checked_shl(shift)?;
         if byte & 0x80 == 0 {
             break;
         }
         shift = shift.checked_add(7)?;
     }
-    rest.split_off(..length)
+    Some((rest.split_off(..number >> 1)?, number & 1 == 1))
 }
 
 impl From<&HeaderMap> for Fields {
@@ -252,7 +277,7 @@ mod tests {
 
     #[test]
     fn values_of_any_length_and_of_any_byte_are_kept() {
-        for length in [0, 1, 127, 128, 16_383, 16_384, 70_000] {
+        for length in [0, 1, 63, 64, 8_191, 8_192, 70_000] {
             let long = HeaderValue::from_bytes(&vec![b'\xff'; length]).unwrap();
             let name = HeaderName::from_static("x-long");
             let fields = Fields::from_lines([
@@ -265,6 +290,22 @@ mod tests {
         }
         assert!(Fields::from_lines([]).is_empty());
         assert!(Fields::from_lines([]).to_map(0).is_empty());
+    }
+
+    #[test]
+    fn what_is_never_to_be_indexed_stays_so_and_is_not_shared() {
+        let mut secret = HeaderValue::from_static("secret");
+        secret.set_sensitive(true);
+        let (a, b) = (HeaderName::from_static("a"), HeaderName::from_static("b"));
+        let plain = HeaderValue::from_static("plain");
+        let fields = Fields::from_lines([(a, secret), (b, plain)]);
+        let shaped = fields.in_shape(Arc::new(Common::own(fields.shape_with(|_| true))));
+        for fields in [&fields, &shaped] {
+            let sensitive: Vec<_> = fields.lines().map(|line| line.sensitive).collect();
+            assert_eq!(sensitive, [true, false]);
+            assert!(fields.to_map(0)["a"].is_sensitive() && !fields.to_map(0)["b"].is_sensitive());
+        }
+        assert_eq!(shaped.values.len(), "secret".len() + 1);
     }
 
     #[test]

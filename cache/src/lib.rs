@@ -59,6 +59,7 @@ mod rules;
 mod seq;
 mod shapes;
 mod site;
+mod stamp;
 mod storable;
 mod stored;
 mod target;
@@ -80,7 +81,7 @@ pub use conditional::{Precondition, evaluate, if_range_holds, not_modified_heade
 pub use date::{format_http_date, parse_http_date};
 pub use directives::{Lifetime, ResponseDirectives, Scope};
 pub use encoding::reduce_accept_encoding;
-pub use fields::Fields;
+pub use fields::{FieldLine, Fields};
 pub use forwarded::append_forwarded;
 pub use freshness::{FreshnessLifetime, corrected_initial_age, freshness_lifetime};
 pub use glob::{BadGlob, Glob};
@@ -107,6 +108,7 @@ pub use rules::{LifetimeRule, Rule, RuleEffect, RuleSet, takes_negative_ttl};
 pub use seq::Seq;
 pub use shapes::Shapes;
 pub use site::{BadHostPattern, DuplicateHost, HostPattern, HostTable};
+pub use stamp::{Present, Stamp};
 pub use storable::{RequestHead, ResponseHead, Timing};
 pub use stored::StoredHead;
 pub use target::{Scheme, Target, TargetError};
@@ -118,4 +120,4 @@ pub use upgrade::upgrade_protocols;
 pub use validation::{
     NotModified, condition_on, freshen, judge_not_modified, merge_not_modified, strip_conditionals,
 };
-pub use vary::{VaryRule, same_selection};
+pub use vary::{VaryPart, VaryRule, same_selection};

@@ -34,6 +34,17 @@ pub(crate) struct Rule {
     selecting: Box<[Selecting]>,
 }
 
+/// One nominated field of a [`VaryRule`], as plain data that can be written down.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct VaryPart {
+    /// The name of the field.
+    pub name: HeaderName,
+    /// The lines that the stored request had; empty when the field was absent.
+    pub lines: Vec<HeaderValue>,
+    /// The meaning of the lines, by the policy of the time; `None` when the field was absent.
+    pub normalized: Option<Vec<u8>>,
+}
+
 /// The value one field had in the request that was stored.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct Selecting {
@@ -67,9 +78,6 @@ impl VaryRule {
     ///
     /// With [`VaryRule::selecting_headers`] this restores a rule that was written down.
     pub fn select(names: Vec<HeaderName>, request_headers: &HeaderMap, policy: &Policy) -> Self {
-        if names.is_empty() {
-            return Self::default();
-        }
         let selecting = names
             .iter()
             .map(|name| Selecting {
@@ -77,7 +85,7 @@ impl VaryRule {
                 normalized: normalize(request_headers, name, policy).map(Vec::into_boxed_slice),
             })
             .collect();
-        Self(Some(Arc::new(Common::own(Rule { names: names.into(), selecting }))))
+        Self::of(names, selecting)
     }
 
     /// A rule that others have, too.
@@ -87,6 +95,39 @@ impl VaryRule {
 
     pub(crate) fn rule(&self) -> Option<&Rule> {
         self.0.as_ref().map(|rule| rule.get())
+    }
+
+    /// Makes the rule that [`VaryRule::parts`] told; `None` if no rule can have told it.
+    ///
+    /// Needs no policy: what the lines meant is taken as it was told, and a site whose policy has
+    /// changed since compares by that as it does for what it holds in memory.
+    pub fn from_parts(parts: Vec<VaryPart>) -> Option<Self> {
+        let (mut names, mut selecting) = (Vec::new(), Vec::new());
+        for VaryPart { name, lines, normalized } in parts {
+            if names.contains(&name) || lines.is_empty() != normalized.is_none() {
+                return None;
+            }
+            names.push(name);
+            let normalized = normalized.map(Vec::into_boxed_slice);
+            selecting.push(Selecting { lines: lines.into(), normalized });
+        }
+        Some(Self::of(names, selecting))
+    }
+
+    /// The rule of `names`, each with what it had.
+    fn of(names: Vec<HeaderName>, selecting: Vec<Selecting>) -> Self {
+        let rule = Rule { names: names.into(), selecting: selecting.into() };
+        Self((!rule.names.is_empty()).then(|| Arc::new(Common::own(rule))))
+    }
+
+    /// Tells the rule as plain data, in the order of its names. Costs a copy of it.
+    pub fn parts(&self) -> Vec<VaryPart> {
+        let told = |(name, Selecting { lines, normalized }): (&HeaderName, &Selecting)| VaryPart {
+            name: name.clone(),
+            lines: lines.to_vec(),
+            normalized: normalized.as_deref().map(<[u8]>::to_vec),
+        };
+        self.selecting().map(told).collect()
     }
 
     /// Says whether every request matches, because the response nominates no field.
@@ -262,6 +303,7 @@ mod tests {
             let restored =
                 VaryRule::select(rule.names().to_vec(), &rule.selecting_headers(), &policy);
             assert_eq!(restored, rule, "a rule survives being written down: {why}");
+            assert_eq!(VaryRule::from_parts(rule.parts()), Some(rule), "without a policy: {why}");
         }
     }
 
@@ -292,6 +334,23 @@ mod tests {
         ] {
             let derived = VaryRule::derive(&headers(fields), &HeaderMap::new(), &Policy::default());
             assert_eq!(derived, None, "{fields}");
+        }
+    }
+
+    #[test]
+    fn parts_that_no_rule_can_have_are_refused() {
+        let name = HeaderName::from_static("a");
+        let line = HeaderValue::from_static("1");
+        let sent =
+            VaryPart { name: name.clone(), lines: vec![line], normalized: Some(b"1".to_vec()) };
+        let absent = VaryPart { name, lines: Vec::new(), normalized: None };
+        for part in [&sent, &absent] {
+            assert!(VaryRule::from_parts(vec![part.clone()]).is_some());
+        }
+        let meant = VaryPart { normalized: Some(Vec::new()), ..absent.clone() };
+        let meaningless = VaryPart { normalized: None, ..sent.clone() };
+        for parts in [vec![meant], vec![meaningless], vec![sent, absent]] {
+            assert_eq!(VaryRule::from_parts(parts.clone()), None, "{parts:?}");
         }
     }
 

@@ -106,7 +106,7 @@ fn check_validation_request(head: &StoredHead, request: &HeaderMap) {
 /// The 304 of a tier above that holds the same response confirms it and changes no field.
 fn check_confirmation(head: &StoredHead, policy: &Policy, request: &HeaderMap) {
     for full in [true, false] {
-        let update = not_modified_headers(&head.headers.to_map(0), full);
+        let update = not_modified_headers(head.headers.to_map(0), full);
         assert!(!update.contains_key(CONTENT_LENGTH));
         assert_eq!(judge_not_modified(head, &update), NotModified::Applies);
         let get = RequestHead { method: &Method::GET, headers: request, target_uri: None };

@@ -16,6 +16,8 @@ mod body;
 mod clock;
 pub mod config;
 mod consequences;
+mod disk;
+mod disk_reader;
 mod fill;
 mod forward;
 mod guard;

@@ -159,6 +159,7 @@ pub(crate) async fn decide(node: &Node, asked: Asked<'_>, now: Timestamp, alone:
     let selected =
         variants.as_ref().and_then(|list| list.select(&inbound.headers, &site.policy)).cloned();
     let selected = without_purged(node, keyed, selected).await;
+    let selected = resident(node, keyed, selected).await;
     let reuse = selected.as_ref().map(|stored| match node.purges.standing(stored) {
         Standing::Clear if asked.trust == Trust::Full => {
             stored.head.judge(directives.as_ref(), now)
@@ -178,7 +179,7 @@ pub(crate) async fn decide(node: &Node, asked: Asked<'_>, now: Timestamp, alone:
         (Some(stored), Some(Reuse::Fresh)) => Decision::Reuse { stored },
         // A child that refreshes wants an answer that is fresh, not ours that is stale.
         (Some(stored), Some(Reuse::StaleWhileRevalidate)) if !inbound.refresh => {
-            let refresh = lead_refresh(node, asked, variants.as_deref());
+            let refresh = lead_refresh(node, asked, variants.as_ref());
             Decision::ReuseThenRefresh { stored, refresh }
         }
         _ if directives.as_ref().is_some_and(|asked| asked.only_if_cached) => Decision::Unavailable,
@@ -200,6 +201,15 @@ async fn without_purged(
     None
 }
 
+/// The stored response with a body that can be sent; `None` where the disk does not give it.
+async fn resident(
+    node: &Node,
+    keyed: &Keyed,
+    selected: Option<Arc<StoredResponse>>,
+) -> Option<Arc<StoredResponse>> {
+    node.store.resident(&keyed.key, selected?).await
+}
+
 /// Why the request goes past the store by its method or its fields; `None` if it does not.
 fn bypass(inbound: &Inbound) -> Option<ForwardReason> {
     if !matches!(inbound.method, Method::GET | Method::HEAD) {
@@ -216,7 +226,7 @@ struct Found {
     /// The parts that it selects, where there is no such response.
     held: Option<Arc<StoredParts>>,
     /// Everything under the key.
-    variants: Option<Arc<Variants>>,
+    variants: Option<Variants>,
 }
 
 impl Found {
@@ -248,7 +258,7 @@ fn fetch(node: &Node, asked: Asked<'_>, found: Found, alone: bool) -> Decision {
     if selected.is_none() && wants_part(inbound) && !filling {
         return Decision::FetchPart { why, known: held };
     }
-    let join = join(node, asked, variants.as_deref());
+    let join = join(node, asked, variants.as_ref());
     let alone = alone || asked.trust == Trust::None;
     let role = if alone || node.unshared.contains(&keyed.key) {
         Role::Leader(node.fills.begin_alone(&join))

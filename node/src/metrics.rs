@@ -3,6 +3,7 @@
 //! Prometheus text with `weir_` names, base units and few labels: never a URL, an address or a user
 //! agent. Handles that the hit path needs are looked up once per site, not per request.
 
+mod disk;
 mod tunnel;
 mod upstream;
 
@@ -15,9 +16,11 @@ use prometheus_client::metrics::family::{Family, MetricConstructor};
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
+use weir_store::DiskStats;
 
 use crate::upstream::Sight;
 
+use disk::DiskMetrics;
 pub(crate) use tunnel::TunnelMetrics;
 pub(crate) use upstream::UpstreamMetrics;
 
@@ -168,6 +171,8 @@ pub(crate) struct Metrics {
     pub(crate) upstream: UpstreamMetrics,
     /// Tunnels that have ended.
     pub(crate) tunnels: TunnelMetrics,
+    /// Of the disk tier.
+    pub(crate) disk: DiskMetrics,
     /// What concerns the purge log.
     pub(crate) purge: PurgeMetrics,
     /// What concerns push mode.
@@ -248,6 +253,10 @@ pub(crate) struct Readings {
     pub(crate) store_bytes: u64,
     pub(crate) store_keys: u64,
     pub(crate) evictions: u64,
+    /// The disk tier; `None` where there is none.
+    pub(crate) disk: Option<DiskStats>,
+    /// Lookups that did not wait for the disk any longer.
+    pub(crate) disk_late: u64,
     pub(crate) purge_applied: u64,
     pub(crate) purge_fenced: bool,
     pub(crate) purge_named: usize,
@@ -282,6 +291,7 @@ impl Metrics {
             connections_refused: Counter::default(),
             upstream: UpstreamMetrics::default(),
             tunnels: TunnelMetrics::default(),
+            disk: DiskMetrics::default(),
             purge: PurgeMetrics::default(),
             push: PushMetrics::default(),
             gauges: Gauges::default(),
@@ -361,6 +371,7 @@ impl Metrics {
         self.upstream.register(&mut self.registry);
         self.register_servers();
         self.tunnels.register(&mut self.registry);
+        self.disk.register(&mut self.registry);
     }
 
     fn register_servers(&mut self) {
@@ -530,6 +541,9 @@ impl Metrics {
         gauges.purge_named.set(signed(readings.purge_named as u64));
         let evictions = readings.evictions.saturating_sub(gauges.evictions.get());
         gauges.evictions.inc_by(evictions);
+        if let Some(disk) = &readings.disk {
+            self.disk.read(disk, readings.disk_late);
+        }
         for upstream in &readings.upstreams {
             let name = UpstreamName { upstream: upstream.address.clone() };
             let healthy = upstream.state.is_usable();

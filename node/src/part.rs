@@ -10,14 +10,19 @@ use weir_cache::{
     ByteRange, Precondition, RangeSpec, StoredHead, Timestamp, content_range, evaluate,
     if_range_holds, not_modified_headers, resolve_range, unsatisfied_range,
 };
-use weir_store::StoredResponse;
+use weir_store::{Body, StoredResponse};
 
 use crate::body::Content;
+use crate::disk_reader::DiskReader;
 use crate::fill::{FillHead, Ticket};
 use crate::inbound::Inbound;
 use crate::multipart::Multipart;
 use crate::parts::PartAnswer;
 use crate::refuse;
+
+/// Field lines that an answer has beyond those stored: Age, what is said of the cache, and what the way to the
+/// client needs.
+const FIELDS_ADDED: usize = 8;
 
 /// What a client gets of a response.
 #[derive(Debug)]
@@ -36,19 +41,32 @@ pub(crate) fn from_store(
     stored: &StoredResponse,
     now: Timestamp,
 ) -> Response<Content> {
-    let length = stored.body.len() as u64;
-    let part = part(inbound, &stored.head, Some(length), Some(&stored.body));
+    let length = stored.body.len();
+    let part = part(inbound, &stored.head, Some(length), stored.body.in_memory());
     let status = status(&part, stored.head.status);
-    let mut headers = fields(inbound, &part, &stored.head.headers);
+    let mut headers = fields(inbound, &part, stored.head.headers.to_map(FIELDS_ADDED));
     headers.insert(AGE, HeaderValue::from(stored.head.plan.age_secs(now)));
     let content = match part {
         _ if inbound.method == Method::HEAD => Content::Empty,
-        Part::Whole => Content::Whole(stored.body.clone()),
-        Part::Range { range, .. } => Content::Whole(slice(&stored.body, range)),
+        Part::Whole => send(&stored.body, 0, length),
+        Part::Range { range, .. } => send(&stored.body, range.first, range.last.saturating_add(1)),
         Part::Several(parts) => Content::Row(Box::new(parts.into_row())),
         Part::NotModified | Part::PreconditionFailed | Part::Unsatisfiable { .. } => Content::Empty,
     };
     make(status, headers, content)
+}
+
+/// The bytes of `body` from offset `first` up to and without `end`.
+fn send(body: &Body, first: u64, end: u64) -> Content {
+    match body {
+        Body::InMemory(bytes) if first == 0 && end >= bytes.len() as u64 => {
+            Content::Whole(bytes.clone())
+        }
+        Body::InMemory(bytes) => {
+            Content::Whole(slice(bytes, ByteRange { first, last: end.saturating_sub(1) }))
+        }
+        Body::OnDisk(body) => Content::Disk(DiskReader::new(body, first, end)),
+    }
 }
 
 /// A range out of the parts that are held.
@@ -63,7 +81,7 @@ pub(crate) fn from_parts(
         Precondition::Failed => Part::PreconditionFailed,
         Precondition::Proceed => Part::Range { range, length: held.pieces.length() },
     };
-    let mut headers = fields(inbound, &part, &held.head.headers);
+    let mut headers = fields(inbound, &part, held.head.headers.to_map(FIELDS_ADDED));
     headers.insert(AGE, HeaderValue::from(held.head.plan.age_secs(now)));
     let content = match (&part, held.pieces.cut(range)) {
         (Part::Range { .. }, Some(pieces)) => Content::Row(Box::new(pieces.into_iter().collect())),
@@ -76,7 +94,7 @@ pub(crate) fn from_parts(
 pub(crate) fn from_fill(inbound: &Inbound, head: &FillHead, ticket: Ticket) -> Response<Content> {
     let trailer = head.private_trailer().filter(|_| takes_trailers(inbound));
     let Some(trailer) = trailer else {
-        return streaming(inbound, head, &head.response.headers, ticket);
+        return streaming(inbound, head, head.response.headers.clone(), ticket);
     };
     let mut headers = head.response.headers.clone();
     headers.insert(TRAILER, trailer.clone());
@@ -93,16 +111,16 @@ pub(crate) fn from_shared_fill(
     now: Timestamp,
 ) -> Response<Content> {
     let Some(stored) = &head.storable else { return from_fill(inbound, head, ticket) };
-    let mut headers = stored.headers.clone();
+    let mut headers = stored.headers.to_map(FIELDS_ADDED);
     headers.insert(AGE, HeaderValue::from(stored.plan.age_secs(now)));
-    streaming(inbound, head, &headers, ticket)
+    streaming(inbound, head, headers, ticket)
 }
 
 /// A response that streams in. The place at the fill goes where the bytes go.
 fn streaming(
     inbound: &Inbound,
     head: &FillHead,
-    headers: &HeaderMap,
+    headers: HeaderMap,
     ticket: Ticket,
 ) -> Response<Content> {
     let part = match &head.storable {
@@ -132,8 +150,8 @@ fn leave(ticket: &Ticket) -> Content {
 
 /// Decides by the request's preconditions and its range, in the order of RFC 9110 §13.2.2.
 ///
-/// `body` is the whole where it is at hand. Several ranges of one that is still coming in get the
-/// whole, which RFC 9110 §14.2 leaves to the server: the first may lie behind the last.
+/// `body` is the whole where it is in memory. Several ranges of one that is still coming in, or that lies on
+/// disk, get the whole, which RFC 9110 §14.2 leaves to the server: the first may lie behind the last.
 fn part(inbound: &Inbound, stored: &StoredHead, length: Option<u64>, body: Option<&Bytes>) -> Part {
     if stored.status != StatusCode::OK {
         return Part::Whole;
@@ -159,10 +177,10 @@ fn part(inbound: &Inbound, stored: &StoredHead, length: Option<u64>, body: Optio
     }
 }
 
-/// The fields that go with the part.
-fn fields(inbound: &Inbound, part: &Part, of_whole: &HeaderMap) -> HeaderMap {
+/// The fields that go with the part, made of those of the whole.
+fn fields(inbound: &Inbound, part: &Part, of_whole: HeaderMap) -> HeaderMap {
     match *part {
-        Part::Whole => of_whole.clone(),
+        Part::Whole => of_whole,
         // A lower tier freshens what it stores, so it gets every field (RFC 9111 §4.3.4).
         Part::NotModified => not_modified_headers(of_whole, inbound.is_child()),
         Part::Range { range, length } => {
@@ -193,8 +211,7 @@ fn fields(inbound: &Inbound, part: &Part, of_whole: &HeaderMap) -> HeaderMap {
 
 /// The fields of the whole without the digests of its content, which is not the content of a part
 /// (RFC 9530 §2).
-fn of_representation(of_whole: &HeaderMap) -> HeaderMap {
-    let mut headers = of_whole.clone();
+fn of_representation(mut headers: HeaderMap) -> HeaderMap {
     for name in ["content-digest", "content-md5"] {
         headers.remove(name);
     }

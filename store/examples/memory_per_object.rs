@@ -31,6 +31,7 @@ async fn main() {
     let store = MemoryStore::new(StoreLimits {
         memory_bytes_max: limit,
         object_bytes_max: 1 << 30,
+        memory_object_bytes_max: 1 << 30,
         variants_max: 16,
     });
     let policy = Policy::for_profile(Profile::Default);
@@ -38,7 +39,7 @@ async fn main() {
     let began = Instant::now();
     for index in 0..objects {
         let keyed = keyed(index);
-        let stored = response(&policy, &keyed, index, body_bytes);
+        let stored = response(&store, &policy, &keyed, (index, body_bytes));
         store.insert(keyed.key, Arc::new(stored), &HeaderMap::new(), &policy).await;
     }
     let nanos = began.elapsed().as_nanos() / u128::from(objects);
@@ -79,7 +80,12 @@ fn keyed(index: u64) -> Keyed {
     CacheKey::derive("www", &KeyRules::default(), granted, &fields)
 }
 
-fn response(policy: &Policy, keyed: &Keyed, index: u64, body_bytes: u64) -> StoredResponse {
+fn response(
+    store: &MemoryStore,
+    policy: &Policy,
+    keyed: &Keyed,
+    (index, body_bytes): (u64, u64),
+) -> StoredResponse {
     let etag = format!("\"{index:08x}-{body_bytes:x}\"");
     let (length, foo) = (body_bytes.to_string(), format!("bar-{}", index % 1000));
     let lines = [
@@ -102,5 +108,5 @@ fn response(policy: &Policy, keyed: &Keyed, index: u64, body_bytes: u64) -> Stor
     let timing = Timing { request: NOW, response: NOW };
     let head = StoredHead::derive(policy, &request, &answer, timing, Seq::default()).unwrap();
     let body = Bytes::from(vec![b'x'; usize::try_from(body_bytes).unwrap()]);
-    StoredResponse::new(head.compact(), body, keyed.text.clone())
+    StoredResponse::new(store.compact(head), body, keyed.text.clone())
 }

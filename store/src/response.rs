@@ -2,16 +2,11 @@
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
-use bytes::Bytes;
 use weir_cache::purge::{Subject, Tagged};
 use weir_cache::{KeyText, Seq, StoredHead};
 
-/// Bytes that one entry costs beyond its head and body: the map's node, the policy's bookkeeping
-/// and two reference counts. Measured for the map at 322 to 354 bytes an entry.
-pub(crate) const ENTRY_OVERHEAD_BYTES: u64 = 350;
-
-/// Bytes that one field line costs beyond its name and value (hash slot and two handles).
-const FIELD_OVERHEAD_BYTES: u64 = 40;
+use crate::Body;
+use crate::weight::{COUNTS_BYTES, allocated};
 
 /// A stored response (RFC 9111 §2): head and whole body.
 ///
@@ -22,7 +17,7 @@ pub struct StoredResponse {
     /// The head with the plan derived from it.
     pub head: StoredHead,
     /// The whole body.
-    pub body: Bytes,
+    pub body: Body,
     /// The canonical text of the key it is stored under.
     pub text: KeyText,
     /// Up to where in the purge log nothing matches it; begins with what its head reflects.
@@ -34,9 +29,18 @@ pub struct StoredResponse {
 impl StoredResponse {
     /// A response whose `body` is whole, stored under the key with this `text`.
     #[must_use]
-    pub fn new(head: StoredHead, body: Bytes, text: KeyText) -> Self {
+    pub fn new(head: StoredHead, body: impl Into<Body>, text: KeyText) -> Self {
         let reflects = AtomicU64::new(head.as_of.get());
-        Self { head, body, text, reflects, counted_for: AtomicU64::new(0) }
+        Self { head, body: body.into(), text, reflects, counted_for: AtomicU64::new(0) }
+    }
+
+    /// The same response with its body in another place.
+    #[must_use]
+    pub fn with_body(&self, body: Body) -> Self {
+        let (head, text) = (self.head.clone(), self.text.clone());
+        let again = |counter: &AtomicU64| AtomicU64::new(counter.load(Relaxed));
+        let (reflects, counted_for) = (again(&self.reflects), again(&self.counted_for));
+        Self { head, body, text, reflects, counted_for }
     }
 
     /// The position in the purge log up to which no purge matches this response.
@@ -62,24 +66,26 @@ impl StoredResponse {
         Subject { resource: self.text.purged_as(), tags: Tagged::Known(&self.head.tags) }
     }
 
-    /// The bytes this response is charged for: head, body, key text and overhead.
-    ///
-    /// Costs one walk over the head's fields.
+    /// The bytes of memory that this response takes: itself, its head, its body and the text of its key,
+    /// without what it shares with others.
     #[must_use]
     pub fn weight(&self) -> u64 {
-        let text = length(self.text.as_str().len());
-        ENTRY_OVERHEAD_BYTES + head_bytes(&self.head) + length(self.body.len()) + text
+        allocated(size_of::<Self>() + COUNTS_BYTES)
+            + head_bytes(&self.head)
+            + text_bytes(&self.text)
+            + self.body.memory_bytes()
     }
 }
 
-/// The bytes that the fields of a head are charged for.
+/// The bytes that a head takes beyond the struct itself.
 pub(crate) fn head_bytes(head: &StoredHead) -> u64 {
-    head.headers
-        .iter()
-        .map(|(name, value)| length(name.as_str().len()) + length(value.len()))
-        .map(|bytes| bytes + FIELD_OVERHEAD_BYTES)
-        .sum::<u64>()
-        + length(head.tags.heap_bytes())
+    let held = [head.headers.heap_bytes(), head.vary.heap_bytes(), head.tags.heap_bytes()];
+    held.into_iter().map(allocated).sum()
+}
+
+/// The bytes that the text of a key takes beyond the struct itself.
+pub(crate) fn text_bytes(text: &KeyText) -> u64 {
+    allocated(text.as_str().len() + COUNTS_BYTES)
 }
 
 /// A length in memory as `u64`; lengths never exceed it.

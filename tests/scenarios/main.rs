@@ -11,6 +11,7 @@ mod bounds;
 mod collapse;
 mod conditional;
 mod configuration;
+mod disk;
 mod health;
 mod hops;
 mod inner;

@@ -45,9 +45,19 @@ impl Tags {
         found.split(headers, &SURROGATE_KEY, b' ');
         found.split(headers, &XKEY, b' ');
         found.groups(headers);
-        let labels = Labels { list: found.tags.into_boxed_slice(), overflow: found.overflow };
-        let any = labels.overflow || !labels.list.is_empty();
-        Self(any.then(|| Box::new(labels)))
+        Self::made(found.tags.into(), found.overflow)
+    }
+
+    /// Makes the tags again that [`Tags::iter`] and [`Tags::is_overflowing`] told.
+    ///
+    /// Nothing is counted or cut: what is not `overflow` now was not when it was read.
+    pub fn from_parts<'a>(list: impl IntoIterator<Item = &'a str>, overflow: bool) -> Self {
+        Self::made(list.into_iter().map(Box::from).collect(), overflow)
+    }
+
+    fn made(list: Box<[Box<str>]>, overflow: bool) -> Self {
+        let any = overflow || !list.is_empty();
+        Self(any.then(|| Box::new(Labels { list, overflow })))
     }
 
     /// The tags kept.
@@ -161,6 +171,10 @@ mod tests {
         let long = "x".repeat(TAG_BYTES_MAX.saturating_add(1));
         assert!(Tags::of(&headers(&format!("Cache-Tag: {long}"))).is_overflowing());
         assert!(!Tags::of(&headers("Cache-Tag: a")).is_overflowing());
+        for fields in [format!("Cache-Tag: {long}, a"), "xkey: a b".to_owned(), String::new()] {
+            let tags = Tags::of(&headers(&fields));
+            assert_eq!(Tags::from_parts(tags.iter(), tags.is_overflowing()), tags, "told again");
+        }
     }
 
     #[test]

@@ -17,7 +17,8 @@
 //! 4. A body that ends early is never stored as whole, and its readers see it end early: after its rest
 //!    was looked for (see [`resume`]).
 
-pub(crate) mod body;
+pub(crate) mod aside;
+mod body;
 pub(crate) mod budget;
 mod part;
 mod progress;

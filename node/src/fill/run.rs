@@ -135,7 +135,10 @@ async fn found_meanwhile(running: &Running, work: &FillWork) -> Option<Arc<Store
     let fresh = stored.head.judge(None, node.clock.now().monotonic) == Reuse::Fresh
         && work.trust == Trust::Full
         && node.purges.standing(stored) == Standing::Clear;
-    (!known && fresh).then(|| Arc::clone(stored))
+    if known || !fresh {
+        return None;
+    }
+    node.store.resident(&fill.key, Arc::clone(stored)).await
 }
 
 /// Sends the fill's request, with the conditions of `stored` if there is one.
@@ -214,7 +217,7 @@ async fn on_not_modified(running: &Running, work: &mut FillWork, answer: Answer,
         return;
     };
     let (body, text) = (stored.body.clone(), stored.text.clone());
-    let freshened = Arc::new(StoredResponse::new(head.compact(), body, text));
+    let freshened = Arc::new(StoredResponse::new(running.node.store.compact(head), body, text));
     // What was removed while upstream was asked does not come back.
     running.node.store.replace(running.fill().key, &stored, Arc::clone(&freshened)).await;
     running.fill().publish(settled(freshened, SettledBy::Validated));
@@ -425,9 +428,10 @@ pub(super) async fn keep_body(
     head: &StoredHead,
     body: Bytes,
 ) -> bool {
-    let mut head = head.clone().compact();
+    let mut head = head.clone();
     // A body whose length was not announced has one once it is whole.
-    head.headers.insert(CONTENT_LENGTH, HeaderValue::from(body.len()));
+    head.headers = head.headers.with(&CONTENT_LENGTH, &HeaderValue::from(body.len()));
+    let head = running.node.store.compact(head);
     let response = StoredResponse::new(head, body, work.keyed.text.clone());
     keep(running, work, Arc::new(response)).await
 }

@@ -14,6 +14,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Version};
 use http_body_util::{BodyExt, Limited};
 use weir_cache::purge::Standing;
 use weir_cache::{CacheKey, Keyed, Reuse, Target, check as check_access};
+use weir_store::{Body, StoredResponse};
 
 use crate::fill::{FillHead, Ticket};
 use crate::guard::Phase;
@@ -176,7 +177,11 @@ pub(super) async fn body(node: &Arc<Node>, url: &str, bytes_max: usize) -> Resul
     match request.outcome(node).await.source {
         Source::Stored(stored) => {
             ok(stored.head.status)?;
-            if stored.body.len() > bytes_max { Err(too_long()) } else { Ok(stored.body.clone()) }
+            if stored.body.len() > bytes_max as u64 {
+                Err(too_long())
+            } else {
+                whole(&stored).await
+            }
         }
         Source::Filling(head, ticket) => {
             ok(head.response.status)?;
@@ -198,6 +203,18 @@ pub(super) async fn body(node: &Arc<Node>, url: &str, bytes_max: usize) -> Resul
         }
         Source::Failed(error) => Err(crate::telemetry::chain(&error).to_string()),
         Source::Parts(_) | Source::Unavailable => Err("it is not to be had".to_owned()),
+    }
+}
+
+/// All of a stored body.
+async fn whole(stored: &StoredResponse) -> Result<Bytes, String> {
+    match &stored.body {
+        Body::InMemory(bytes) => Ok(bytes.clone()),
+        Body::OnDisk(body) => {
+            let body = Arc::clone(body);
+            let read = tokio::task::spawn_blocking(move || body.read_whole()).await;
+            read.map_err(|error| error.to_string())?.map_err(|error| error.to_string())
+        }
     }
 }
 
