@@ -2,9 +2,9 @@
 //!
 //! Fills a store and prints how far the resident memory of the process grew, for each object kept:
 //!
-//! `cargo run --release -p weir-store --example memory_per_object -- OBJECTS BODY_BYTES [LIMIT_MIB]`
+//! `cargo run --release -p weir-store --example memory_per_object -- KIND OBJECTS BODY_BYTES [LIMIT_MIB]`
 //!
-//! Without a limit everything is kept. Linux only, for it reads `/proc/self/status`.
+//! KIND is `moka` or `quick`. Without a limit everything is kept. Linux only, for it reads `/proc/self/status`.
 
 #![expect(clippy::unwrap_used, clippy::print_stdout, reason = "a tool for the terminal")]
 
@@ -17,7 +17,7 @@ use weir_cache::{
     AccessRules, CacheKey, KeyRules, Keyed, Now, Policy, Profile, RequestHead, ResponseHead,
     Scheme, Seq, StoredHead, Target, Timestamp, Timing, UnixTime, check,
 };
-use weir_store::{MemoryStore, StoreLimits, StoredResponse};
+use weir_store::{MemoryKind, MemoryStore, StoreLimits, StoredResponse};
 
 const NOW: Now = Now { monotonic: Timestamp::ZERO, wall: UnixTime::from_secs(1_795_327_200) };
 
@@ -26,13 +26,18 @@ async fn main() {
     let number = |place: usize, otherwise: u64| {
         std::env::args().nth(place).map_or(otherwise, |text| text.parse().unwrap())
     };
-    let (objects, body_bytes) = (number(1, 1_000_000), number(2, 1024));
-    let limit = number(3, 1 << 30) << 20;
+    let (objects, body_bytes) = (number(2, 1_000_000), number(3, 1024));
+    let limit = number(4, 1 << 30) << 20;
     let store = MemoryStore::new(StoreLimits {
         memory_bytes_max: limit,
-        object_bytes_max: 1 << 30,
-        memory_object_bytes_max: 1 << 30,
+        object_bytes_max: limit / 8,
+        memory_object_bytes_max: 1 << 20,
         variants_max: 16,
+        memory_kind: match std::env::args().nth(1).as_deref() {
+            Some("moka") => MemoryKind::Moka,
+            Some("quick") => MemoryKind::Quick,
+            other => panic!("no kind of map: {other:?}"),
+        },
     });
     let policy = Policy::for_profile(Profile::Default);
     let before = resident_bytes();
