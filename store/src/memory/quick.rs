@@ -17,7 +17,7 @@ use super::map::{Change, MemoryMap};
 use crate::{StoreStats, Variants};
 
 /// Bytes that one entry takes beyond what it holds, measured.
-const ENTRY_BYTES: u64 = 96;
+const ENTRY_BYTES: u64 = 112;
 /// Weight that an entry is guessed to have, for the number of evicted keys that are remembered: one for
 /// every two entries, at 70 bytes each.
 const GUESSED_ENTRY_BYTES: u64 = 4096;
