@@ -16,7 +16,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use weir_store::disk::index::{Batch, Index, IndexKind, IndexLimits, Opened, open};
+use weir_store::index::{Batch, Index, IndexKind, IndexLimits, Opened, open};
 
 type Failed = Box<dyn Error>;
 

@@ -392,9 +392,9 @@ mod tests {
         let old = held.select(&english, &policy()).unwrap();
         let (first, second) = (response(&english, "first"), response(&english, "second"));
         assert!(store.replace(key, old, Arc::clone(&first)).await.is_some());
-        assert!(!store.replace(key, old, second).await.is_some(), "old is not stored any more");
+        assert!(store.replace(key, old, second).await.is_none(), "old is not stored any more");
         assert!(store.remove(&key).await);
-        assert!(!store.replace(key, &first, Arc::clone(&first)).await.is_some());
+        assert!(store.replace(key, &first, Arc::clone(&first)).await.is_none());
         assert_eq!(got(&store, "/a", &english).await, None);
         assert!(!store.remove(&key).await);
     }
@@ -408,7 +408,7 @@ mod tests {
         let key = keyed("/a").key;
         assert!(store.insert(key, later, &english, &policy()).await.is_some());
         let earlier = response_as_of(Seq::new(1), &english, "earlier");
-        assert!(!store.insert(key, earlier, &english, &policy()).await.is_some());
+        assert!(store.insert(key, earlier, &english, &policy()).await.is_none());
         assert_eq!(got(&store, "/a", &english).await.unwrap(), "later");
     }
 

@@ -1,5 +1,6 @@
 //! One response at rest: its head, its whole body and the text of its key.
 
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use weir_cache::purge::{Subject, Tagged};
@@ -26,6 +27,8 @@ pub struct StoredResponse {
     pub body: Body,
     /// The canonical text of the key it is stored under.
     pub text: KeyText,
+    /// The BLAKE3 digest of the body; `None` where it has not been worked out.
+    digest: OnceLock<Box<[u8; 32]>>,
     /// Up to where in the purge log nothing matches it; begins with what its head reflects.
     reflects: AtomicU64,
     /// The newest purge that it was counted for.
@@ -37,7 +40,8 @@ impl StoredResponse {
     #[must_use]
     pub fn new(head: StoredHead, body: impl Into<Body>, text: KeyText) -> Self {
         let reflects = AtomicU64::new(head.as_of.get());
-        Self { head, body: body.into(), text, reflects, counted_for: AtomicU64::new(0) }
+        let (digest, counted_for) = (OnceLock::new(), AtomicU64::new(0));
+        Self { head, body: body.into(), text, digest, reflects, counted_for }
     }
 
     /// The same response with its body in another place.
@@ -46,7 +50,18 @@ impl StoredResponse {
         let (head, text) = (self.head.clone(), self.text.clone());
         let again = |counter: &AtomicU64| AtomicU64::new(counter.load(Relaxed));
         let (reflects, counted_for) = (again(&self.reflects), again(&self.counted_for));
-        Self { head, body, text, reflects, counted_for }
+        Self { head, body, text, digest: self.digest.clone(), reflects, counted_for }
+    }
+
+    /// The BLAKE3 digest of the body; `None` where it has not been worked out.
+    #[must_use]
+    pub fn digest(&self) -> Option<&[u8; 32]> {
+        self.digest.get().map(AsRef::as_ref)
+    }
+
+    /// Notes the digest of the body, which the caller has worked out; the first one stands.
+    pub fn note_digest(&self, digest: [u8; 32]) {
+        self.digest.get_or_init(|| Box::new(digest));
     }
 
     /// The position in the purge log up to which no purge matches this response.

@@ -59,11 +59,8 @@ fn tidy(inner: &Inner) -> bool {
     let is_empty = inner.writer.lock().as_ref().is_some_and(|writer| writer.totals.keys == 0);
     let mut found: u64 = 0;
     let mut cursor = None;
-    loop {
-        let Ok((files, next)) = inner.shared.bodies.walk(cursor, LOOK) else {
-            // A disk that cannot be read is met by others, who say so.
-            break;
-        };
+    // A disk that cannot be read is met by others, who say so.
+    while let Ok((files, next)) = inner.shared.bodies.walk(cursor, LOOK) {
         for file in &files {
             found = found.saturating_add(tidy_one(inner, file, is_empty).unwrap_or(0));
         }
