@@ -181,7 +181,7 @@ pub(crate) async fn decide(node: &Node, asked: Asked<'_>, now: Timestamp, alone:
         (Some(stored), Some(Reuse::Fresh)) => Decision::Reuse { stored },
         // A child that refreshes wants an answer that is fresh, not ours that is stale.
         (Some(stored), Some(Reuse::StaleWhileRevalidate)) if !inbound.refresh => {
-            let refresh = lead_refresh(node, asked, variants.as_deref());
+            let refresh = lead_refresh(node, asked, variants.as_ref());
             Decision::ReuseThenRefresh { stored, refresh }
         }
         _ if directives.as_ref().is_some_and(|asked| asked.only_if_cached) => Decision::Unavailable,
@@ -228,7 +228,7 @@ struct Found {
     /// The parts that it selects, where there is no such response.
     held: Option<Arc<StoredParts>>,
     /// Everything under the key.
-    variants: Option<Arc<Variants>>,
+    variants: Option<Variants>,
 }
 
 impl Found {
@@ -260,7 +260,7 @@ fn fetch(node: &Node, asked: Asked<'_>, found: Found, alone: bool) -> Decision {
     if selected.is_none() && wants_part(inbound) && !filling {
         return Decision::FetchPart { why, known: held };
     }
-    let join = join(node, asked, variants.as_deref());
+    let join = join(node, asked, variants.as_ref());
     let alone = alone || asked.trust == Trust::None;
     let role = if alone || node.unshared.contains(&keyed.key) {
         Role::Leader(node.fills.begin_alone(&join))

@@ -20,6 +20,10 @@ use crate::multipart::Multipart;
 use crate::parts::PartAnswer;
 use crate::refuse;
 
+/// Field lines that an answer has beyond those stored: Age, what is said of the cache, and what the way to the
+/// client needs.
+const FIELDS_ADDED: usize = 8;
+
 /// What a client gets of a response.
 #[derive(Debug)]
 enum Part {
@@ -40,7 +44,7 @@ pub(crate) fn from_store(
     let length = stored.body.len();
     let part = part(inbound, &stored.head, Some(length), stored.body.in_memory());
     let status = status(&part, stored.head.status);
-    let mut headers = fields(inbound, &part, &stored.head.headers);
+    let mut headers = fields(inbound, &part, stored.head.headers.to_map(FIELDS_ADDED));
     headers.insert(AGE, HeaderValue::from(stored.head.plan.age_secs(now)));
     let content = match part {
         _ if inbound.method == Method::HEAD => Content::Empty,
@@ -77,7 +81,7 @@ pub(crate) fn from_parts(
         Precondition::Failed => Part::PreconditionFailed,
         Precondition::Proceed => Part::Range { range, length: held.pieces.length() },
     };
-    let mut headers = fields(inbound, &part, &held.head.headers);
+    let mut headers = fields(inbound, &part, held.head.headers.to_map(FIELDS_ADDED));
     headers.insert(AGE, HeaderValue::from(held.head.plan.age_secs(now)));
     let content = match (&part, held.pieces.cut(range)) {
         (Part::Range { .. }, Some(pieces)) => Content::Row(Box::new(pieces.into_iter().collect())),
@@ -90,7 +94,7 @@ pub(crate) fn from_parts(
 pub(crate) fn from_fill(inbound: &Inbound, head: &FillHead, ticket: Ticket) -> Response<Content> {
     let trailer = head.private_trailer().filter(|_| takes_trailers(inbound));
     let Some(trailer) = trailer else {
-        return streaming(inbound, head, &head.response.headers, ticket);
+        return streaming(inbound, head, head.response.headers.clone(), ticket);
     };
     let mut headers = head.response.headers.clone();
     headers.insert(TRAILER, trailer.clone());
@@ -107,16 +111,16 @@ pub(crate) fn from_shared_fill(
     now: Timestamp,
 ) -> Response<Content> {
     let Some(stored) = &head.storable else { return from_fill(inbound, head, ticket) };
-    let mut headers = stored.headers.clone();
+    let mut headers = stored.headers.to_map(FIELDS_ADDED);
     headers.insert(AGE, HeaderValue::from(stored.plan.age_secs(now)));
-    streaming(inbound, head, &headers, ticket)
+    streaming(inbound, head, headers, ticket)
 }
 
 /// A response that streams in. The place at the fill goes where the bytes go.
 fn streaming(
     inbound: &Inbound,
     head: &FillHead,
-    headers: &HeaderMap,
+    headers: HeaderMap,
     ticket: Ticket,
 ) -> Response<Content> {
     let part = match &head.storable {
@@ -173,10 +177,10 @@ fn part(inbound: &Inbound, stored: &StoredHead, length: Option<u64>, body: Optio
     }
 }
 
-/// The fields that go with the part.
-fn fields(inbound: &Inbound, part: &Part, of_whole: &HeaderMap) -> HeaderMap {
+/// The fields that go with the part, made of those of the whole.
+fn fields(inbound: &Inbound, part: &Part, of_whole: HeaderMap) -> HeaderMap {
     match *part {
-        Part::Whole => of_whole.clone(),
+        Part::Whole => of_whole,
         // A lower tier freshens what it stores, so it gets every field (RFC 9111 §4.3.4).
         Part::NotModified => not_modified_headers(of_whole, inbound.is_child()),
         Part::Range { range, length } => {
@@ -207,8 +211,7 @@ fn fields(inbound: &Inbound, part: &Part, of_whole: &HeaderMap) -> HeaderMap {
 
 /// The fields of the whole without the digests of its content, which is not the content of a part
 /// (RFC 9530 §2).
-fn of_representation(of_whole: &HeaderMap) -> HeaderMap {
-    let mut headers = of_whole.clone();
+fn of_representation(mut headers: HeaderMap) -> HeaderMap {
     for name in ["content-digest", "content-md5"] {
         headers.remove(name);
     }

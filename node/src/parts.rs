@@ -120,7 +120,7 @@ async fn confirm(
         node.store.remove(&key).await;
         return None;
     };
-    let held = HeldParts { head: head.compact(), ..old.held.clone() };
+    let held = HeldParts { head: node.store.compact(head), ..old.held.clone() };
     let stored = Arc::new(StoredParts { held, text: old.text.clone() });
     // What was removed while upstream was asked does not come back.
     node.store.replace_parts(key, old, Arc::clone(&stored)).await;

@@ -6,6 +6,10 @@ use bytes::Bytes;
 
 use crate::DiskBody;
 use crate::response::length;
+use crate::weight::allocated;
+
+/// What `Bytes` allocates as soon as a whole body is shared with somebody.
+const SHARED_BYTES: u64 = 32;
 
 /// The whole body of a stored response. Cloning shares it.
 #[derive(Debug, Clone)]
@@ -53,7 +57,7 @@ impl Body {
     /// Bytes of memory that it takes, apart from the value itself.
     pub(crate) fn memory_bytes(&self) -> u64 {
         match self {
-            Self::InMemory(bytes) => length(bytes.len()),
+            Self::InMemory(bytes) => allocated(bytes.len()) + SHARED_BYTES,
             Self::OnDisk(body) => body.memory_bytes(),
         }
     }

@@ -15,6 +15,7 @@ mod part;
 mod response;
 mod store;
 mod variants;
+mod weight;
 
 pub use body::Body;
 pub use disk::{

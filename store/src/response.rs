@@ -7,13 +7,7 @@ use weir_cache::purge::{Subject, Tagged};
 use weir_cache::{KeyText, Seq, StoredHead};
 
 use crate::Body;
-
-/// Bytes that one entry costs beyond its head and body: the map's node, the policy's bookkeeping
-/// and two reference counts. Measured for the map at 322 to 354 bytes an entry.
-pub(crate) const ENTRY_OVERHEAD_BYTES: u64 = 350;
-
-/// Bytes that one field line costs beyond its name and value (hash slot and two handles).
-const FIELD_OVERHEAD_BYTES: u64 = 40;
+use crate::weight::{COUNTS_BYTES, allocated};
 
 /// A stored response (RFC 9111 §2): head and whole body.
 ///
@@ -87,24 +81,26 @@ impl StoredResponse {
         Subject { resource: self.text.purged_as(), tags: Tagged::Known(&self.head.tags) }
     }
 
-    /// The bytes of memory this response is charged for: head, body, key text and overhead.
-    ///
-    /// Costs one walk over the head's fields.
+    /// The bytes of memory that this response takes: itself, its head, its body and the text of its key,
+    /// without what it shares with others.
     #[must_use]
     pub fn weight(&self) -> u64 {
-        let text = length(self.text.as_str().len());
-        ENTRY_OVERHEAD_BYTES + head_bytes(&self.head) + self.body.memory_bytes() + text
+        allocated(size_of::<Self>() + COUNTS_BYTES)
+            + head_bytes(&self.head)
+            + text_bytes(&self.text)
+            + self.body.memory_bytes()
     }
 }
 
-/// The bytes that the fields of a head are charged for.
+/// The bytes that a head takes beyond the struct itself.
 pub(crate) fn head_bytes(head: &StoredHead) -> u64 {
-    head.headers
-        .iter()
-        .map(|(name, value)| length(name.as_str().len()) + length(value.len()))
-        .map(|bytes| bytes + FIELD_OVERHEAD_BYTES)
-        .sum::<u64>()
-        + length(head.tags.heap_bytes())
+    let held = [head.headers.heap_bytes(), head.vary.heap_bytes(), head.tags.heap_bytes()];
+    held.into_iter().map(allocated).sum()
+}
+
+/// The bytes that the text of a key takes beyond the struct itself.
+pub(crate) fn text_bytes(text: &KeyText) -> u64 {
+    allocated(text.as_str().len() + COUNTS_BYTES)
 }
 
 /// A length in memory as `u64`; lengths never exceed it.

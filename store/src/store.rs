@@ -17,7 +17,7 @@ use http::HeaderMap;
 use tokio::sync::Semaphore;
 use tokio::task::spawn_blocking;
 use tokio::time::timeout;
-use weir_cache::{CacheKey, Policy};
+use weir_cache::{CacheKey, Policy, StoredHead};
 
 use crate::{
     Body, BodyError, DiskTier, MemoryStore, OnDisk, PartsChange, StoreLimits, StoreStats,
@@ -79,9 +79,16 @@ impl Store {
         self.disk.as_ref().map(|disk| &disk.tier)
     }
 
+    /// A head that shares what it can with those stored before it, as all that is stored should. Costs a
+    /// copy of the fields and a short turn at a lock.
+    #[must_use]
+    pub fn compact(&self, head: StoredHead) -> StoredHead {
+        self.memory.compact(head)
+    }
+
     /// The variants stored under `key`, or `None` if there are none. Bodies may be on disk: see
     /// [`Store::resident`].
-    pub async fn lookup(&self, key: &CacheKey) -> Option<Arc<Variants>> {
+    pub async fn lookup(&self, key: &CacheKey) -> Option<Variants> {
         let found = self.memory.lookup(key).await;
         match (&self.disk, found) {
             (None, found) => found,
@@ -260,7 +267,7 @@ impl Store {
     }
 
     /// Hands a changed list to the disk; returns whether it was changed.
-    fn follow(&self, key: CacheKey, prepared: Prepared, list: Option<Arc<Variants>>) -> bool {
+    fn follow(&self, key: CacheKey, prepared: Prepared, list: Option<Variants>) -> bool {
         let Some(list) = list else { return false };
         if let Some(disk) = &self.disk {
             let is_new = prepared.blank_at == Some(disk.tier.version(&key));

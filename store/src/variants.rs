@@ -5,6 +5,7 @@ use std::sync::Arc;
 use http::HeaderMap;
 use weir_cache::{Policy, StoredHead};
 
+use crate::weight::{COUNTS_BYTES, allocated};
 use crate::{StoredParts, StoredResponse};
 
 /// What one key may hold.
@@ -60,23 +61,61 @@ pub enum PartsChange {
 /// The responses stored under one key, newest first. Immutable: a change makes a new list.
 ///
 /// Parts lie beside the whole responses, so that none can be taken for one. There are never both
-/// for one request.
-#[derive(Debug, Default)]
-pub struct Variants {
-    newest_first: Vec<Arc<StoredResponse>>,
-    parts: Vec<Arc<StoredParts>>,
+/// for one request. Cloning shares them; the list of one response is that response.
+#[derive(Debug, Clone, Default)]
+pub struct Variants(List);
+
+#[derive(Debug, Clone, Default)]
+enum List {
+    #[default]
+    Empty,
+    One(Arc<StoredResponse>),
+    Many(Arc<Many>),
+}
+
+#[derive(Debug)]
+struct Many {
+    newest_first: Box<[Arc<StoredResponse>]>,
+    parts: Box<[Arc<StoredParts>]>,
 }
 
 impl Variants {
+    fn of(mut newest_first: Vec<Arc<StoredResponse>>, parts: Vec<Arc<StoredParts>>) -> Self {
+        match (newest_first.len(), parts.is_empty()) {
+            (0, true) => Self::default(),
+            (1, true) => newest_first.pop().map(List::One).map(Self).unwrap_or_default(),
+            _ => {
+                let newest_first = newest_first.into();
+                Self(List::Many(Arc::new(Many { newest_first, parts: parts.into() })))
+            }
+        }
+    }
+
+    /// The whole responses, newest first.
+    fn whole(&self) -> &[Arc<StoredResponse>] {
+        match &self.0 {
+            List::Empty => &[],
+            List::One(stored) => std::slice::from_ref(stored),
+            List::Many(many) => &many.newest_first,
+        }
+    }
+
+    fn parts(&self) -> &[Arc<StoredParts>] {
+        match &self.0 {
+            List::Empty | List::One(_) => &[],
+            List::Many(many) => &many.parts,
+        }
+    }
+
     /// What the disk has under a key.
     pub(crate) fn restored(mut found: Vec<Arc<StoredResponse>>) -> Self {
         found.sort_by_key(|stored| std::cmp::Reverse(stored.head.plan.date));
-        Self { newest_first: found, parts: Vec::new() }
+        Self::of(found, Vec::new())
     }
 
     /// Bytes of the bodies that are in memory.
     pub(crate) fn memory_bytes(&self) -> u64 {
-        self.newest_first.iter().map(|stored| stored.body.memory_bytes()).sum()
+        self.whole().iter().map(|stored| stored.body.memory_bytes()).sum()
     }
 
     /// The newest stored response whose nominated request fields match `request_headers`, or `None`
@@ -89,7 +128,7 @@ impl Variants {
         request_headers: &HeaderMap,
         policy: &Policy,
     ) -> Option<&Arc<StoredResponse>> {
-        self.newest_first.iter().find(|stored| stored.head.vary.matches(request_headers, policy))
+        self.whole().iter().find(|stored| stored.head.vary.matches(request_headers, policy))
     }
 
     /// The parts whose nominated request fields match `request_headers`, or `None` if there are
@@ -100,23 +139,23 @@ impl Variants {
         request_headers: &HeaderMap,
         policy: &Policy,
     ) -> Option<&Arc<StoredParts>> {
-        self.parts.iter().find(|parts| parts.held.head.vary.matches(request_headers, policy))
+        self.parts().iter().find(|parts| parts.held.head.vary.matches(request_headers, policy))
     }
 
     /// The heads of all variants, those of parts included.
     pub fn heads(&self) -> impl Iterator<Item = &StoredHead> {
-        let whole = self.newest_first.iter().map(|stored| &stored.head);
-        whole.chain(self.parts.iter().map(|parts| &parts.held.head))
+        let whole = self.whole().iter().map(|stored| &stored.head);
+        whole.chain(self.parts().iter().map(|parts| &parts.held.head))
     }
 
     /// Whether nothing is stored.
     pub(crate) fn is_empty(&self) -> bool {
-        self.newest_first.is_empty() && self.parts.is_empty()
+        self.whole().is_empty() && self.parts().is_empty()
     }
 
     /// The stored variants, newest first, without parts.
     pub fn iter(&self) -> impl Iterator<Item = &Arc<StoredResponse>> {
-        self.newest_first.iter()
+        self.whole().iter()
     }
 
     /// Whether what answers the same request as `response` reflects purges that `response` does not: it
@@ -133,10 +172,10 @@ impl Variants {
 
     /// A list without `response`; `None` if it is not in this one.
     pub(crate) fn without(&self, response: &Arc<StoredResponse>) -> Option<Self> {
-        let others = self.newest_first.iter().filter(|stored| !Arc::ptr_eq(stored, response));
+        let others = self.whole().iter().filter(|stored| !Arc::ptr_eq(stored, response));
         let newest_first: Vec<_> = others.map(Arc::clone).collect();
-        (newest_first.len() < self.newest_first.len())
-            .then(|| Self { newest_first, parts: self.parts.clone() })
+        (newest_first.len() < self.whole().len())
+            .then(|| Self::of(newest_first, self.parts().to_vec()))
     }
 
     /// A list with `response` in place of every variant that answered the same request.
@@ -151,7 +190,7 @@ impl Variants {
     ) -> Self {
         let mut newest_first = vec![response];
         newest_first.extend(
-            self.newest_first
+            self.whole()
                 .iter()
                 .filter(|old| !old.head.vary.matches(request_headers, policy))
                 .map(Arc::clone),
@@ -160,7 +199,7 @@ impl Variants {
         bounds.cut(&mut newest_first);
         let mut parts = self.parts_for_others(request_headers, policy);
         bounds.cut_parts(&mut parts, &newest_first);
-        Self { newest_first, parts }
+        Self::of(newest_first, parts)
     }
 
     /// The parts that `request_headers` does not select.
@@ -170,7 +209,7 @@ impl Variants {
         policy: &Policy,
     ) -> Vec<Arc<StoredParts>> {
         let others = self
-            .parts
+            .parts()
             .iter()
             .filter(|parts| !parts.held.head.vary.matches(request_headers, policy));
         others.map(Arc::clone).collect()
@@ -197,8 +236,8 @@ impl Variants {
         };
         let mut parts: Vec<_> = added.into_iter().collect();
         parts.extend(self.parts_for_others(request_headers, policy));
-        bounds.cut_parts(&mut parts, &self.newest_first);
-        Some(Self { newest_first: self.newest_first.clone(), parts })
+        bounds.cut_parts(&mut parts, self.whole());
+        Some(Self::of(self.whole().to_vec(), parts))
     }
 
     /// The list with `parts` in place of `old`; `None` if `old` is not in it.
@@ -207,11 +246,11 @@ impl Variants {
         old: &Arc<StoredParts>,
         parts: Arc<StoredParts>,
     ) -> Option<Self> {
-        let place = self.parts.iter().position(|parts| Arc::ptr_eq(parts, old))?;
-        let mut list = self.parts.clone();
+        let place = self.parts().iter().position(|parts| Arc::ptr_eq(parts, old))?;
+        let mut list = self.parts().to_vec();
         list.remove(place);
         list.insert(0, parts);
-        Some(Self { newest_first: self.newest_first.clone(), parts: list })
+        Some(Self::of(self.whole().to_vec(), list))
     }
 
     /// The list with `response` in place of `old`; `None` if `old` is not in it.
@@ -220,17 +259,25 @@ impl Variants {
         old: &Arc<StoredResponse>,
         response: Arc<StoredResponse>,
     ) -> Option<Self> {
-        let place = self.newest_first.iter().position(|stored| Arc::ptr_eq(stored, old))?;
-        let mut newest_first = self.newest_first.clone();
+        let place = self.whole().iter().position(|stored| Arc::ptr_eq(stored, old))?;
+        let mut newest_first = self.whole().to_vec();
         newest_first.remove(place);
         // Confirmed last, hence the newest.
         newest_first.insert(0, response);
-        Some(Self { newest_first, parts: self.parts.clone() })
+        Some(Self::of(newest_first, self.parts().to_vec()))
     }
 
-    /// The bytes all variants are charged for.
+    /// The bytes that all variants and the list itself are charged for, without the map's own.
     pub(crate) fn weight(&self) -> u64 {
-        let whole: u64 = self.newest_first.iter().map(|stored| stored.weight()).sum();
-        whole + self.parts.iter().map(|parts| parts.weight()).sum::<u64>()
+        let list = match &self.0 {
+            List::Empty | List::One(_) => 0,
+            List::Many(many) => {
+                let pointers = many.newest_first.len().saturating_add(many.parts.len());
+                let pointers = pointers.saturating_mul(size_of::<usize>());
+                allocated(size_of::<Many>() + COUNTS_BYTES) + allocated(pointers)
+            }
+        };
+        let whole: u64 = self.whole().iter().map(|stored| stored.weight()).sum();
+        list + whole + self.parts().iter().map(|parts| parts.weight()).sum::<u64>()
     }
 }

@@ -307,7 +307,7 @@ impl<'a> Pump<'a> {
         if !self.head.admitted || length == 0 {
             return None;
         }
-        let head = head.clone().compact();
+        let head = node.store.compact(head.clone());
         let stored = StoredResponse::new(head, Bytes::new(), work.keyed.text.clone());
         match tier.begin_body(&work.keyed.key, &stored, length) {
             Ok(writer) => Some(Slices::new(writer, stored)),

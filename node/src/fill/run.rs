@@ -218,7 +218,7 @@ async fn on_not_modified(running: &Running, work: &mut FillWork, answer: Answer,
         return;
     };
     let (body, text) = (stored.body.clone(), stored.text.clone());
-    let freshened = StoredResponse::new(head.compact(), body, text);
+    let freshened = StoredResponse::new(running.node.store.compact(head), body, text);
     if let Some(digest) = stored.digest() {
         freshened.note_digest(*digest);
     }
@@ -433,9 +433,10 @@ pub(super) async fn keep_body(
     head: &StoredHead,
     body: Bytes,
 ) -> bool {
-    let mut head = head.clone().compact();
+    let mut head = head.clone();
     // A body whose length was not announced has one once it is whole.
-    head.headers.insert(CONTENT_LENGTH, HeaderValue::from(body.len()));
+    head.headers = head.headers.with(&CONTENT_LENGTH, &HeaderValue::from(body.len()));
+    let head = running.node.store.compact(head);
     let digest = (running.node.config.tier != Tier::Edge).then(|| blake3::hash(&body));
     let response = StoredResponse::new(head, body, work.keyed.text.clone());
     if let Some(digest) = digest {

@@ -12,7 +12,6 @@
 //!    too many, the tier is told to stop, since what it holds can no longer be trusted.
 
 use std::collections::{HashMap, VecDeque};
-use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::{Condvar, Mutex};
@@ -24,7 +23,7 @@ use crate::Variants;
 #[derive(Debug, Clone)]
 pub(super) enum Wanted {
     /// This list.
-    List(Arc<Variants>),
+    List(Variants),
     /// Nothing.
     Nothing,
 }
@@ -210,7 +209,7 @@ mod tests {
     }
 
     fn list() -> Wanted {
-        Wanted::List(Arc::default())
+        Wanted::List(Variants::default())
     }
 
     fn keys(pending: &Pending) -> Vec<u8> {

@@ -66,7 +66,7 @@ pub enum DiskOpenError {
 #[derive(Debug, Clone)]
 pub enum OnDisk {
     /// This.
-    Found(Arc<Variants>),
+    Found(Variants),
     /// Nothing.
     Nothing,
     /// Nothing that could be read: there may be something all the same.
@@ -257,7 +257,7 @@ impl DiskTier {
 
     /// Has the disk hold `list` under `key`. `is_new` says that it has nothing under it, so that nothing need
     /// be forgotten where there is no room for the list.
-    pub fn put(&self, key: CacheKey, list: Arc<Variants>, is_new: bool) {
+    pub fn put(&self, key: CacheKey, list: Variants, is_new: bool) {
         self.inner.want(key, Wanted::List(list), is_new);
     }
 
@@ -396,7 +396,7 @@ impl Inner {
         let row: Option<KeyRow> = unseal(&row);
         let list = row.map(|row| self.restore(&*index, key, &row));
         match list {
-            Some(list) if !list.is_empty() => OnDisk::Found(Arc::new(list)),
+            Some(list) if !list.is_empty() => OnDisk::Found(list),
             // Nothing of it can be used, now or later.
             _ => {
                 self.counts.unreadable.fetch_add(1, Ordering::Relaxed);

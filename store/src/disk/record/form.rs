@@ -14,8 +14,8 @@ use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use serde::{Deserialize, Serialize};
 use weir_cache::purge::{AsOf, Epoch, Tags};
 use weir_cache::{
-    CacheKey, KeyText, Plan, Present, RuleEffect, Seq, Stamp, StoredHead, Timestamp, UnixTime,
-    VaryPart, VaryRule,
+    CacheKey, FieldLine, Fields, KeyText, Plan, Present, RuleEffect, Seq, Stamp, StoredHead,
+    Timestamp, UnixTime, VaryPart, VaryRule,
 };
 
 use super::{BodyAt, RecordError, Recorded};
@@ -112,7 +112,7 @@ pub(super) fn write(recorded: &Recorded, present: &Present) -> Vec<u8> {
         text: text.as_str(),
         offsets: text.offsets().map(crate::response::length),
         status: head.status.as_u16(),
-        headers: head.headers.iter().map(Line::of).collect(),
+        headers: head.headers.lines().map(Line::of).collect(),
         came: At::of(present.stamp_of(head.plan.response_time)),
         plan: PlanForm::of(&head.plan),
         vary: vary.iter().map(Part::of).collect(),
@@ -160,7 +160,7 @@ impl<'a> Form<'a> {
             text: KeyText::from_parts(self.text, [begin?, end?])?,
             head: StoredHead {
                 status: StatusCode::from_u16(self.status).ok()?,
-                headers,
+                headers: Fields::from(&headers),
                 plan: self.plan.told(),
                 vary: VaryRule::from_parts(parts)?,
                 as_of: Seq::default(),
@@ -184,8 +184,8 @@ fn headers(lines: &[Line<'_>]) -> Option<HeaderMap> {
 }
 
 impl<'a> Line<'a> {
-    fn of((name, value): (&'a HeaderName, &'a HeaderValue)) -> Self {
-        Self { name: name.as_str(), value: value.as_bytes(), sensitive: value.is_sensitive() }
+    fn of(line: FieldLine<'a>) -> Self {
+        Self { name: line.name.as_str(), value: line.value, sensitive: line.sensitive }
     }
 }
 
@@ -274,7 +274,7 @@ impl<'a> TagsForm<'a> {
     /// Fields that told tags may have been removed since.
     fn of(head: &'a StoredHead) -> Option<Self> {
         let overflow = head.tags.is_overflowing();
-        (Tags::of(&head.headers) != head.tags)
+        (Tags::of(&head.headers.to_map(0)) != head.tags)
             .then(|| Self { list: head.tags.iter().collect(), overflow })
     }
 }
