@@ -206,6 +206,7 @@ fn disk_json(config: &NodeConfig, disk: &DiskStats) -> Value {
         "files": disk.files,
         "files_max": config.store.on_disk.files_max,
         "index_bytes": disk.index_bytes,
+        "free_bytes": disk.free_bytes,
         "waiting_bytes": disk.waiting_bytes,
         "evictions": disk.evictions,
         "hits": disk.hits,

@@ -159,7 +159,9 @@ pub(crate) async fn decide(node: &Node, asked: Asked<'_>, now: Timestamp, alone:
     let selected =
         variants.as_ref().and_then(|list| list.select(&inbound.headers, &site.policy)).cloned();
     let selected = without_purged(node, keyed, selected).await;
-    let selected = resident(node, keyed, selected).await;
+    let (was_there, selected) = (selected.is_some(), resident(node, keyed, selected).await);
+    // What the disk does not give any more was not there.
+    let variants = variants.filter(|_| selected.is_some() || !was_there);
     let reuse = selected.as_ref().map(|stored| match node.purges.standing(stored) {
         Standing::Clear if asked.trust == Trust::Full => {
             stored.head.judge(directives.as_ref(), now)

@@ -159,6 +159,8 @@ pub(crate) struct Metrics {
     pub(crate) fills_resumed: Family<Reason, Counter>,
     /// Bodies too large for memory whose bytes could not be set aside on disk.
     pub(crate) spill_failures: Counter,
+    /// Bodies from a parent that did not have their digest.
+    pub(crate) integrity_failures: Counter,
     /// Requests whose proof of being a child did not hold.
     pub(crate) proof_failures: Counter,
     /// Broken invariants: each one is a bug, treated as a miss.
@@ -285,6 +287,7 @@ impl Metrics {
             fills_failed: Counter::default(),
             fills_resumed: Family::default(),
             spill_failures: Counter::default(),
+            integrity_failures: Counter::default(),
             proof_failures: Counter::default(),
             panics: Counter::default(),
             connections: Gauge::default(),
@@ -352,6 +355,11 @@ impl Metrics {
             "collapsed_requests",
             "Requests that joined a fill in flight",
             self.collapsed.clone(),
+        );
+        registry.register(
+            "integrity_failures",
+            "Bodies from a parent that did not have their digest",
+            self.integrity_failures.clone(),
         );
         registry.register("not_stored", "Responses not stored", self.not_stored.clone());
         #[cfg(feature = "policy-audit")]

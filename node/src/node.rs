@@ -19,7 +19,8 @@ use crate::inbound::Reading;
 use crate::inner::{TierSecret, hex8};
 use crate::metrics::{Metrics, Readings};
 use crate::purge::{
-    Above, Authority, BootClock, Implied, KeeperError, Log, Making, Nats, Place, Reporter, View,
+    Above, Authority, BootClock, Floor, Implied, KeeperError, Log, Making, Nats, Place, Reporter,
+    View,
 };
 use crate::push::Push;
 use crate::recent::{REFRESH_AGAIN_AFTER, RecentKeys, UNSHARED_FOR};
@@ -115,7 +116,9 @@ impl Node {
         let upstreams = Arc::new(upstreams);
         let elsewhere = config.purge.authority.is_some() || config.purge.nats.server.is_some();
         let keeps_log = config.parents.is_empty() && !elsewhere;
-        let purges = Arc::new(View::new(keeps_log, config.purge.lease));
+        let outlives = config.store.disk.is_some() && !keeps_log;
+        let floor = config.data_dir.as_deref().filter(|_| outlives).map(Floor::new);
+        let purges = Arc::new(View::new(keeps_log, config.purge.lease, floor));
         let push = Arc::new(Push::new(&config, metrics.push.clone()));
         let parts =
             LogParts { view: &purges, push: &push, upstreams: &upstreams, transport: &transport };

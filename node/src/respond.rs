@@ -45,15 +45,24 @@ pub(crate) fn finish(asking: Asking<'_>, outcome: Outcome) -> Response<ResponseB
     let status = cache_status(node, &outcome, now);
     let (counted, x_cache) = (outcome.counted(), outcome.x_cache());
     let (as_of, failed) = (as_of(node, &outcome.source), made_by_failure(&outcome.source));
+    let digest = digest(&outcome.source);
     let mut record =
         node.config.log.access.then(|| Box::new(Record::new(&site.name, inbound, &outcome, began)));
     let mut response = content(asking, outcome.source, outcome.collapsed, now);
+    let sent = response.status();
     let headers = response.headers_mut();
     status.append_to(headers);
     headers.insert(X_CACHE, HeaderValue::from_static(x_cache.as_str()));
     headers.insert(X_REQUEST_ID, inbound.request_id.clone());
     if inbound.is_child() {
         say_to_child(headers, as_of, failed);
+        // Any other status would be that of a part, or of no body at all.
+        if let Some((of, digest)) = digest
+            && of == sent
+            && inbound.method == Method::GET
+        {
+            headers.insert(inner::DIGEST, digest);
+        }
     } else {
         hide(&site.fields, headers);
     }
@@ -160,6 +169,13 @@ fn as_of(node: &Node, source: &Source) -> Option<AsOf> {
         Source::Forwarded(answer) => answer.as_of,
         Source::Switching(_) | Source::Failed(_) | Source::Unavailable => None,
     }
+}
+
+/// The status of a stored response and the digest of its body, where that is known.
+fn digest(source: &Source) -> Option<(StatusCode, HeaderValue)> {
+    let Source::Stored(stored) = source else { return None };
+    let digest = blake3::Hash::from_bytes(*stored.digest()?);
+    Some((stored.head.status, HeaderValue::from_str(&digest.to_hex()).ok()?))
 }
 
 /// Whether this node made the answer because upstream failed it.

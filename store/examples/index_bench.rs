@@ -16,13 +16,14 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use weir_store::disk::index::{Batch, Index, IndexKind, IndexLimits, Opened, open};
+use weir_store::index::{Batch, Index, IndexKind, IndexLimits, Opened, open};
 
 type Failed = Box<dyn Error>;
 
 /// Stored responses that are written at once.
 const RESPONSES_PER_BATCH: u64 = 64;
 const FLUSH_EVERY: Duration = Duration::from_secs(1);
+const LEISURELY_FLUSHES: u64 = 100;
 const GETS: u64 = 100_000;
 /// The share of gets that find nothing is one in this many.
 const MISS_EVERY: u64 = 10;
@@ -58,6 +59,7 @@ fn live_a_whole_life(options: &Options) -> Result<(), Failed> {
     read(&*index, options)?;
     room(&*index, options.records);
     churn(&*index, options)?;
+    at_leisure(&*index, options)?;
     room(&*index, options.records);
     memory("in use")?;
     println!("{READY}");
@@ -227,6 +229,20 @@ fn churn(index: &dyn Index, options: &Options) -> Result<(), Failed> {
     writer.applies.print("a batch");
     writer.flushes.print("a flush");
     memory("after replacing")
+}
+
+/// Stores a little between two flushes, as a node does that does not do it all the time.
+fn at_leisure(index: &dyn Index, options: &Options) -> Result<(), Failed> {
+    let mut writer = Writer::default();
+    for round in 0..LEISURELY_FLUSHES {
+        let first = 2 * options.records + round * 2 * RESPONSES_PER_BATCH;
+        writer.write(index, first..first + RESPONSES_PER_BATCH)?;
+        writer.write(index, first + RESPONSES_PER_BATCH..first + 2 * RESPONSES_PER_BATCH)?;
+        writer.flush(index)?;
+    }
+    writer.applies.print("one of two batches");
+    writer.flushes.print("their flush");
+    Ok(())
 }
 
 fn read(index: &dyn Index, options: &Options) -> Result<(), Failed> {

@@ -95,7 +95,7 @@ fn response(
     (index, body_bytes): (u64, u64),
 ) -> StoredResponse {
     let etag = format!("\"{index:08x}-{body_bytes:x}\"");
-    let (length, foo) = (body_bytes.to_string(), format!("bar-{}", index % 1000));
+    let (length, custom) = (body_bytes.to_string(), format!("bar-{}", index % 1000));
     let lines = [
         ("date", "Sun, 22 Nov 2026 06:00:00 GMT"),
         ("content-type", "text/html; charset=utf-8"),
@@ -104,7 +104,7 @@ fn response(
         ("last-modified", "Sat, 21 Nov 2026 06:00:00 GMT"),
         ("cache-control", "public, max-age=3600"),
         ("server", "nginx/1.26.2"),
-        ("x-foo", &foo),
+        ("x-foo", &custom),
     ];
     let mut headers = HeaderMap::new();
     for (name, value) in lines {

@@ -1,5 +1,6 @@
 //! One response at rest: its head, its whole body and the text of its key.
 
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use weir_cache::purge::{Subject, Tagged};
@@ -7,6 +8,8 @@ use weir_cache::{KeyText, Seq, StoredHead};
 
 use crate::Body;
 use crate::weight::{COUNTS_BYTES, allocated};
+
+const DIGEST_BYTES: usize = 32;
 
 /// A stored response (RFC 9111 §2): head and whole body.
 ///
@@ -20,6 +23,8 @@ pub struct StoredResponse {
     pub body: Body,
     /// The canonical text of the key it is stored under.
     pub text: KeyText,
+    /// The BLAKE3 digest of the body; `None` where it has not been worked out.
+    digest: OnceLock<Box<[u8; 32]>>,
     /// Up to where in the purge log nothing matches it; begins with what its head reflects.
     reflects: AtomicU64,
     /// The newest purge that it was counted for.
@@ -31,7 +36,8 @@ impl StoredResponse {
     #[must_use]
     pub fn new(head: StoredHead, body: impl Into<Body>, text: KeyText) -> Self {
         let reflects = AtomicU64::new(head.as_of.get());
-        Self { head, body: body.into(), text, reflects, counted_for: AtomicU64::new(0) }
+        let (digest, counted_for) = (OnceLock::new(), AtomicU64::new(0));
+        Self { head, body: body.into(), text, digest, reflects, counted_for }
     }
 
     /// The same response with its body in another place.
@@ -40,7 +46,18 @@ impl StoredResponse {
         let (head, text) = (self.head.clone(), self.text.clone());
         let again = |counter: &AtomicU64| AtomicU64::new(counter.load(Relaxed));
         let (reflects, counted_for) = (again(&self.reflects), again(&self.counted_for));
-        Self { head, body, text, reflects, counted_for }
+        Self { head, body, text, digest: self.digest.clone(), reflects, counted_for }
+    }
+
+    /// The BLAKE3 digest of the body; `None` where it has not been worked out.
+    #[must_use]
+    pub fn digest(&self) -> Option<&[u8; 32]> {
+        self.digest.get().map(AsRef::as_ref)
+    }
+
+    /// Notes the digest of the body, which the caller has worked out; the first one stands.
+    pub fn note_digest(&self, digest: [u8; 32]) {
+        self.digest.get_or_init(|| Box::new(digest));
     }
 
     /// The position in the purge log up to which no purge matches this response.
@@ -66,14 +83,15 @@ impl StoredResponse {
         Subject { resource: self.text.purged_as(), tags: Tagged::Known(&self.head.tags) }
     }
 
-    /// The bytes of memory that this response takes: itself, its head, its body and the text of its key,
-    /// without what it shares with others.
+    /// The bytes of memory that this response takes: itself, its head, its body, its digest and the text of
+    /// its key, without what it shares with others. Never changes: a digest counts before it is noted.
     #[must_use]
     pub fn weight(&self) -> u64 {
         allocated(size_of::<Self>() + COUNTS_BYTES)
             + head_bytes(&self.head)
             + text_bytes(&self.text)
             + self.body.memory_bytes()
+            + allocated(DIGEST_BYTES)
     }
 }
 

@@ -20,12 +20,14 @@ use tokio::time::timeout;
 use weir_cache::{CacheKey, Policy, StoredHead};
 
 use crate::{
-    Body, BodyError, DiskTier, MemoryStore, PartsChange, StoreLimits, StoreStats, StoredParts,
-    StoredResponse, Variants,
+    Body, BodyError, DiskTier, MemoryStore, OnDisk, PartsChange, StoreLimits, StoreStats,
+    StoredParts, StoredResponse, Variants,
 };
 
 /// Lookups on disk at once; more wait. The blocking pool has other work, too.
 const DISK_LOOKUPS_MAX: usize = 64;
+/// Keys remembered that were not found.
+const BLANK_MAX: usize = 16_384;
 /// How long a lookup waits for the disk.
 const DISK_WITHIN: Duration = Duration::from_secs(1);
 
@@ -41,6 +43,16 @@ struct OverDisk {
     tier: Arc<DiskTier>,
     turns: Arc<Semaphore>,
     late: AtomicU64,
+    /// Keys that were not found a moment ago, with the version at which that was so: what is fetched for
+    /// them need not be looked up again before it is stored.
+    blank: quick_cache::sync::Cache<CacheKey, u64>,
+}
+
+/// A key that is about to be changed.
+#[derive(Debug, Clone, Copy)]
+struct Prepared {
+    /// The version at which the disk had nothing under it; `None` if it may have something.
+    blank_at: Option<u64>,
 }
 
 impl Store {
@@ -49,7 +61,8 @@ impl Store {
     pub fn new(limits: StoreLimits, disk: Option<Arc<DiskTier>>) -> Self {
         let over = |tier| {
             let turns = Arc::new(Semaphore::new(DISK_LOOKUPS_MAX));
-            OverDisk { tier, turns, late: AtomicU64::new(0) }
+            let blank = quick_cache::sync::Cache::new(BLANK_MAX);
+            OverDisk { tier, turns, late: AtomicU64::new(0), blank }
         };
         Self { memory: MemoryStore::new(limits), disk: disk.map(over) }
     }
@@ -83,22 +96,32 @@ impl Store {
                 disk.tier.note_hit(key);
                 Some(found)
             }
-            (Some(disk), None) => Box::pin(self.from_disk(disk, key)).await,
+            (Some(disk), None) => match Box::pin(self.look_on_disk(disk, key)).await {
+                OnDisk::Found(found) => Some(found),
+                OnDisk::Nothing | OnDisk::Unknown => None,
+            },
         }
     }
 
     /// What the disk has under `key`, brought into memory.
-    async fn from_disk(&self, disk: &OverDisk, key: &CacheKey) -> Option<Variants> {
+    async fn look_on_disk(&self, disk: &OverDisk, key: &CacheKey) -> OnDisk {
         // Once more where the key was changed while it was read.
         for _ in 0..2 {
             let version = disk.tier.version(key);
-            let list = disk.get(key).await?;
+            let list = match disk.get(key).await {
+                OnDisk::Found(list) => list,
+                OnDisk::Nothing => {
+                    disk.blank.insert(*key, version);
+                    return OnDisk::Nothing;
+                }
+                OnDisk::Unknown => return OnDisk::Unknown,
+            };
             let is_current = || disk.tier.version(key) == version;
             if let Some(list) = self.memory.adopt(*key, &list, is_current).await {
-                return Some(list);
+                return OnDisk::Found(list);
             }
         }
-        None
+        OnDisk::Unknown
     }
 
     /// `stored` with a body that can be sent: a small one is read into memory. `None` where the disk does
@@ -155,9 +178,9 @@ impl Store {
         request_headers: &HeaderMap,
         policy: &Policy,
     ) -> bool {
-        self.prepare(&key).await;
+        let prepared = self.prepare(&key).await;
         let list = self.memory.insert(key, response, request_headers, policy).await;
-        self.follow(key, list)
+        self.follow(key, prepared, list)
     }
 
     /// Stores `response` in place of `old`, unless `old` is not stored any more; returns whether it
@@ -170,16 +193,16 @@ impl Store {
         old: &Arc<StoredResponse>,
         response: Arc<StoredResponse>,
     ) -> bool {
-        self.prepare(&key).await;
+        let prepared = self.prepare(&key).await;
         let list = self.memory.replace(key, old, response).await;
-        self.follow(key, list)
+        self.follow(key, prepared, list)
     }
 
     /// Removes `response` from what is stored under `key`, if it is still there; returns whether it was.
     pub async fn discard(&self, key: &CacheKey, response: &Arc<StoredResponse>) -> bool {
-        self.prepare(key).await;
+        let prepared = self.prepare(key).await;
         let list = self.memory.discard(key, response).await;
-        self.follow(*key, list)
+        self.follow(*key, prepared, list)
     }
 
     /// Every response stored in memory with its key, in no order. Others may come and go meanwhile; each that
@@ -200,9 +223,9 @@ impl Store {
         policy: &Policy,
         change: impl FnOnce(Option<&Arc<StoredParts>>) -> PartsChange,
     ) -> bool {
-        self.prepare(&key).await;
+        let prepared = self.prepare(&key).await;
         let list = self.memory.change_parts(key, request_headers, policy, change).await;
-        self.follow(key, list)
+        self.follow(key, prepared, list)
     }
 
     /// Stores `parts` in place of `old`, unless `old` is not stored any more; returns whether they
@@ -229,20 +252,26 @@ impl Store {
 
     /// Sees to it that memory has all variants of `key` before one of them changes, and that nobody puts
     /// what was read of it before into memory afterwards.
-    async fn prepare(&self, key: &CacheKey) {
-        if let Some(disk) = &self.disk {
-            if self.memory.lookup(key).await.is_none() {
-                Box::pin(self.from_disk(disk, key)).await;
-            }
-            disk.tier.changing(key);
-        }
+    async fn prepare(&self, key: &CacheKey) -> Prepared {
+        let Some(disk) = &self.disk else { return Prepared { blank_at: None } };
+        let is_blank = self.memory.lookup(key).await.is_none() && self.is_blank(disk, key).await;
+        let version = disk.tier.changing(key);
+        Prepared { blank_at: is_blank.then_some(version) }
+    }
+
+    /// Whether the disk has nothing under `key`; if it has something, that is brought into memory.
+    async fn is_blank(&self, disk: &OverDisk, key: &CacheKey) -> bool {
+        let version = disk.tier.version(key);
+        disk.blank.get(key) == Some(version)
+            || matches!(Box::pin(self.look_on_disk(disk, key)).await, OnDisk::Nothing)
     }
 
     /// Hands a changed list to the disk; returns whether it was changed.
-    fn follow(&self, key: CacheKey, list: Option<Variants>) -> bool {
+    fn follow(&self, key: CacheKey, prepared: Prepared, list: Option<Variants>) -> bool {
         let Some(list) = list else { return false };
         if let Some(disk) = &self.disk {
-            disk.tier.put(key, list);
+            let is_new = prepared.blank_at == Some(disk.tier.version(&key));
+            disk.tier.put(key, list, is_new);
         }
         true
     }
@@ -259,9 +288,9 @@ impl Store {
 }
 
 impl OverDisk {
-    async fn get(&self, key: &CacheKey) -> Option<Variants> {
+    async fn get(&self, key: &CacheKey) -> OnDisk {
         let (tier, key) = (Arc::clone(&self.tier), *key);
-        self.blocking(move || tier.get(&key)).await?
+        self.blocking(move || tier.get(&key)).await.unwrap_or(OnDisk::Unknown)
     }
 
     /// What `doing` comes to on a thread that may wait; `None` if that takes too long.

@@ -62,6 +62,8 @@ pub enum PartsChange {
 ///
 /// Parts lie beside the whole responses, so that none can be taken for one. There are never both
 /// for one request. Cloning shares them; the list of one response is that response.
+///
+/// The weight is worked out once: a map must find it the same when an entry goes as when it came.
 #[derive(Debug, Clone, Default)]
 pub struct Variants(List);
 
@@ -69,8 +71,8 @@ pub struct Variants(List);
 enum List {
     #[default]
     Empty,
-    One(Arc<StoredResponse>),
-    Many(Arc<Many>),
+    One(u32, Arc<StoredResponse>),
+    Many(u32, Arc<Many>),
 }
 
 #[derive(Debug)]
@@ -83,27 +85,31 @@ impl Variants {
     fn of(mut newest_first: Vec<Arc<StoredResponse>>, parts: Vec<Arc<StoredParts>>) -> Self {
         match (newest_first.len(), parts.is_empty()) {
             (0, true) => Self::default(),
-            (1, true) => newest_first.pop().map(List::One).map(Self).unwrap_or_default(),
+            (1, true) => newest_first.pop().map(Self::one).unwrap_or_default(),
             _ => {
-                let newest_first = newest_first.into();
-                Self(List::Many(Arc::new(Many { newest_first, parts: parts.into() })))
+                let many = Many { newest_first: newest_first.into(), parts: parts.into() };
+                Self(List::Many(saturated(many.weight()), Arc::new(many)))
             }
         }
+    }
+
+    fn one(stored: Arc<StoredResponse>) -> Self {
+        Self(List::One(saturated(stored.weight()), stored))
     }
 
     /// The whole responses, newest first.
     fn whole(&self) -> &[Arc<StoredResponse>] {
         match &self.0 {
             List::Empty => &[],
-            List::One(stored) => std::slice::from_ref(stored),
-            List::Many(many) => &many.newest_first,
+            List::One(_, stored) => std::slice::from_ref(stored),
+            List::Many(_, many) => &many.newest_first,
         }
     }
 
     fn parts(&self) -> &[Arc<StoredParts>] {
         match &self.0 {
-            List::Empty | List::One(_) => &[],
-            List::Many(many) => &many.parts,
+            List::Empty | List::One(..) => &[],
+            List::Many(_, many) => &many.parts,
         }
     }
 
@@ -267,17 +273,25 @@ impl Variants {
         Some(Self::of(newest_first, self.parts().to_vec()))
     }
 
-    /// The bytes that all variants and the list itself are charged for, without the map's own.
+    /// The bytes that all variants and the list itself are charged for, without the map's own; at most 4 GiB.
     pub(crate) fn weight(&self) -> u64 {
-        let list = match &self.0 {
-            List::Empty | List::One(_) => 0,
-            List::Many(many) => {
-                let pointers = many.newest_first.len().saturating_add(many.parts.len());
-                let pointers = pointers.saturating_mul(size_of::<usize>());
-                allocated(size_of::<Many>() + COUNTS_BYTES) + allocated(pointers)
-            }
-        };
-        let whole: u64 = self.whole().iter().map(|stored| stored.weight()).sum();
-        list + whole + self.parts().iter().map(|parts| parts.weight()).sum::<u64>()
+        match self.0 {
+            List::Empty => 0,
+            List::One(weight, _) | List::Many(weight, _) => u64::from(weight),
+        }
     }
+}
+
+impl Many {
+    fn weight(&self) -> u64 {
+        let pointers = self.newest_first.len().saturating_add(self.parts.len());
+        let list = allocated(size_of::<Self>() + COUNTS_BYTES)
+            + allocated(pointers.saturating_mul(size_of::<usize>()));
+        let whole: u64 = self.newest_first.iter().map(|stored| stored.weight()).sum();
+        list + whole + self.parts.iter().map(|parts| parts.weight()).sum::<u64>()
+    }
+}
+
+fn saturated(weight: u64) -> u32 {
+    u32::try_from(weight).unwrap_or(u32::MAX)
 }

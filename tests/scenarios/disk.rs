@@ -121,6 +121,45 @@ async fn a_large_body_is_sent_from_disk_whole_and_in_ranges() {
     assert_eq!(stack.origin.requests("/a").len(), 1);
 }
 
+/// A node that starts anew asks for the purges since what it has stored, so that only what they name goes.
+#[tokio::test]
+async fn a_purge_touches_nothing_else_over_a_restart() {
+    for shape in [Shape::single(), Shape::tiers(1, 1)] {
+        let folder = Folder::new();
+        let data_dir = folder.path().to_owned();
+        let shape = shape.node(move |node| {
+            node.data_dir = Some(data_dir.join(&node.name));
+            node.store.disk = Some(ByteSize::from_mib(64));
+        });
+        let mut stack = shape.start().await;
+        for path in ["/kept", "/purged", "/before", "/while"] {
+            stack.serve(path, "max-age=600", "old");
+            stack.edge().get(path).await;
+        }
+        written(&stack).await;
+        stack.edge().purge(&json!({"urls": ["http://www.test/before"]})).await;
+        stack.restart_edge().await;
+        stack.edge().ready().await;
+        stack.edge().purge(&json!({"urls": ["http://www.test/purged"]})).await;
+        stack.restart_edge().await;
+        stack.edge().ready().await;
+        for path in ["/kept", "/purged", "/before", "/while"] {
+            stack.serve(path, "max-age=600", "new");
+        }
+        for (path, x_cache) in
+            [("/kept", "HIT"), ("/purged", "MISS"), ("/before", "MISS"), ("/while", "HIT")]
+        {
+            let expected = if x_cache == "HIT" { "old" } else { "new" };
+            let reply = stack.edge().get(path).await;
+            assert_eq!(
+                (reply.x_cache().as_str(), reply.body.as_ref()),
+                (x_cache, expected.as_bytes()),
+                "{path}"
+            );
+        }
+    }
+}
+
 #[tokio::test]
 async fn a_purge_holds_over_a_restart() {
     let folder = Folder::new();

@@ -152,7 +152,8 @@ impl Relations<'_> {
             self.report(&["store.memory_object_max", "store.memory"], why);
         }
         if store.disk.is_some() && data_dir.is_none() {
-            let why = "disk needs node.data_dir: a folder that outlives the node";
+            let why =
+                "has no effect without node.data_dir; set it to a folder that outlives the node";
             self.report(&["store.disk"], why);
         }
     }

@@ -16,7 +16,7 @@ use super::spill::{Spill, SpillReader};
 /// The beginning of one body, set aside.
 pub(super) enum Aside {
     /// In slices that will be stored.
-    Slices(Slices),
+    Slices(Box<Slices>),
     /// In a file of its own.
     Spill(Spill),
 }

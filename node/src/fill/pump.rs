@@ -49,6 +49,26 @@ pub(super) async fn pump(running: &Running, work: &FillWork, head: &FillHead, an
 
 type NextFrame = Result<Frame<Bytes>, hyper::Error>;
 
+/// A body compared with the digest that the parent sent along.
+pub(super) struct Checked {
+    expected: blake3::Hash,
+    hasher: blake3::Hasher,
+}
+
+impl Checked {
+    fn new(expected: [u8; 32]) -> Self {
+        Self { expected: expected.into(), hasher: blake3::Hasher::new() }
+    }
+
+    fn update(&mut self, bytes: &[u8]) {
+        self.hasher.update(bytes);
+    }
+
+    fn is_right(&self) -> bool {
+        self.hasher.finalize() == self.expected
+    }
+}
+
 /// Nobody reads any more, and finishing is not worth it.
 struct Deserted;
 
@@ -65,6 +85,8 @@ pub(super) struct Pump<'a> {
     /// Where a body that was gone on with ends; `None` where its own framing says so.
     pub(super) ends_at: Option<u64>,
     pub(super) breaks: Breaks,
+    /// What the body is to have, and has so far.
+    digest: Option<Checked>,
     /// Memory held for a body that is to be stored; `None` once it goes through a window.
     whole: Option<Reserved>,
     aside: Option<Aside>,
@@ -84,6 +106,7 @@ impl<'a> Pump<'a> {
             skip: 0,
             ends_at: None,
             breaks: Breaks::default(),
+            digest: answer.digest.map(Checked::new),
             whole: Some(node.fill_memory.reserve()),
             aside: None,
             aside_bytes: 0,
@@ -92,9 +115,11 @@ impl<'a> Pump<'a> {
 
     async fn until_the_end(&mut self, work: &FillWork) -> Result<(), FillError> {
         while let Some(bytes) = self.next(work).await? {
+            if let Some(digest) = &mut self.digest {
+                digest.update(&bytes);
+            }
             if self.is_last(&bytes) {
-                self.finish(work, bytes).await;
-                return Ok(());
+                return self.end_with(work, bytes).await;
             }
             self.add(work, bytes).await;
             self.running.fill().body.room().await;
@@ -102,7 +127,20 @@ impl<'a> Pump<'a> {
                 return Err(FillError::Abandoned);
             }
         }
-        self.finish(work, Bytes::new()).await;
+        self.end_with(work, Bytes::new()).await
+    }
+
+    /// Ends the body with its last bytes, unless it is another one than was announced: then they are kept
+    /// back, so that every reader sees that it does not have all of it.
+    async fn end_with(&mut self, work: &FillWork, last: Bytes) -> Result<(), FillError> {
+        if self.digest.as_ref().is_some_and(|digest| !digest.is_right()) {
+            self.running.node.metrics.integrity_failures.inc();
+            let (upstream, body) =
+                (self.upstream.authority().to_owned(), &self.running.fill().body);
+            let received = body.received().saturating_add(last.len() as u64);
+            return Err(FillError::Corrupt { upstream, received });
+        }
+        self.finish(work, last).await;
         Ok(())
     }
 
@@ -245,7 +283,7 @@ impl<'a> Pump<'a> {
         }
         let node = &self.running.node;
         self.aside = match self.begin_slices(work) {
-            Some(slices) => Some(Aside::Slices(slices)),
+            Some(slices) => Some(Aside::Slices(Box::new(slices))),
             None if self.is_shared() => match node.spill.create().await {
                 Ok(spill) => Some(Aside::Spill(spill)),
                 Err(error) => {
@@ -336,7 +374,7 @@ impl<'a> Pump<'a> {
     }
 
     /// Stores a body that went to the disk tier while it came in.
-    async fn keep_slices(&mut self, work: &FillWork) {
+    async fn keep_slices(&self, work: &FillWork) {
         let Some(Aside::Slices(slices)) = &self.aside else { return };
         let kept = match slices.whole() {
             Some(stored) => keep(self.running, work, Arc::new(stored)).await,

@@ -27,6 +27,7 @@ use super::part;
 use super::progress::{FillHead, Progress, Settled, SettledBy};
 use super::pump;
 use super::table::{Begun, Fill};
+use crate::config::Tier;
 use crate::inner;
 use crate::lookup::Trust;
 use crate::metrics::SiteReason;
@@ -217,7 +218,11 @@ async fn on_not_modified(running: &Running, work: &mut FillWork, answer: Answer,
         return;
     };
     let (body, text) = (stored.body.clone(), stored.text.clone());
-    let freshened = Arc::new(StoredResponse::new(running.node.store.compact(head), body, text));
+    let freshened = StoredResponse::new(running.node.store.compact(head), body, text);
+    if let Some(digest) = stored.digest() {
+        freshened.note_digest(*digest);
+    }
+    let freshened = Arc::new(freshened);
     // What was removed while upstream was asked does not come back.
     running.node.store.replace(running.fill().key, &stored, Arc::clone(&freshened)).await;
     running.fill().publish(settled(freshened, SettledBy::Validated));
@@ -432,6 +437,11 @@ pub(super) async fn keep_body(
     // A body whose length was not announced has one once it is whole.
     head.headers = head.headers.with(&CONTENT_LENGTH, &HeaderValue::from(body.len()));
     let head = running.node.store.compact(head);
+    let digest = (running.node.config.tier != Tier::Edge).then(|| blake3::hash(&body));
     let response = StoredResponse::new(head, body, work.keyed.text.clone());
+    if let Some(digest) = digest {
+        // Children compare what they get with it.
+        response.note_digest(digest.into());
+    }
     keep(running, work, Arc::new(response)).await
 }

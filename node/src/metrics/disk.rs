@@ -19,6 +19,7 @@ pub(crate) struct DiskMetrics {
     keys: Gauge,
     files: Gauge,
     index_bytes: Gauge,
+    free_bytes: Gauge,
     waiting_bytes: Gauge,
     waiting_keys: Gauge,
     open_files: Gauge,
@@ -42,6 +43,7 @@ impl DiskMetrics {
         let with_unit = [
             ("disk", "Bytes on disk, index and overhead estimated", &self.bytes),
             ("disk_index", "Bytes of the index", &self.index_bytes),
+            ("disk_free", "Free on the file system of the disk tier", &self.free_bytes),
             ("disk_waiting", "Bodies in memory that wait to be written", &self.waiting_bytes),
         ];
         for (name, help, gauge) in with_unit {
@@ -90,6 +92,7 @@ impl DiskMetrics {
             (&self.keys, stats.keys),
             (&self.files, stats.files),
             (&self.index_bytes, stats.index_bytes),
+            (&self.free_bytes, stats.free_bytes),
             (&self.waiting_bytes, stats.waiting_bytes),
             (&self.waiting_keys, stats.waiting_keys),
             (&self.open_files, stats.open_files),

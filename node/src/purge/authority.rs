@@ -22,7 +22,7 @@ use weir_cache::Timestamp;
 use weir_cache::purge::{AsOf, Epoch, LeaseGranted, Roll};
 
 use super::book::{Book, wall_ms};
-use super::keeper::{Keeper, KeeperError, Place};
+use super::keeper::{Found, Keeper, KeeperError, Place};
 use super::record::{Batch, Log, LogError, Numbered, PurgeReceipt, Record, Reported};
 use super::settled::settled;
 use super::{BootClock, Order, View};
@@ -119,7 +119,7 @@ impl Authority {
         for (name, boot) in &found.members {
             book.restore((name, *boot), now);
         }
-        making.view.join(AsOf { epoch: found.epoch, seq: found.head });
+        apply_all(&making.view, &found);
         let mut state = State {
             head: found.head,
             entries: VecDeque::new(),
@@ -154,6 +154,24 @@ impl Authority {
             news: watch::Sender::new(found.head),
             reports: watch::Sender::new(0),
         })))
+    }
+}
+
+/// Has the node know every entry that its log keeps one by one: what it stores on disk may be older than
+/// any of them.
+fn apply_all(view: &View, found: &Found) {
+    let at = |seq| AsOf { epoch: found.epoch, seq };
+    let oldest = found.entries.first().map_or(found.head, |entry| entry.seq.saturating_sub(1));
+    view.join(at(oldest));
+    for numbered in &found.entries {
+        if let Err(gap) = view.apply(at(numbered.seq), &numbered.record.entry()) {
+            tracing::warn!(%gap, "the purge log has a gap; what is stored from before it is validated");
+            view.join(at(numbered.seq));
+        }
+    }
+    // Entries that cannot be read are numbered all the same.
+    if !view.reaches(at(found.head)) {
+        view.join(at(found.head));
     }
 }
 

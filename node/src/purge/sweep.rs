@@ -56,6 +56,11 @@ async fn once(node: &Arc<Node>) {
 
 /// Forgets what was swept long ago.
 fn forget(node: &Node, swept: &mut VecDeque<(Instant, Seq)>) {
+    if node.store.disk().is_some() {
+        // What is on disk may be older than that. The ledger bounds itself.
+        swept.clear();
+        return;
+    }
     let mut oldest = None;
     while let Some((at, position)) = swept.front()
         && (at.elapsed() > KNOWN_FOR || swept.len() > REMEMBERED_MAX)

@@ -19,7 +19,7 @@ use weir_cache::purge::{AsOf, Entry, Gap, Lease, Ledger, Standing, Subject};
 use weir_cache::{Seq, Timestamp};
 use weir_store::StoredResponse;
 
-use super::BootClock;
+use super::{BootClock, Floor};
 use crate::config::OnIsolation;
 
 /// Purges whose matches are counted; the oldest go first.
@@ -40,6 +40,11 @@ pub(crate) struct View {
     stranger_seen: AtomicU64,
     /// Told of every change of `applied`.
     changed: watch::Sender<Seq>,
+    /// Whether the log has been heard of to its end since the node started.
+    heard_of: watch::Sender<bool>,
+    /// Where the position is kept from which this node asks when it starts anew; `None` where nothing
+    /// stored outlives it.
+    floor: Option<Floor>,
     matched: Mutex<Matched>,
 }
 
@@ -61,17 +66,24 @@ pub(crate) struct Counts {
 }
 
 impl View {
-    /// The view of a node that has not heard of the log. One that `keeps_log` is never cut off.
-    pub(crate) fn new(keeps_log: bool, lease: Duration) -> Self {
+    /// The view of a node that has not heard of the log since it started. One that `keeps_log` is never cut
+    /// off. With a `floor` it goes on from where an earlier run took the log up.
+    pub(crate) fn new(keeps_log: bool, lease: Duration, floor: Option<Floor>) -> Self {
+        let mut ledger = Ledger::new();
+        if let Some(position) = floor.as_ref().filter(|_| !keeps_log).and_then(Floor::read) {
+            ledger.join(position);
+        }
         Self {
             clock: BootClock,
-            ledger: RwLock::new(Ledger::new()),
-            applied: AtomicU64::new(0),
+            applied: AtomicU64::new(ledger.applied().get()),
+            ledger: RwLock::new(ledger),
             lease: Mutex::new(Lease::new(lease)),
             lease_until: AtomicU64::new(0),
             keeps_log,
             stranger_seen: AtomicU64::new(0),
             changed: watch::Sender::new(Seq::default()),
+            heard_of: watch::Sender::new(keeps_log),
+            floor,
             matched: Mutex::default(),
         }
     }
@@ -89,12 +101,28 @@ impl View {
 
     /// Whether a site with this policy must reuse nothing unasked.
     pub(crate) fn is_fenced_for(&self, on_isolation: OnIsolation) -> bool {
-        on_isolation == OnIsolation::Validate && self.is_fenced()
+        // What was stored before the node started may have been purged in between, or even before: of that
+        // it knows nothing until it has heard of the log.
+        let knows_nothing = self.floor.is_some() && !self.has_joined();
+        (on_isolation == OnIsolation::Validate || knows_nothing) && self.is_fenced()
     }
 
     /// Whether the log has been heard of since the node started.
     pub(crate) fn has_joined(&self) -> bool {
-        self.applied() > Seq::default()
+        self.applied() > Seq::default() && *self.heard_of.borrow()
+    }
+
+    /// Waits until the log has been heard of.
+    pub(crate) async fn joined(&self) {
+        // The sender lives as long as the view, so this ends by the value alone.
+        drop(self.heard_of.subscribe().wait_for(|heard| *heard).await);
+    }
+
+    /// This node's own number of a position that an earlier run kept with a stored response; zero for one
+    /// unknown. One that no entry known here reaches is of a log that has lost entries since.
+    pub(crate) fn kept(&self, as_of: AsOf) -> Seq {
+        let ledger = self.ledger.read();
+        if ledger.reaches(as_of) { ledger.heard(as_of) } else { Seq::default() }
     }
 
     /// How a stored response stands with the purges applied.
@@ -166,8 +194,15 @@ impl View {
         self.ledger.read().as_of()
     }
 
-    /// Takes up the log at `head`; see [`Ledger::join`].
+    /// Takes up the log at `head`; see [`Ledger::join`]. Blocks, where stored responses outlive the node,
+    /// until that is kept.
     pub(crate) fn join(&self, head: AsOf) {
+        if let Some(floor) = &self.floor
+            && let Err(error) = floor.write(head)
+        {
+            tracing::warn!(%error, "the position in the purge log cannot be kept; what is on disk is validated after the next start");
+            floor.forget();
+        }
         let mut ledger = self.ledger.write();
         ledger.join(head);
         self.publish(&ledger);
@@ -200,6 +235,7 @@ impl View {
         *lease = lease.lasting(length);
         lease.renew(sent);
         self.lease_until.store(lease.until().as_micros(), Ordering::Release);
+        self.heard_of.send_if_modified(|heard| !std::mem::replace(heard, true));
     }
 
     /// Gives up the right to reuse what is stored until the lease is renewed.

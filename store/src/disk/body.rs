@@ -12,6 +12,7 @@
 use std::ops::Range;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use parking_lot::Mutex;
 
 use super::bodies::{BodyError, Digest, OpenBody};
@@ -178,7 +179,14 @@ impl DiskBody {
     /// # Errors
     ///
     /// As for [`DiskBody::place`].
-    pub fn read_whole(&self) -> Result<bytes::Bytes, BodyError> {
+    pub fn read_whole(&self) -> Result<Bytes, BodyError> {
+        let only = match (self.id, self.files().as_slice()) {
+            (None, [(_, digest)]) => Some(*digest),
+            _ => None,
+        };
+        if let Some(digest) = only {
+            return self.reads.read_whole(&digest, self.length);
+        }
         let mut whole = vec![0; usize::try_from(self.length).unwrap_or(0)];
         let mut filled = 0;
         while let Some(rest) = whole.get_mut(filled..).filter(|rest| !rest.is_empty()) {

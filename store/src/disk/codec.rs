@@ -45,8 +45,11 @@ pub(super) fn decode(
             DiskBody::sliced(id, length, slice_bytes, Arc::clone(reads))
         }
     };
-    let body = Body::OnDisk(Arc::new(body));
-    Some((recorded.key, StoredResponse::new(recorded.head, body, recorded.text)))
+    let stored = StoredResponse::new(recorded.head, Body::OnDisk(Arc::new(body)), recorded.text);
+    if let BodyAt::Whole { digest, .. } = recorded.body {
+        stored.note_digest(digest);
+    }
+    Some((recorded.key, stored))
 }
 
 /// What is written into the file of a body, or of slice number `slice` of one, so that the index can be

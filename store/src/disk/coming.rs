@@ -90,6 +90,7 @@ impl SliceWriter {
         let written = current.writer.finish(&[&record])?;
         self.inner.shared.reads.written(&written.digest);
         self.body.arrived(slice, written.digest);
+        self.inner.writes_on();
         self.inner.make_room_for(crate::response::length(self.body.slice_bytes() as usize));
         Ok(())
     }

@@ -52,13 +52,14 @@ impl Writer {
     }
 
     fn is_over(&self, bytes: u64) -> bool {
-        let over = self.totals.bytes().saturating_add(bytes) > self.limits.bytes_max;
+        let over = self.totals.bytes().saturating_add(bytes) > self.bytes_max();
         (over || self.totals.files > self.limits.files_max) && self.totals.keys > 0
     }
 
     fn queue_to_evict_from(&self) -> Queue {
-        let on_trial = self.limits.bytes_max.checked_div(TRIAL_PART).unwrap_or(0);
         let Totals { trial_bytes, main_bytes, .. } = self.totals;
+        // Of what is held: a file system may have less room than the limit says.
+        let on_trial = self.totals.bytes().checked_div(TRIAL_PART).unwrap_or(0);
         if trial_bytes > on_trial || main_bytes == 0 { Queue::Trial } else { Queue::Main }
     }
 

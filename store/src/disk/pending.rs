@@ -12,7 +12,6 @@
 //!    too many, the tier is told to stop, since what it holds can no longer be trusted.
 
 use std::collections::{HashMap, VecDeque};
-use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::{Condvar, Mutex};
@@ -46,6 +45,8 @@ pub(super) enum Taken {
     Whole,
     /// As a wish to forget the key: too many bytes wait.
     Forgets,
+    /// Not at all, and nothing is to be forgotten for it: the disk has nothing under the key.
+    NotKept,
     /// Not at all: too many changes wait.
     Lost,
 }
@@ -91,8 +92,8 @@ impl Pending {
         Self { state, changed, bytes_max, changes_max }
     }
 
-    /// Takes a change, in place of one to the same key.
-    pub(super) fn put(&self, key: CacheKey, wanted: Wanted) -> Taken {
+    /// Takes a change, in place of one to the same key. `is_new` says that the disk has nothing under it.
+    pub(super) fn put(&self, key: CacheKey, wanted: Wanted, is_new: bool) -> Taken {
         let mut state = self.state.lock();
         let before = state.by_key.get(&key).map_or(0, |waiting| waiting.wanted.bytes());
         let room = self.bytes_max.saturating_sub(state.bytes.saturating_sub(before));
@@ -100,7 +101,12 @@ impl Pending {
             wanted if wanted.bytes() <= room => (wanted, Taken::Whole),
             _ => (Wanted::Nothing, Taken::Forgets),
         };
-        if !state.by_key.contains_key(&key) && state.by_key.len() >= self.changes_max {
+        let waits = state.by_key.contains_key(&key);
+        let has_place = waits || state.by_key.len() < self.changes_max;
+        if is_new && !waits && (taken == Taken::Forgets || !has_place) {
+            return Taken::NotKept;
+        }
+        if !has_place {
             return Taken::Lost;
         }
         state.insert(key, wanted);
@@ -214,9 +220,9 @@ mod tests {
     #[test]
     fn a_key_waits_once_with_its_newest_change() {
         let pending = Pending::new(1_000, 9);
-        pending.put(key(1), list());
-        pending.put(key(2), list());
-        pending.put(key(1), Wanted::Nothing);
+        pending.put(key(1), list(), false);
+        pending.put(key(2), list(), false);
+        pending.put(key(1), Wanted::Nothing, false);
         assert!(matches!(pending.get(&key(1)), Some(Wanted::Nothing)));
         assert_eq!(keys(&pending), [1, 2]);
         assert_eq!(keys(&pending), [0_u8; 0], "they are being written");
@@ -226,9 +232,9 @@ mod tests {
     #[test]
     fn a_change_that_comes_while_one_is_written_is_written_after_it() {
         let pending = Pending::new(1_000, 9);
-        pending.put(key(1), list());
+        pending.put(key(1), list(), false);
         let first = pending.next(9, NOW).unwrap();
-        pending.put(key(1), Wanted::Nothing);
+        pending.put(key(1), Wanted::Nothing, false);
         pending.done(&first[0]);
         assert!(pending.get(&key(1)).is_some(), "the second is not on disk");
         let second = pending.next(9, NOW).unwrap();
@@ -239,10 +245,11 @@ mod tests {
     #[test]
     fn too_many_changes_are_lost_and_the_last_ones_are_written_before_the_end() {
         let pending = Pending::new(1_000, 2);
-        assert_eq!(pending.put(key(1), list()), Taken::Whole);
-        assert_eq!(pending.put(key(2), list()), Taken::Whole);
-        assert_eq!(pending.put(key(3), Wanted::Nothing), Taken::Lost);
-        assert_eq!(pending.put(key(2), Wanted::Nothing), Taken::Whole, "it waits already");
+        assert_eq!(pending.put(key(1), list(), false), Taken::Whole);
+        assert_eq!(pending.put(key(2), list(), false), Taken::Whole);
+        assert_eq!(pending.put(key(3), Wanted::Nothing, false), Taken::Lost);
+        assert_eq!(pending.put(key(3), list(), true), Taken::NotKept, "nothing to forget");
+        assert_eq!(pending.put(key(2), Wanted::Nothing, false), Taken::Whole, "it waits already");
         pending.close();
         assert_eq!(keys(&pending), [1, 2]);
         assert!(pending.next(9, NOW).is_none());

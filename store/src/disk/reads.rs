@@ -10,6 +10,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
+use bytes::Bytes;
 use quick_cache::sync::Cache;
 
 use super::bodies::{Bodies, BodyError, Digest, OpenBody};
@@ -71,6 +72,23 @@ impl Reads {
         opened
     }
 
+    /// All the content of a file, which is not kept open. Blocks.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Reads::open`].
+    pub(super) fn read_whole(&self, digest: &Digest, length: u64) -> Result<Bytes, BodyError> {
+        let read = self.bodies.open_body(digest, length).and_then(|open| {
+            if self.checked.get(digest).is_some() {
+                return open.read_all();
+            }
+            let content = open.read_verified()?;
+            self.checked.insert(*digest, ());
+            Ok(content)
+        });
+        read.inspect_err(|error| self.on_error(digest, error))
+    }
+
     fn open_checked(&self, digest: &Digest, length: u64) -> Result<Arc<OpenBody>, BodyError> {
         let open = self.bodies.open_body(digest, length)?;
         if self.checked.get(digest).is_none() {
@@ -84,7 +102,10 @@ impl Reads {
         match error {
             BodyError::Missing => self.missing.fetch_add(1, Relaxed),
             BodyError::Io { .. } => self.failed.fetch_add(1, Relaxed),
-            BodyError::Damaged { .. } => return self.on_damage(digest),
+            BodyError::Damaged { .. } => {
+                self.on_damage(digest);
+                0
+            }
         };
     }
 

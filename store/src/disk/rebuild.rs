@@ -10,13 +10,44 @@ use super::codec;
 use super::index::{Batch, IndexError};
 use super::record::BodyAt;
 use super::rows::{
-    KeyRow, Queue, SliceRow, TOTALS, VariantRow, key_at, order_at, seal, slice_at, use_at,
+    KeyRow, Queue, REBUILDING, SliceRow, TOTALS, VariantRow, key_at, order_at, seal, slice_at,
+    use_at,
 };
+use super::tier::Inner;
 use super::writer::{Writer, charge_of, key_charge};
 use crate::Body;
 
 /// Stored responses taken in under one key.
 const VARIANTS_MAX: usize = 32;
+
+/// Says whether the index is to be built anew: it has no key, or an earlier run had begun and did not end.
+/// From then on that is noted in the index.
+///
+/// # Errors
+///
+/// The index cannot be used.
+pub(super) fn begin(inner: &Inner) -> Result<bool, IndexError> {
+    let guard = inner.writer.lock();
+    let Some(writer) = guard.as_ref() else { return Ok(false) };
+    if writer.totals.keys > 0 && writer.index.get(REBUILDING)?.is_none() {
+        return Ok(false);
+    }
+    let mut batch = Batch::default();
+    batch.put(REBUILDING, Vec::new());
+    writer.index.apply(&batch)?;
+    Ok(true)
+}
+
+/// Notes that every file has been looked at. Where that fails the next start does it again.
+pub(super) fn end(inner: &Inner) {
+    let guard = inner.writer.lock();
+    let Some(writer) = guard.as_ref() else { return };
+    let mut batch = Batch::default();
+    batch.remove(REBUILDING);
+    if let Err(error) = writer.index.apply(&batch) {
+        inner.on_index_error(&error);
+    }
+}
 
 /// The content of a file: its digest, its length, and which slice of a body it is.
 pub(super) type Content<'a> = (&'a Digest, u64, u32);

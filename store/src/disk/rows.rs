@@ -9,6 +9,7 @@
 //! | `b` | digest of a file, cache key | nothing: the file is used by what is stored under that key |
 //! | `s` | body, number of a slice | the file of that slice |
 //! | `m` | `totals` | what all of it adds up to |
+//! | `m` | `rebuilding` | nothing: files that no row names are to be taken in, not removed |
 //!
 //! Values carry a version and a check; one that fails either is no value.
 
@@ -114,6 +115,9 @@ impl Totals {
 
 /// Where the totals are.
 pub(super) const TOTALS: &[u8] = b"mtotals";
+
+/// Where it is noted that the index is being built anew.
+pub(super) const REBUILDING: &[u8] = b"mrebuilding";
 
 /// Where the row of `key` is.
 pub(super) fn key_at(key: &CacheKey) -> Vec<u8> {

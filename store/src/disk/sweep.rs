@@ -56,23 +56,25 @@ fn rest(inner: &Inner, time: Duration) -> bool {
 /// Builds the index anew where it is empty, and removes files that nobody uses. `false` if the tier
 /// ended meanwhile.
 fn tidy(inner: &Inner) -> bool {
-    let is_empty = inner.writer.lock().as_ref().is_some_and(|writer| writer.totals.keys == 0);
+    let Ok(rebuild) = rebuild::begin(inner) else { return true };
     let mut found: u64 = 0;
     let mut cursor = None;
-    loop {
-        let Ok((files, next)) = inner.shared.bodies.walk(cursor, LOOK) else {
-            // A disk that cannot be read is met by others, who say so.
-            break;
-        };
+    // A disk that cannot be read is met by others, who say so.
+    while let Ok((files, next)) = inner.shared.bodies.walk(cursor, LOOK) {
         for file in &files {
-            found = found.saturating_add(tidy_one(inner, file, is_empty).unwrap_or(0));
+            found = found.saturating_add(tidy_one(inner, file, rebuild).unwrap_or(0));
         }
         if rest(inner, REST) {
             return false;
         }
         match next {
             Some(_) => cursor = next,
-            None => break,
+            None => {
+                if rebuild {
+                    rebuild::end(inner);
+                }
+                break;
+            }
         }
     }
     if found > 0 {

@@ -62,6 +62,17 @@ pub enum DiskOpenError {
     Thread(#[source] io::Error),
 }
 
+/// What the disk has under a key.
+#[derive(Debug, Clone)]
+pub enum OnDisk {
+    /// This.
+    Found(Variants),
+    /// Nothing.
+    Nothing,
+    /// Nothing that could be read: there may be something all the same.
+    Unknown,
+}
+
 /// What the tier holds and has done since it was opened.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct DiskStats {
@@ -77,6 +88,8 @@ pub struct DiskStats {
     pub files: u64,
     /// Bytes of the index.
     pub index_bytes: u64,
+    /// Bytes that are free on the file system.
+    pub free_bytes: u64,
     /// Bytes of bodies in memory that wait to be written.
     pub waiting_bytes: u64,
     /// Keys whose change waits.
@@ -135,7 +148,7 @@ pub(super) struct Inner {
     versions: Box<[AtomicU64]>,
     /// Nothing is read or written any more.
     stopped: AtomicBool,
-    /// Until when nothing is written.
+    /// Since the disk refused: until when nothing is written. `None` while it takes what it is given.
     off_until: Mutex<Option<Instant>>,
     /// Whether the threads are to end, and who waits for that or for the index.
     pub(super) phase: Mutex<Phase>,
@@ -217,9 +230,9 @@ impl DiskTier {
     }
 
     /// To be called before `key` is changed in memory: what was read of it until now is not to be put there
-    /// any more.
-    pub fn changing(&self, key: &CacheKey) {
-        self.inner.version(key).fetch_add(1, Ordering::AcqRel);
+    /// any more. Returns the version from then on.
+    pub fn changing(&self, key: &CacheKey) -> u64 {
+        self.inner.version(key).fetch_add(1, Ordering::AcqRel).wrapping_add(1)
     }
 
     /// Notes that `key` was hit, wherever it was found. Costs one load for a key that is asked for often.
@@ -227,28 +240,30 @@ impl DiskTier {
         self.inner.shared.heat.note(key);
     }
 
-    /// What is stored under `key`, with bodies that are still on disk; `None` if there is nothing. Blocks.
+    /// What is stored under `key`, with bodies that are still on disk. Blocks.
     #[must_use]
-    pub fn get(&self, key: &CacheKey) -> Option<Variants> {
+    pub fn get(&self, key: &CacheKey) -> OnDisk {
         let found = match self.inner.pending.get(key) {
-            Some(Wanted::List(list)) => Some(list),
-            Some(Wanted::Nothing) => None,
+            Some(Wanted::List(list)) => OnDisk::Found(list),
+            Some(Wanted::Nothing) => OnDisk::Unknown,
             None => self.inner.read(key),
         };
         let counts = &self.inner.counts;
-        let counter = if found.is_some() { &counts.hits } else { &counts.misses };
+        let is_hit = matches!(found, OnDisk::Found(_));
+        let counter = if is_hit { &counts.hits } else { &counts.misses };
         counter.fetch_add(1, Ordering::Relaxed);
         found
     }
 
-    /// Has the disk hold `list` under `key`.
-    pub fn put(&self, key: CacheKey, list: Variants) {
-        self.inner.want(key, Wanted::List(list));
+    /// Has the disk hold `list` under `key`. `is_new` says that it has nothing under it, so that nothing need
+    /// be forgotten where there is no room for the list.
+    pub fn put(&self, key: CacheKey, list: Variants, is_new: bool) {
+        self.inner.want(key, Wanted::List(list), is_new);
     }
 
     /// Has the disk forget `key`.
     pub fn forget(&self, key: CacheKey) {
-        self.inner.want(key, Wanted::Nothing);
+        self.inner.want(key, Wanted::Nothing, false);
     }
 
     /// Begins to write the body of `stored`, `length` bytes long, in slices. The response is stored when it is
@@ -354,13 +369,13 @@ impl Inner {
         &self.versions[place]
     }
 
-    fn want(&self, key: CacheKey, wanted: Wanted) {
+    fn want(&self, key: CacheKey, wanted: Wanted, is_new: bool) {
         if self.stopped.load(Ordering::Relaxed) {
             return;
         }
-        match self.pending.put(key, wanted) {
+        match self.pending.put(key, wanted, is_new) {
             Taken::Whole => {}
-            Taken::Forgets => {
+            Taken::Forgets | Taken::NotKept => {
                 self.counts.overflows.fetch_add(1, Ordering::Relaxed);
             }
             Taken::Lost => self.stop("too many changes wait to be written"),
@@ -368,24 +383,25 @@ impl Inner {
     }
 
     /// Reads `key` from disk.
-    fn read(&self, key: &CacheKey) -> Option<Variants> {
-        let index = self.index()?;
+    fn read(&self, key: &CacheKey) -> OnDisk {
+        let Some(index) = self.index() else { return OnDisk::Unknown };
         let row = match index.get(&key_at(key)) {
-            Ok(row) => row?,
+            Ok(Some(row)) => row,
+            Ok(None) => return OnDisk::Nothing,
             Err(error) => {
                 self.on_index_error(&error);
-                return None;
+                return OnDisk::Unknown;
             }
         };
         let row: Option<KeyRow> = unseal(&row);
         let list = row.map(|row| self.restore(&*index, key, &row));
         match list {
-            Some(list) if !list.is_empty() => Some(list),
+            Some(list) if !list.is_empty() => OnDisk::Found(list),
             // Nothing of it can be used, now or later.
             _ => {
                 self.counts.unreadable.fetch_add(1, Ordering::Relaxed);
-                self.want(*key, Wanted::Nothing);
-                None
+                self.want(*key, Wanted::Nothing, false);
+                OnDisk::Unknown
             }
         }
     }
@@ -448,21 +464,24 @@ impl Inner {
         self.stopped.load(Ordering::Relaxed)
     }
 
-    /// Whether anything is written at present.
+    /// Whether anything is written at present. After a while without, whoever asks may try.
     ///
     /// # Errors
     ///
     /// The disk refused a moment ago.
     pub(super) fn may_write(&self) -> io::Result<()> {
-        let mut off_until = self.off_until.lock();
-        if off_until.is_some_and(|until| Instant::now() < until) || self.is_stopped() {
+        let is_off = self.off_until.lock().is_some_and(|until| Instant::now() < until);
+        if is_off || self.is_stopped() {
             return Err(io::Error::new(io::ErrorKind::StorageFull, "writing to disk is off"));
         }
-        if off_until.take().is_some() {
-            // The next write shows whether it is so.
+        Ok(())
+    }
+
+    /// Notes that the disk took a body.
+    pub(super) fn writes_on(&self) {
+        if self.off_until.lock().take().is_some() {
             self.shared.bearings.note(DiskEvent::WritesOn);
         }
-        Ok(())
     }
 
     /// Writes nothing for a while.
@@ -500,10 +519,11 @@ impl Inner {
         let counts = &self.counts;
         DiskStats {
             open: index.is_some(),
-            writes_off: self.off_until.lock().is_some_and(|until| Instant::now() < until),
+            writes_off: self.off_until.lock().is_some(),
             bytes: totals.bytes(),
             keys: totals.keys,
             files: totals.files,
+            free_bytes: self.shared.bodies.space().map_or(0, |space| space.free),
             index_bytes: index.map_or(0, |index| index.bytes_on_disk()),
             waiting_bytes,
             waiting_keys: crate::response::length(waiting_keys),

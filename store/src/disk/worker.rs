@@ -6,6 +6,7 @@
 //!    └────────────┘
 //! ```
 
+use std::io::ErrorKind;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
@@ -24,14 +25,14 @@ const IDLE: Duration = Duration::from_millis(100);
 const FLUSH_EVERY: Duration = Duration::from_secs(1);
 /// The pause after a change that cannot be written in any way, and between tries to open the index.
 const PAUSE: Duration = Duration::from_millis(500);
-/// Indexes opened in one run of the node.
-const OPENINGS_MAX: u32 = 8;
-/// Part of the disk that is made free when the file system has no room.
-const ROOM_PART: u64 = 64;
+/// The longest pause between two openings of an index that is damaged again and again.
+const PAUSE_MAX: Duration = Duration::from_secs(60);
+/// An index that was fine for so long is opened at once if it is damaged then.
+const FINE_AFTER: Duration = Duration::from_secs(600);
 
 /// Opens and writes until the tier is closed.
 pub(super) fn run(inner: &Inner) {
-    let mut openings = 0;
+    let mut openings = Openings::default();
     let mut flushed = Instant::now();
     let mut dirty = false;
     loop {
@@ -39,14 +40,16 @@ pub(super) fn run(inner: &Inner) {
             if inner.pending.is_closed() {
                 break;
             }
-            openings += 1;
-            open(inner, openings);
+            if openings.wait(inner) {
+                break;
+            }
+            open(inner);
             continue;
         }
         let Some(changes) = inner.pending.next(TAKE, IDLE) else { break };
         remove_given_up(inner);
         dirty |= !changes.is_empty();
-        if !bring_all(inner, &changes) && pause(inner) {
+        if !bring_all(inner, &changes) && pause(inner, PAUSE) {
             break;
         }
         if dirty && flushed.elapsed() >= FLUSH_EVERY {
@@ -60,11 +63,30 @@ pub(super) fn run(inner: &Inner) {
     *inner.index.write() = None;
 }
 
-/// Opens the index; after too many tries the tier is stopped.
-fn open(inner: &Inner, openings: u32) {
-    if openings > OPENINGS_MAX {
-        return inner.stop("the index was damaged again and again");
+/// How often the index had to be opened of late.
+#[derive(Default)]
+struct Openings {
+    count: u32,
+    last: Option<Instant>,
+}
+
+impl Openings {
+    /// Waits before the next one, the longer the more there were; returns whether the tier ends meanwhile.
+    fn wait(&mut self, inner: &Inner) -> bool {
+        if self.last.is_some_and(|last| last.elapsed() > FINE_AFTER) {
+            self.count = 0;
+        }
+        let doublings = self.count.saturating_sub(1).min(16);
+        let time = PAUSE.saturating_mul(1 << doublings).min(PAUSE_MAX);
+        let is_ending = self.count > 0 && pause(inner, time);
+        self.count = self.count.saturating_add(1);
+        self.last = Some(Instant::now());
+        is_ending
     }
+}
+
+/// Opens the index.
+fn open(inner: &Inner) {
     let began = Instant::now();
     *inner.writer.lock() = None;
     let limits =
@@ -73,17 +95,14 @@ fn open(inner: &Inner, openings: u32) {
         Ok(opened) => opened,
         Err(error) => {
             inner.writes_off(&error.to_string());
+            // Nobody waits for it any more.
             set_phase(inner, Phase::Open);
-            pause(inner);
             return;
         }
     };
     let index: Arc<dyn index::Index> = Arc::from(opened.index);
     let made = Writer::new(Arc::clone(&index), inner.shared.clone(), Arc::clone(&inner.limits));
-    let Ok(writer) = made else {
-        pause(inner);
-        return;
-    };
+    let Ok(writer) = made else { return };
     if let OpenedState::SetAside { why } = opened.state {
         inner.shared.bearings.note(DiskEvent::IndexSetAside { why });
     }
@@ -104,10 +123,10 @@ fn set_phase(inner: &Inner, to: Phase) {
 }
 
 /// Waits a moment; returns whether the tier ends meanwhile.
-fn pause(inner: &Inner) -> bool {
+fn pause(inner: &Inner, time: Duration) -> bool {
     let mut phase = inner.phase.lock();
     let is_on = |phase: &mut Phase| *phase != Phase::Ending;
-    inner.changed.wait_while_for(&mut phase, is_on, PAUSE);
+    inner.changed.wait_while_for(&mut phase, is_on, time);
     *phase == Phase::Ending
 }
 
@@ -135,12 +154,23 @@ fn bring(inner: &Inner, change: &Change) -> bool {
         inner.pending.failed(change);
         return false;
     };
-    let result = writer.write(&change.key, wanted).and_then(|()| writer.make_room(0));
+    let mut result = write(writer, change, wanted);
+    if let Err(error) = &result
+        && is_full(error)
+        && matches!(wanted, Wanted::List(_))
+        && writer.reload().is_ok()
+        && writer.on_full().unwrap_or(false)
+    {
+        result = write(writer, change, wanted);
+    }
     match result {
         Ok(evicted) => {
             inner.counts.evictions.fetch_add(evicted, Relaxed);
             inner.counts.written.fetch_add(1, Relaxed);
             inner.pending.done(change);
+            if matches!(wanted, Wanted::List(_)) {
+                inner.writes_on();
+            }
             true
         }
         Err(error) => {
@@ -152,26 +182,29 @@ fn bring(inner: &Inner, change: &Change) -> bool {
     }
 }
 
-fn on_failure(inner: &Inner, writer: &mut Writer, error: &WriteError) {
-    let is_full = match error {
-        WriteError::Body(error) => error.kind() == std::io::ErrorKind::StorageFull,
-        WriteError::Index(IndexError::Full { .. }) => true,
-        WriteError::Index(error) => {
-            inner.on_index_error(error);
-            false
+fn write(writer: &mut Writer, change: &Change, wanted: &Wanted) -> Result<u64, WriteError> {
+    writer.write(&change.key, wanted)?;
+    writer.make_room(0)
+}
+
+fn is_full(error: &WriteError) -> bool {
+    match error {
+        WriteError::Body(error) => {
+            matches!(error.kind(), ErrorKind::StorageFull | ErrorKind::QuotaExceeded)
         }
-    };
+        WriteError::Index(error) => matches!(error, IndexError::Full { .. }),
+    }
+}
+
+fn on_failure(inner: &Inner, writer: &mut Writer, error: &WriteError) {
+    if let WriteError::Index(error) = error {
+        inner.on_index_error(error);
+    }
     let why =
         std::error::Error::source(error).map_or_else(|| error.to_string(), ToString::to_string);
     inner.writes_off(&why);
-    if writer.reload().is_ok() && is_full {
-        // Somebody else may fill the disk, too: what is here makes some room, though not all.
-        let room = inner.limits.bytes_max.saturating_sub(writer.totals.bytes());
-        let more = writer.totals.bytes().checked_div(ROOM_PART).unwrap_or(0);
-        if let Ok(evicted) = writer.make_room(room.saturating_add(more)) {
-            inner.counts.evictions.fetch_add(evicted, Relaxed);
-        }
-    }
+    // An index that failed may have lost its newest changes; where it cannot be read, nothing is written.
+    drop(writer.reload());
 }
 
 /// Removes the files of bodies that were given up.
@@ -194,5 +227,12 @@ fn flush(inner: &Inner) {
     if let Err(error) = index.flush() {
         inner.on_index_error(&error);
         inner.writes_off(&error.to_string());
+        return;
+    }
+    if inner.may_write().is_ok()
+        && let Ok(space) = inner.shared.bodies.space()
+        && let Some(writer) = inner.writer.lock().as_mut()
+    {
+        writer.widen(space.free);
     }
 }

@@ -31,6 +31,8 @@ use crate::{Body, DiskBody, StoredResponse, Variants};
 const KEY_OVERHEAD_BYTES: u64 = 1_024;
 /// Bytes in which file systems give out space.
 const BLOCK_BYTES: u64 = 4_096;
+/// Part of what is held that goes when the file system has no room.
+const ROOM_PART: u64 = 64;
 /// Operations in one step.
 const STEP_MAX: usize = 800;
 
@@ -61,6 +63,8 @@ pub(super) struct Writer {
     pub(super) limits: Arc<DiskLimits>,
     pub(super) totals: Totals,
     pub(super) ghosts: Ghosts,
+    /// Bytes that the file system had room for when it was full; `None` while the limit is the bound.
+    room: Option<u64>,
 }
 
 /// A list whose bodies are on disk.
@@ -114,7 +118,7 @@ impl Writer {
         limits: Arc<DiskLimits>,
     ) -> Result<Self, IndexError> {
         let totals = index.get(TOTALS)?.and_then(|bytes| unseal(&bytes)).unwrap_or_default();
-        Ok(Self { index, shared, limits, totals, ghosts: Ghosts::default() })
+        Ok(Self { index, shared, limits, totals, ghosts: Ghosts::default(), room: None })
     }
 
     /// Reads again what everything adds up to: an index that failed may have lost its newest changes.
@@ -127,6 +131,30 @@ impl Writer {
         self.totals = self.index.get(TOTALS)?.and_then(|bytes| unseal(&bytes)).unwrap_or_default();
         self.totals.next_rank = self.totals.next_rank.max(next_rank);
         Ok(())
+    }
+
+    /// Bytes that may be held.
+    pub(super) fn bytes_max(&self) -> u64 {
+        self.limits.bytes_max.min(self.room.unwrap_or(u64::MAX))
+    }
+
+    /// Takes note that the file system is full, and makes some room; returns whether that may help. It does
+    /// not where somebody else has taken what was made free the last time.
+    pub(super) fn on_full(&mut self) -> Result<bool, WriteError> {
+        let held = self.totals.bytes();
+        if held == 0 || self.room.is_some_and(|room| held <= room) {
+            return Ok(false);
+        }
+        self.room = Some(held.saturating_sub(held.div_ceil(ROOM_PART)));
+        Ok(self.make_room(0)? > 0)
+    }
+
+    /// Uses half of what is `free` on a file system that was full once.
+    pub(super) fn widen(&mut self, free: u64) {
+        let Some(room) = self.room else { return };
+        let spare = free.saturating_sub(self.totals.bytes().div_ceil(ROOM_PART).saturating_mul(2));
+        let wider = room.saturating_add(spare.checked_div(2).unwrap_or(0));
+        self.room = (wider < self.limits.bytes_max).then_some(wider);
     }
 
     /// Brings one change to the disk.
@@ -209,7 +237,8 @@ impl Writer {
         (stored, bytes): (&StoredResponse, &[u8]),
         old: Option<&KeyRow>,
     ) -> Result<BodyAt, WriteError> {
-        let digest = Digest::of(bytes);
+        let digest = stored.digest().map_or_else(|| Digest::of(bytes), |known| Digest::new(*known));
+        stored.note_digest(digest.bytes());
         let at = BodyAt::Whole { digest: digest.bytes(), length: length(bytes.len()) };
         let is_there = old.is_some_and(|old| old.variants.iter().any(|row| row.at == at));
         if !is_there {

@@ -133,9 +133,9 @@ async fn what_was_removed_does_not_come_back_by_a_validation(store: MemoryStore)
     let old = held.select(&english, &policy()).unwrap();
     let (first, second) = (response(&english, "first"), response(&english, "second"));
     assert!(store.replace(key, old, Arc::clone(&first)).await.is_some());
-    assert!(!store.replace(key, old, second).await.is_some(), "old is not stored any more");
+    assert!(store.replace(key, old, second).await.is_none(), "old is not stored any more");
     assert!(store.remove(&key).await);
-    assert!(!store.replace(key, &first, Arc::clone(&first)).await.is_some());
+    assert!(store.replace(key, &first, Arc::clone(&first)).await.is_none());
     assert_eq!(got(&store, "/a", &english).await, None);
     assert!(!store.remove(&key).await);
 }
@@ -147,7 +147,7 @@ async fn what_was_asked_for_earlier_does_not_take_the_place_of_the_later(store: 
     let key = keyed("/a").key;
     assert!(store.insert(key, later, &english, &policy()).await.is_some());
     let earlier = response_as_of(Seq::new(1), &english, "earlier");
-    assert!(!store.insert(key, earlier, &english, &policy()).await.is_some());
+    assert!(store.insert(key, earlier, &english, &policy()).await.is_none());
     assert_eq!(got(&store, "/a", &english).await.unwrap(), "later");
 }
 
@@ -288,16 +288,27 @@ async fn a_response_that_is_asked_for_outlives_those_that_are_not(store: MemoryS
     assert!(store.stats().await.evictions > 800);
 }
 
+/// A map that adds weights up must find them the same when it takes them off.
+#[test]
+fn what_is_learned_of_a_response_does_not_change_its_weight() {
+    let stored = response(&language("en"), "body");
+    let before = stored.weight();
+    stored.note_digest([1; 32]);
+    stored.passed(Seq::new(9));
+    assert_eq!(stored.weight(), before);
+}
+
 /// The arithmetic of weights, for a response whose pieces can be told.
 #[test]
 fn a_response_is_charged_for_what_it_takes() {
     let stored = response(&language("en"), "body");
     let head = &stored.head;
     let expected = [
-        // Itself with its reference counts, and the body with what sharing it takes.
+        // Itself with its reference counts, and the body with what sharing it takes, and its digest.
         size_of::<StoredResponse>() + 16,
         24,
         4,
+        32,
         // The text of its key, with counts.
         stored.text.as_str().len() + 16,
         head.headers.heap_bytes(),

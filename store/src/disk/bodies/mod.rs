@@ -42,8 +42,10 @@ pub(crate) use self::digest::Digest;
 pub use self::error::{BodiesOpenError, BodyDamage, BodyError};
 pub use self::read::OpenBody;
 pub(crate) use self::scrub::{Scrubbed, Scrubber};
-pub(crate) use self::walk::{Contents, FoundBody};
-pub(crate) use self::write::{BodyWriter, Written};
+pub(crate) use self::walk::FoundBody;
+pub(crate) use self::write::BodyWriter;
+#[cfg(test)]
+pub(crate) use self::write::Written;
 use super::files::{Files, Space, space};
 use crate::faults::Faults;
 

@@ -217,11 +217,6 @@ impl BodyWriter {
         Ok(OpenBody::unfinished(file, self.aside.bodies.shared.files.clone()))
     }
 
-    /// Bytes of the content so far.
-    pub(crate) fn length(&self) -> u64 {
-        self.hasher.count()
-    }
-
     /// Gives the body its name and notes `records` with it, as [`Bodies::write`] does.
     ///
     /// # Errors

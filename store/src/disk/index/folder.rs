@@ -4,6 +4,7 @@
 //! index.redb        the index of one kind
 //! index.sled/g<n>/  that of the other. <n> grows whenever one is made, so that a thread that is
 //!                   stuck in an older one cannot write into its successor by name
+//! index.making      there until an index is made: one beside it holds nothing, and is removed
 //! index.trusted     there while nothing has gone wrong: an index without it is set aside
 //! index.gone        the index of a kind that is not wanted any more, on its way out
 //! bad/index-<n>     the index that was set aside last
@@ -53,17 +54,23 @@ impl Folder {
         self.folder.join("index.trusted")
     }
 
+    fn making(&self) -> PathBuf {
+        self.folder.join("index.making")
+    }
+
     fn gone(&self) -> PathBuf {
         self.folder.join("index.gone")
     }
 
-    /// Makes the folder, and removes the index of any other kind.
-    ///
-    /// It is renamed first: half of an index must not be found when the kind is changed back.
+    /// Makes the folder, and removes what a start was cut short with, and the index of any other
+    /// kind. That is renamed first: half of it must not be found when the kind is changed back.
     pub(super) fn prepare(&self) -> Result<(), IndexOpenError> {
         fs::create_dir_all(&self.folder)
             .map_err(|source| self.error("make the folder", &self.folder, source))?;
         self.remove(&self.gone())?;
+        if exists(&self.making()) {
+            self.unmake().map_err(|source| self.error("remove", &self.index(), source))?;
+        }
         for other in IndexKind::ALL.into_iter().filter(|other| *other != self.kind) {
             let path = self.folder.join(name(other));
             if exists(&path) {
@@ -115,9 +122,23 @@ impl Folder {
         if moved.is_ok() { Ok(()) } else { self.remove(&self.index()) }
     }
 
-    /// Removes an index that is empty. Should it stay, the next start judges it.
-    pub(super) fn remove_index(&self) {
-        drop(self.remove(&self.index()));
+    /// Notes that an index is being made, and that nothing is wrong with it.
+    pub(super) fn make(&self) -> io::Result<()> {
+        drop(engine::open_file(&self.making(), true)?);
+        self.trust()
+    }
+
+    /// Notes that the index is made. From here on it holds what must not be removed, also after a
+    /// power cut.
+    pub(super) fn made(&self) -> io::Result<()> {
+        fs::remove_file(self.making())?;
+        self.sync()
+    }
+
+    /// Removes an index that is not made.
+    pub(super) fn unmake(&self) -> io::Result<()> {
+        remove_all(&self.index())?;
+        remove_all(&self.making())
     }
 
     /// The number of the newest generation of a sled, 0 if there is none.

@@ -11,18 +11,20 @@
 //! first call that comes when it may be tried again. Damage is final, and noted in the folder for
 //! the next start.
 //!
-//! A batch that a disk error has torn ([`Engine::may_tear`]) is applied once more as a whole before
+//! A disk error may leave an engine with a part of a batch ([`Engine::may_tear`]) or without one that
+//! it took before. Such an engine is given all that was not flushed once more, in order, before
 //! anybody can look; until then the folder says that the index is not to be trusted.
 
 use std::io;
 use std::time::{Duration, Instant};
 
-use parking_lot::{RwLock, RwLockWriteGuard};
+use parking_lot::{Mutex, RwLock, RwLockWriteGuard};
 
 use super::deadline::{NoResult, catch, run_within};
 use super::engine::Engine;
 use super::error::Failure;
 use super::folder::Folder;
+use super::unflushed::Unflushed;
 use super::{Batch, Index, IndexError, IndexLimits, Rows, check};
 
 /// Opens the engine, within its deadline.
@@ -36,6 +38,8 @@ pub(super) struct Guarded {
     /// Whether a failed batch may be applied in part, so that nobody may look meanwhile.
     may_tear: bool,
     state: RwLock<State>,
+    /// Nothing, unless it may tear.
+    unflushed: Mutex<Unflushed>,
 }
 
 enum State {
@@ -55,8 +59,6 @@ struct Shut {
     since: Instant,
     /// What the system said then.
     source: io::Error,
-    /// A batch that may be applied in part.
-    torn: Option<Batch>,
 }
 
 impl Guarded {
@@ -68,7 +70,7 @@ impl Guarded {
     ) -> Self {
         let may_tear = engine.may_tear();
         let state = RwLock::new(State::Open(engine, Opened(0)));
-        Self { folder, limits, opening, may_tear, state }
+        Self { folder, limits, opening, may_tear, state, unflushed: Mutex::default() }
     }
 
     /// Calls the engine beside others.
@@ -76,7 +78,7 @@ impl Guarded {
         let state = self.state.read();
         let State::Open(engine, opened) = &*state else {
             drop(state);
-            return self.alone(None, call);
+            return self.alone(false, call);
         };
         let (failure, failed) = match run(engine.as_ref(), call) {
             Ok(result) => return Ok(result),
@@ -86,17 +88,17 @@ impl Guarded {
         let mut state = self.state.write();
         // Another one may have met the same and be done with it.
         if matches!(&*state, State::Open(_, opened) if *opened == failed) {
-            return Err(self.fail(&mut state, failure, None));
+            return Err(self.fail(&mut state, failure, false));
         }
         Err(failure.into())
     }
 
     /// Calls the engine while nobody else does, and opens it anew first if it is shut.
     ///
-    /// `batch` is what the call may leave applied in part.
+    /// `tears` says whether a call that fails may leave a part of a batch.
     fn alone<T>(
         &self,
-        batch: Option<&Batch>,
+        tears: bool,
         call: impl Fn(&dyn Engine) -> Result<T, Failure>,
     ) -> Result<T, IndexError> {
         let mut state = self.state.write();
@@ -108,7 +110,7 @@ impl Guarded {
             State::Open(engine, _) => run(engine.as_ref(), call),
             State::Shut(shut) => return Err(shut.error()),
         };
-        result.map_err(|failure| self.fail(&mut state, failure, batch))
+        result.map_err(|failure| self.fail(&mut state, failure, tears))
     }
 
     /// Opens the engine anew, if it is time to try that.
@@ -119,25 +121,50 @@ impl Guarded {
         if shut.since.elapsed() < self.limits.reopen_every {
             return Err(shut.error());
         }
-        let (torn, opened) = (shut.torn.clone(), Opened(shut.opened.0 + 1));
+        let opened = Opened(shut.opened.0 + 1);
         let opening = catch(&self.opening).unwrap_or_else(|panic| Err(Failure::Damaged(panic)));
-        let engine = match opening {
-            Ok(engine) => engine,
-            Err(failure) => return Err(self.fail(state, failure, torn.as_ref())),
-        };
-        **state = State::Open(engine, opened);
-        let Some(torn) = torn else {
-            return Ok(());
-        };
-        let State::Open(engine, _) = &**state else {
-            return Ok(());
-        };
-        let mended = run(engine.as_ref(), |engine| {
-            engine.apply(&torn)?;
+        let replayed =
+            opening.and_then(|engine| match run(engine.as_ref(), |engine| self.replay(engine)) {
+                Ok(()) => Ok(engine),
+                Err(failure) => {
+                    drop(close(engine, self.limits.open_within));
+                    Err(failure)
+                }
+            });
+        match replayed {
+            Ok(engine) => {
+                **state = State::Open(engine, opened);
+                Ok(())
+            }
+            Err(failure) => Err(self.fail(state, failure, false)),
+        }
+    }
+
+    /// Applies once more what was not flushed, so that all of it is there.
+    fn replay(&self, engine: &dyn Engine) -> Result<(), Failure> {
+        let mut unflushed = self.unflushed.lock();
+        if !unflushed.is_empty() {
+            // Meanwhile older batches lie over newer ones.
+            self.folder.distrust();
+            unflushed.batches().iter().try_for_each(|batch| engine.apply(batch))?;
             engine.flush()?;
-            self.folder.trust().map_err(Failure::Io)
-        });
-        mended.map_err(|failure| self.fail(state, failure, Some(&torn)))
+            unflushed.clear();
+        }
+        self.folder.trust().map_err(Failure::Io)
+    }
+
+    fn apply_and_note(&self, engine: &dyn Engine, batch: &Batch) -> Result<(), Failure> {
+        if self.unflushed.lock().is_full() {
+            self.flush_and_forget(engine)?;
+        }
+        self.unflushed.lock().push(batch);
+        engine.apply(batch)
+    }
+
+    fn flush_and_forget(&self, engine: &dyn Engine) -> Result<(), Failure> {
+        engine.flush()?;
+        self.unflushed.lock().clear();
+        Ok(())
     }
 
     /// Closes the engine that has failed, and tells the caller why.
@@ -145,7 +172,7 @@ impl Guarded {
         &self,
         state: &mut RwLockWriteGuard<'_, State>,
         failure: Failure,
-        torn: Option<&Batch>,
+        torn: bool,
     ) -> IndexError {
         let opened = match &**state {
             State::Damaged(why) => return IndexError::Damaged { why: why.clone() },
@@ -153,15 +180,14 @@ impl Guarded {
             State::Shut(shut) => shut.opened,
         };
         let error = IndexError::from(failure);
-        if torn.is_some() || matches!(error, IndexError::Damaged { .. }) {
+        if torn || matches!(error, IndexError::Damaged { .. }) {
             self.folder.distrust();
         }
         let (next, wait) = match &error {
             IndexError::Full { source } | IndexError::Io { source } => {
-                let source = copy(source);
-                let (since, torn) = (Instant::now(), torn.cloned());
+                let (since, source) = (Instant::now(), copy(source));
                 // It must let go of its files before it is opened anew.
-                (State::Shut(Shut { opened, since, source, torn }), self.limits.open_within)
+                (State::Shut(Shut { opened, since, source }), self.limits.open_within)
             }
             error => (State::Damaged(why(error)), Duration::ZERO),
         };
@@ -180,7 +206,7 @@ impl Index for Guarded {
     fn apply(&self, batch: &Batch) -> Result<(), IndexError> {
         check(batch)?;
         if self.may_tear {
-            self.alone(Some(batch), |engine| engine.apply(batch))
+            self.alone(true, |engine| self.apply_and_note(engine, batch))
         } else {
             self.shared(|engine| engine.apply(batch))
         }
@@ -195,7 +221,7 @@ impl Index for Guarded {
     }
 
     fn flush(&self) -> Result<(), IndexError> {
-        self.shared(|engine| engine.flush())
+        self.shared(|engine| self.flush_and_forget(engine))
     }
 
     fn bytes_on_disk(&self) -> u64 {

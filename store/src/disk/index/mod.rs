@@ -40,6 +40,7 @@ mod redb_engine;
 mod sled_engine;
 #[cfg(test)]
 mod tests;
+mod unflushed;
 
 pub use batch::Batch;
 pub use error::{IndexError, IndexOpenError};

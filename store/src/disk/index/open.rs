@@ -79,16 +79,16 @@ fn first(
     limits: IndexLimits,
     generation: u64,
 ) -> Result<Box<dyn Index>, IndexOpenError> {
-    let failed = |failure| {
-        // What a full disk has let it make so far holds nothing, and might not open.
-        folder.remove_index();
+    let made = folder.make().map_err(Failure::Io).and_then(|()| {
+        let index = guarded(folder, limits, generation)?;
+        folder.made().map_err(Failure::Io)?;
+        Ok(index)
+    });
+    made.map_err(|failure| {
+        // Should it stay, the next start removes it.
+        drop(folder.unmake());
         refused(folder, failure)
-    };
-    // Before there is an index: one that a kill leaves half made is for the engine to judge.
-    folder.trust().map_err(Failure::Io).map_err(failed)?;
-    let index = guarded(folder, limits, generation).map_err(failed)?;
-    folder.sync().map_err(Failure::Io).map_err(failed)?;
-    Ok(index)
+    })
 }
 
 fn guarded(

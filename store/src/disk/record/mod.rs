@@ -67,6 +67,7 @@ pub(crate) enum BodyAt {
     },
 }
 
+#[cfg(test)]
 impl BodyAt {
     /// Bytes of the whole body.
     #[must_use]

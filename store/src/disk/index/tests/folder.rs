@@ -89,6 +89,24 @@ fn a_file_that_is_no_index_is_set_aside() {
     }
 }
 
+/// redb refuses such a file, and a caller would be told of damage.
+#[test]
+fn an_index_that_a_kill_has_left_half_made_is_an_empty_one() {
+    for kind in IndexKind::ALL {
+        let scratch = Scratch::new();
+        written(kind, scratch.path());
+        let (file, bytes) = pages(kind, &scratch);
+        fs::write(&file, vec![0; usize::try_from(bytes).unwrap()]).unwrap();
+        fs::write(scratch.path().join("index.making"), b"").unwrap();
+        let (index, state) = opened(kind, scratch.path());
+        assert_eq!((state, get(&*index, "a")), (OpenedState::Empty, None), "{kind:?}");
+        put(&*index, "b", "2");
+        drop(index);
+        let (index, state) = opened(kind, scratch.path());
+        assert_eq!((state, get(&*index, "b").as_deref()), (OpenedState::Kept, Some("2")));
+    }
+}
+
 /// Something else than a file, and something else than a folder.
 #[test]
 fn a_name_that_is_taken_by_something_else_is_set_aside() {

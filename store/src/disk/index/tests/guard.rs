@@ -19,6 +19,9 @@ enum Trouble {
     Full,
     /// Half of the batch is applied, then the disk is full.
     FullHalfWay,
+    /// Nothing was kept of what was not flushed but the batch at hand, and the disk is full.
+    FullWithoutThoseBefore,
+    None,
     Panic,
 }
 
@@ -43,7 +46,12 @@ impl World {
                 full()
             }
             Some(Trouble::Panic) => panic!("as planned"),
-            None => Ok(()),
+            Some(Trouble::FullWithoutThoseBefore) => {
+                self.rows.apply(&removes("a")).unwrap();
+                half_way();
+                full()
+            }
+            Some(Trouble::None) | None => Ok(()),
         }
     }
 }
@@ -57,7 +65,7 @@ impl Engine for Troubled {
     }
 
     fn apply(&self, batch: &Batch) -> Result<(), Failure> {
-        self.0.meet(|| self.0.rows.apply(&puts(&[("a", "half")])).unwrap())?;
+        self.0.meet(|| self.0.rows.apply(&puts(&[("b", "half")])).unwrap())?;
         self.0.rows.apply(batch).unwrap();
         Ok(())
     }
@@ -99,6 +107,12 @@ fn guarded(scratch: &Scratch, limits: IndexLimits, world: &Arc<World>) -> (Guard
 /// What is met, the next first.
 fn plan(world: &World, troubles: &[Trouble]) {
     *world.next.lock() = troubles.iter().rev().copied().collect();
+}
+
+fn removes(key: &str) -> Batch {
+    let mut batch = Batch::default();
+    batch.remove(key);
+    batch
 }
 
 fn is_damaged<T>(result: &Result<T, IndexError>) -> bool {
@@ -186,12 +200,50 @@ fn a_torn_batch_that_cannot_be_made_whole_is_tried_again() {
     assert!(is_full(&index.apply(&puts(&[("b", "1")]))));
     let half_way_again = |index: &Guarded| {
         // The engine opens, and fails over the batch.
-        world.next.lock().extend([Trouble::FullHalfWay]);
+        plan(&world, &[Trouble::None, Trouble::FullHalfWay]);
         index.get(b"b")
     };
     assert!(is_full(&half_way_again(&index)) && !folder.is_trusted());
     assert_eq!(get(&index, "b").as_deref(), Some("1"));
     assert!(folder.is_trusted());
+}
+
+#[test]
+fn a_batch_that_was_taken_and_lost_is_there_again_before_the_next_one() {
+    let scratch = Scratch::new();
+    let world = Arc::new(World { may_tear: true, ..World::default() });
+    let (index, _) = guarded(&scratch, limits(), &world);
+    put(&index, "a", "1");
+    plan(&world, &[Trouble::FullWithoutThoseBefore]);
+    assert!(is_full(&index.apply(&puts(&[("b", "1")]))));
+    let both = [get(&index, "a"), get(&index, "b")];
+    assert_eq!(both, [Some("1".to_owned()), Some("1".to_owned())]);
+}
+
+#[test]
+fn what_was_flushed_is_not_applied_again() {
+    let scratch = Scratch::new();
+    let world = Arc::new(World { may_tear: true, ..World::default() });
+    let (index, _) = guarded(&scratch, limits(), &world);
+    put(&index, "a", "1");
+    index.flush().unwrap();
+    plan(&world, &[Trouble::FullWithoutThoseBefore]);
+    assert!(is_full(&index.apply(&puts(&[("b", "1")]))));
+    assert_eq!(get(&index, "a"), None, "an engine that breaks its word is believed");
+    assert_eq!(get(&index, "b").as_deref(), Some("1"));
+}
+
+#[test]
+fn an_index_that_is_never_flushed_flushes_itself() {
+    let scratch = Scratch::new();
+    let world = Arc::new(World { may_tear: true, ..World::default() });
+    let (index, _) = guarded(&scratch, limits(), &world);
+    let mut large = Batch::default();
+    large.put("b", vec![0; 16 << 20]);
+    index.apply(&large).unwrap();
+    plan(&world, &[Trouble::Full]);
+    assert!(is_full(&index.apply(&puts(&[("c", "1")]))), "its flush");
+    assert_eq!(get(&index, "c"), None, "it was not applied");
 }
 
 #[test]
