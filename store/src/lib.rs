@@ -13,6 +13,7 @@ mod log_file;
 mod memory;
 mod part;
 mod response;
+mod slices;
 mod store;
 mod variants;
 mod weight;
@@ -33,5 +34,6 @@ pub use log_file::{
 pub use memory::{MemoryStore, StoreLimits, StoreStats};
 pub use part::StoredParts;
 pub use response::StoredResponse;
+pub use slices::StoredSlices;
 pub use store::Store;
 pub use variants::{PartsChange, Variants};

@@ -14,7 +14,7 @@ use parking_lot::Mutex;
 use weir_cache::{CacheKey, Policy, Shapes, StoredHead};
 
 use crate::variants::KeyBounds;
-use crate::{PartsChange, StoredParts, StoredResponse, Variants};
+use crate::{PartsChange, StoredParts, StoredResponse, StoredSlices, Variants};
 
 /// Bytes that one entry of the map takes beyond what it holds, measured.
 const ENTRY_BYTES: u64 = 350;
@@ -146,7 +146,7 @@ impl MemoryStore {
             .and_compute_with(|entry| {
                 let list = entry.map(moka::Entry::into_value);
                 let replaced = list.and_then(|list| list.with_replaced(old, response));
-                std::future::ready(replaced.map_or(Op::Nop, |list| Op::Put(list)))
+                std::future::ready(replaced.map_or(Op::Nop, Op::Put))
             })
             .await;
         self.map.run_pending_tasks().await;
@@ -200,11 +200,81 @@ impl MemoryStore {
         left
     }
 
-    /// Every stored response with its key, in no order. Others may come and go meanwhile; each that is
+    /// Stores `slices` under `key`, as [`Self::insert`] does a whole response.
+    pub(crate) async fn insert_slices(
+        &self,
+        key: CacheKey,
+        slices: &StoredSlices,
+        request_headers: &HeaderMap,
+        policy: &Policy,
+    ) -> Option<Variants> {
+        if slices.body().len() > self.limits.object_bytes_max {
+            return None;
+        }
+        let bounds = self.limits.of_one_key();
+        self.change(key, |old| {
+            let is_late = old.has_later(slices.stored(), request_headers, policy);
+            let with = || old.with_slices(slices.clone(), request_headers, policy, bounds);
+            (!is_late).then(with)
+        })
+        .await
+    }
+
+    /// Puts `slices` where they belong by what is here of them, unless nothing of that body is stored any
+    /// more; returns the list then.
+    pub(crate) async fn place_slices(
+        &self,
+        key: CacheKey,
+        slices: &StoredSlices,
+    ) -> Option<Variants> {
+        self.change(key, |old| old.with_slices_placed(slices)).await
+    }
+
+    /// Removes `slices` from what is stored under `key`, under whatever head; returns what is left then.
+    pub(crate) async fn discard_slices(
+        &self,
+        key: CacheKey,
+        slices: &StoredSlices,
+    ) -> Option<Variants> {
+        let mut left = None;
+        self.change(key, |old| {
+            let rest = old.without_slices(slices)?;
+            // An empty list leaves nothing in memory, and is what the disk is to have.
+            left = rest.is_empty().then(Variants::default);
+            Some(rest)
+        })
+        .await
+        .or(left)
+    }
+
+    /// Changes the list under `key` as `change` says in the turn of this writer; returns it if it was changed
+    /// and something is left.
+    async fn change(
+        &self,
+        key: CacheKey,
+        change: impl FnOnce(&Variants) -> Option<Variants>,
+    ) -> Option<Variants> {
+        let result = self
+            .map
+            .entry(key)
+            .and_compute_with(|entry| {
+                let old = entry.map(moka::Entry::into_value).unwrap_or_default();
+                std::future::ready(match change(&old) {
+                    None => Op::Nop,
+                    Some(list) if list.is_empty() => Op::Remove,
+                    Some(list) => Op::Put(list),
+                })
+            })
+            .await;
+        self.map.run_pending_tasks().await;
+        changed(result)
+    }
+
+    /// Every stored response with its key, those with missing slices included, in no order. Others may come and go meanwhile; each that is
     /// there throughout is met once.
     pub fn iter(&self) -> impl Iterator<Item = (CacheKey, Arc<StoredResponse>)> {
         self.map.iter().flat_map(|(key, variants)| {
-            let held: Vec<_> = variants.iter().map(Arc::clone).collect();
+            let held: Vec<_> = variants.persisted().map(Arc::clone).collect();
             held.into_iter().map(move |stored| (*key, stored))
         })
     }
@@ -264,7 +334,7 @@ impl MemoryStore {
             .and_compute_with(|entry| {
                 let list = entry.map(moka::Entry::into_value);
                 let replaced = list.and_then(|list| list.with_parts_replaced(old, parts));
-                std::future::ready(replaced.map_or(Op::Nop, |list| Op::Put(list)))
+                std::future::ready(replaced.map_or(Op::Nop, Op::Put))
             })
             .await;
         self.map.run_pending_tasks().await;

@@ -165,13 +165,16 @@ impl Writer {
     pub(super) fn write(&mut self, key: &CacheKey, wanted: &Wanted) -> Result<(), WriteError> {
         let old = self.row(key)?;
         let list = match wanted {
-            Wanted::List(list) if list.iter().next().is_some() => list,
+            Wanted::List(list) if list.persisted().next().is_some() => list,
             _ => return old.map_or(Ok(()), |old| self.remove(key, &old)),
         };
         let placed = self.place(key, list, old.as_ref())?;
+        let files: Vec<Digest> = placed.files.iter().map(|(digest, _)| *digest).collect();
         self.put(key, old.as_ref(), placed)?;
         // The index protects their files from now on.
-        list.iter().filter_map(|stored| stored.body.on_disk()).for_each(|body| body.settled());
+        let is_known = |digest: &Digest| files.binary_search(digest).is_ok();
+        let on_disk = list.persisted().filter_map(|stored| stored.body.on_disk());
+        on_disk.for_each(|body| body.settled(is_known));
         Ok(())
     }
 
@@ -188,7 +191,7 @@ impl Writer {
         old: Option<&KeyRow>,
     ) -> Result<Placed, WriteError> {
         let mut placed = Placed::default();
-        for stored in list.iter() {
+        for stored in list.persisted() {
             let at = match &stored.body {
                 Body::OnDisk(body) => self.place_slices(body, &mut placed)?,
                 Body::InMemory(bytes) => {
