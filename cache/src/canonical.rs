@@ -29,8 +29,8 @@ const DOMAIN: &[u8] = b"weir cache key\0\x01";
 pub struct KeyText {
     text: Arc<str>,
     /// Where host, path and query begin.
-    resource_at: usize,
-    resource_bytes: usize,
+    resource_at: u32,
+    resource_bytes: u32,
 }
 
 impl KeyText {
@@ -40,16 +40,20 @@ impl KeyText {
         let (before, after) = (text.get(..resource_at)?, text.get(resource_bytes..)?);
         let resource = text.get(resource_at..resource_bytes)?;
         let parted = before.ends_with("://") && (after.is_empty() || after.starts_with(' '));
-        (parted && !resource.is_empty()).then(|| Self {
-            text: text.into(),
-            resource_at,
-            resource_bytes,
-        })
+        (parted && !resource.is_empty())
+            .then(|| Self::new(text.into(), resource_at, resource_bytes))
     }
 
     /// Where host, path and query begin in the text, and where they end, in bytes.
     pub fn offsets(&self) -> [usize; 2] {
         [self.resource_at, self.resource_bytes]
+            .map(|offset| usize::try_from(offset).unwrap_or(usize::MAX))
+    }
+
+    /// Keeps where in the text the resource is. No head that a request may have is as long as 4 GiB.
+    fn new(text: Arc<str>, resource_at: usize, resource_bytes: usize) -> Self {
+        let offset = |at| u32::try_from(at).unwrap_or(u32::MAX);
+        Self { text, resource_at: offset(resource_at), resource_bytes: offset(resource_bytes) }
     }
 
     /// The whole text.
@@ -59,12 +63,14 @@ impl KeyText {
 
     /// Site and URI without chosen headers and cookies; what a purge by URL or prefix compares.
     pub fn resource(&self) -> &str {
-        self.text.get(..self.resource_bytes).unwrap_or(&self.text)
+        let [_, end] = self.offsets();
+        self.text.get(..end).unwrap_or(&self.text)
     }
 
     /// Host, path and query, without scheme: what a purge compares.
     pub fn purged_as(&self) -> &str {
-        self.text.get(self.resource_at..self.resource_bytes).unwrap_or(&self.text)
+        let [begin, end] = self.offsets();
+        self.text.get(begin..end).unwrap_or(&self.text)
     }
 }
 
@@ -161,7 +167,7 @@ impl Canonical {
     /// Returns the digest and the text of all parts written.
     pub(crate) fn finish(self) -> ([u8; 32], KeyText) {
         let Self { resource_at, resource_bytes, .. } = self;
-        let text = KeyText { text: self.text.into(), resource_at, resource_bytes };
+        let text = KeyText::new(self.text.into(), resource_at, resource_bytes);
         (self.digest.finalize().into(), text)
     }
 

@@ -9,7 +9,7 @@ use std::collections::HashSet;
 use std::hash::{BuildHasher, Hash, Hasher, RandomState};
 use std::sync::Arc;
 
-/// Hashes of what was offered lately, one slot each.
+/// Hashes of what was offered lately, one slot each; a power of two.
 const SEEN_SLOTS: usize = 4096;
 /// Offers turned away for want of room before unused values are looked for again.
 const SWEEP_EVERY: u32 = 1024;
@@ -111,8 +111,8 @@ impl<T: Eq + Hash> Table<T> {
     /// Whether an equal value was offered lately; notes that this one was.
     fn was_seen(&mut self, value: &T) -> bool {
         let hash = self.hasher.hash_one(value);
-        let slots = u64::try_from(SEEN_SLOTS).unwrap_or(1);
-        let slot = usize::try_from(hash % slots).unwrap_or_default();
+        let low = usize::try_from(hash & 0xffff).unwrap_or_default();
+        let slot = low & const { SEEN_SLOTS - 1 };
         let Some(last) = self.seen.get_mut(slot) else { return false };
         std::mem::replace(last, hash) == hash
     }

@@ -313,6 +313,7 @@ fn store_limits(config: &NodeConfig) -> StoreLimits {
         object_bytes_max: config.store.object_max.as_u64(),
         memory_object_bytes_max: config.store.memory_object_max().as_u64(),
         variants_max: config.store.variants_max,
+        memory_kind: config.store.memory_kind,
     }
 }
 

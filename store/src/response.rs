@@ -9,6 +9,8 @@ use weir_cache::{KeyText, Seq, StoredHead};
 use crate::Body;
 use crate::weight::{COUNTS_BYTES, allocated};
 
+const DIGEST_BYTES: usize = 32;
+
 /// A stored response (RFC 9111 §2): head and whole body.
 ///
 /// The body is always complete; a response cut short never becomes one of these (RFC 9111 §3.3).
@@ -81,14 +83,15 @@ impl StoredResponse {
         Subject { resource: self.text.purged_as(), tags: Tagged::Known(&self.head.tags) }
     }
 
-    /// The bytes of memory that this response takes: itself, its head, its body and the text of its key,
-    /// without what it shares with others.
+    /// The bytes of memory that this response takes: itself, its head, its body, its digest and the text of
+    /// its key, without what it shares with others. Never changes: a digest counts before it is noted.
     #[must_use]
     pub fn weight(&self) -> u64 {
         allocated(size_of::<Self>() + COUNTS_BYTES)
             + head_bytes(&self.head)
             + text_bytes(&self.text)
             + self.body.memory_bytes()
+            + allocated(DIGEST_BYTES)
     }
 }
 

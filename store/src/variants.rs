@@ -69,6 +69,8 @@ pub enum PartsChange {
 /// Parts, and responses of which slices are missing, lie beside the whole responses, so that none can be
 /// taken for one. There is never more than one of the three for one request. Cloning shares them; the list
 /// of one response is that response.
+///
+/// The weight is worked out once: a map must find it the same when an entry goes as when it came.
 #[derive(Debug, Clone, Default)]
 pub struct Variants(List);
 
@@ -76,8 +78,8 @@ pub struct Variants(List);
 enum List {
     #[default]
     Empty,
-    One(Arc<StoredResponse>),
-    Many(Arc<Many>),
+    One(u32, Arc<StoredResponse>),
+    Many(u32, Arc<Many>),
 }
 
 #[derive(Debug)]
@@ -95,35 +97,42 @@ impl Variants {
     ) -> Self {
         match (newest_first.len(), slices.is_empty() && parts.is_empty()) {
             (0, true) => Self::default(),
-            (1, true) => newest_first.pop().map(List::One).map(Self).unwrap_or_default(),
-            _ => Self(List::Many(Arc::new(Many {
-                newest_first: newest_first.into(),
-                slices: slices.into(),
-                parts: parts.into(),
-            }))),
+            (1, true) => newest_first.pop().map(Self::one).unwrap_or_default(),
+            _ => {
+                let many = Many {
+                    newest_first: newest_first.into(),
+                    slices: slices.into(),
+                    parts: parts.into(),
+                };
+                Self(List::Many(saturated(many.weight()), Arc::new(many)))
+            }
         }
+    }
+
+    fn one(stored: Arc<StoredResponse>) -> Self {
+        Self(List::One(saturated(stored.weight()), stored))
     }
 
     /// The whole responses, newest first.
     fn whole(&self) -> &[Arc<StoredResponse>] {
         match &self.0 {
             List::Empty => &[],
-            List::One(stored) => std::slice::from_ref(stored),
-            List::Many(many) => &many.newest_first,
+            List::One(_, stored) => std::slice::from_ref(stored),
+            List::Many(_, many) => &many.newest_first,
         }
     }
 
     fn slices(&self) -> &[StoredSlices] {
         match &self.0 {
-            List::Empty | List::One(_) => &[],
-            List::Many(many) => &many.slices,
+            List::Empty | List::One(..) => &[],
+            List::Many(_, many) => &many.slices,
         }
     }
 
     fn parts(&self) -> &[Arc<StoredParts>] {
         match &self.0 {
-            List::Empty | List::One(_) => &[],
-            List::Many(many) => &many.parts,
+            List::Empty | List::One(..) => &[],
+            List::Many(_, many) => &many.parts,
         }
     }
 
@@ -371,23 +380,33 @@ impl Variants {
         Some(Self::of(newest_first, self.slices().to_vec(), self.parts().to_vec()))
     }
 
-    /// The bytes that all variants and the list itself are charged for, without the map's own.
+    /// The bytes that all variants and the list itself are charged for, without the map's own; at most 4 GiB.
     pub(crate) fn weight(&self) -> u64 {
-        let list = match &self.0 {
-            List::Empty | List::One(_) => 0,
-            List::Many(many) => {
-                let pointers = many.newest_first.len().saturating_add(many.parts.len());
-                // One of slices is two pointers.
-                let pointers = pointers.saturating_add(many.slices.len().saturating_mul(2));
-                let pointers = pointers.saturating_mul(size_of::<usize>());
-                allocated(size_of::<Many>() + COUNTS_BYTES) + allocated(pointers)
-            }
-        };
-        let whole: u64 = self.persisted().map(|stored| stored.weight()).sum();
-        list + whole + self.parts().iter().map(|parts| parts.weight()).sum::<u64>()
+        match self.0 {
+            List::Empty => 0,
+            List::One(weight, _) | List::Many(weight, _) => u64::from(weight),
+        }
+    }
+}
+
+impl Many {
+    fn weight(&self) -> u64 {
+        let pointers = self.newest_first.len().saturating_add(self.parts.len());
+        // One of slices is two pointers.
+        let pointers = pointers.saturating_add(self.slices.len().saturating_mul(2));
+        let list = allocated(size_of::<Self>() + COUNTS_BYTES)
+            + allocated(pointers.saturating_mul(size_of::<usize>()));
+        let on_disk = self.slices.iter().map(StoredSlices::stored);
+        let whole: u64 =
+            self.newest_first.iter().chain(on_disk).map(|stored| stored.weight()).sum();
+        list + whole + self.parts.iter().map(|parts| parts.weight()).sum::<u64>()
     }
 }
 
 fn is_whole(stored: &Arc<StoredResponse>) -> bool {
     stored.body.on_disk().is_none_or(|body| body.is_whole())
+}
+
+fn saturated(weight: u64) -> u32 {
+    u32::try_from(weight).unwrap_or(u32::MAX)
 }

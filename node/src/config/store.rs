@@ -1,6 +1,6 @@
 //! What a node keeps, in memory and on disk.
 
-use weir_store::{IndexKind, SyncMode};
+use weir_store::{IndexKind, MemoryKind, SyncMode};
 
 use super::units::ByteSize;
 
@@ -14,6 +14,8 @@ const DISK_PART: u64 = 4;
 pub struct StoreConfig {
     /// Bytes of stored responses kept in memory.
     pub memory: ByteSize,
+    /// Which map they are kept in.
+    pub memory_kind: MemoryKind,
     /// Largest body stored: at most an eighth of `memory`, or a quarter of `disk` where there is one.
     pub object_max: ByteSize,
     /// Largest body kept in memory where there is a disk.
@@ -84,6 +86,7 @@ impl Default for StoreConfig {
         let zero = ByteSize::ZERO;
         let mut config = Self {
             memory: ByteSize::from_mib(256),
+            memory_kind: MemoryKind::default(),
             object_max: zero,
             memory_object_max: zero,
             variants_max: 16,

@@ -1,6 +1,6 @@
 //! The keys of the table `store`.
 
-use weir_store::{IndexKind, SyncMode};
+use weir_store::{IndexKind, MemoryKind, SyncMode};
 
 use super::keys::Visitor;
 use super::kinds::{Choice, Count, Maybe, Size};
@@ -9,6 +9,9 @@ use super::units::ByteSize;
 
 const INDEX: Choice<IndexKind> =
     Choice { options: &[("redb", IndexKind::Redb), ("sled", IndexKind::Sled)] };
+
+const MEMORY_KIND: Choice<MemoryKind> =
+    Choice { options: &[("moka", MemoryKind::Moka), ("quick", MemoryKind::Quick)] };
 
 const SYNC: Choice<SyncMode> =
     Choice { options: &[("none", SyncMode::None), ("data", SyncMode::Data)] };
@@ -21,6 +24,12 @@ pub(super) fn visit(store: &mut StoreConfig, v: &mut impl Visitor) {
         &Size::at_least(ByteSize::from_mib(1)),
         &mut store.memory,
         "Bytes of stored responses kept in memory.",
+    );
+    v.key(
+        "memory_kind",
+        &MEMORY_KIND,
+        &mut store.memory_kind,
+        "Which map holds them: moka keeps what is asked for often, quick takes less memory for each and less time.",
     );
     v.key(
         "object_max",

@@ -73,7 +73,7 @@ pub(crate) fn range_to_open(node: &Node, asked: Asked<'_>) -> Option<ByteRange> 
 pub(crate) async fn select(
     node: &Node,
     asked: Asked<'_>,
-    variants: &Arc<Variants>,
+    variants: &Variants,
 ) -> Option<StoredSlices> {
     if asked.inbound.method != Method::GET {
         return None;
