@@ -42,8 +42,10 @@ pub fn aligned_range(range: &[u8], slice_bytes: u64) -> Option<ByteRange> {
     if is_suffix(range) {
         return Some(ByteRange { first: 0, last: slice_bytes.saturating_sub(1) });
     }
-    let first_slice = wanted.first / slice_bytes;
-    let last_slice = (wanted.last / slice_bytes)
+    let first_slice = wanted.first.checked_div(slice_bytes)?;
+    let last_slice = wanted
+        .last
+        .checked_div(slice_bytes)?
         .min(first_slice.saturating_add(u64::from(RUN_SLICES_MAX).saturating_sub(1)));
     let first = first_slice.saturating_mul(slice_bytes);
     let last = last_slice.saturating_add(1).saturating_mul(slice_bytes).saturating_sub(1);
@@ -81,7 +83,7 @@ impl Resumption {
     /// What asking for `range` of the body of `stored` needs, of which there are `length` bytes; `None` without
     /// a strong ETag. Ask and judge with nothing received.
     pub fn of_range(stored: &StoredHead, range: ByteRange, length: u64) -> Option<Self> {
-        let etag = stored.strong_etag()?.clone();
+        let etag = stored.strong_etag()?;
         Some(Self::of_part(etag, range, length))
     }
 }
@@ -113,7 +115,8 @@ mod tests {
     #[test]
     fn what_is_asked_for_lies_between_borders_of_slices() {
         // (Range, expected, why); slices of 10 bytes.
-        const CASES: &[(&str, Option<(u64, u64)>, &str)] = &[
+        type Case = (&'static str, Option<(u64, u64)>, &'static str);
+        const CASES: &[Case] = &[
             ("bytes=0-0", Some((0, 9)), "the first byte"),
             ("bytes=9-9", Some((0, 9)), "the last byte of a slice"),
             ("bytes=10-10", Some((10, 19)), "the first byte of the next"),

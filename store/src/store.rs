@@ -97,7 +97,10 @@ impl Store {
                 Some(found)
             }
             (Some(disk), None) => match Box::pin(self.look_on_disk(disk, key)).await {
-                OnDisk::Found(found) => Some(found),
+                OnDisk::Found(found) => {
+                    disk.tier.note_hit(key);
+                    Some(found)
+                }
                 OnDisk::Nothing | OnDisk::Unknown => None,
             },
         }
