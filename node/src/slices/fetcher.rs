@@ -7,6 +7,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use http::header::{IF_RANGE, RANGE};
 use http::{HeaderMap, Method};
 use http_body_util::BodyExt;
@@ -24,7 +25,7 @@ use crate::metrics::Reason;
 use crate::node::Node;
 use crate::site::Site;
 use crate::telemetry::chain;
-use crate::upstream::{Answer, FillError, OutBody, OutRequest, Position};
+use crate::upstream::{Answer, FillError, Member, OutBody, OutRequest, Position, UpstreamBody};
 
 /// How often in a row one reader asks for a slice that does not come.
 const FAILURES_MAX: u32 = 3;
@@ -277,63 +278,50 @@ impl Fetcher {
         slices: &StoredSlices,
         answer: Answer,
     ) -> Result<(), FillError> {
-        let Answer { body: mut from, upstream, .. } = answer;
-        let idle = self.node.upstreams.config().idle_timeout;
-        let window = self.node.config.fill.window.as_u64();
         let body = slices.body();
-        let mut at = body.bytes_of(run.first()).start;
-        let began = at;
+        let window = self.node.config.fill.window.as_u64();
+        let began = body.bytes_of(run.first()).start;
         let writer = Arc::new(Mutex::new(self.writer(run, slices)?));
-        loop {
-            let is_border = at == body.bytes_of(body.slice_of(at)).start;
-            if at >= body.len() || at >= body.bytes_of(run.last()).end {
-                return Ok(());
+        let (mut at, mut came) = (began, Bytes::new());
+        let mut source = Source::new(answer, self.node.upstreams.config().idle_timeout);
+        while at < body.len() && body.slice_of(at) <= run.last() {
+            let slice = body.bytes_of(body.slice_of(at));
+            if at == slice.start && at > began && !run.goes_on(at, window).await {
+                break;
             }
-            if is_border && at > began && !run.goes_on(at, window).await {
-                return Ok(());
+            if came.is_empty() {
+                came = source.next(at.saturating_sub(began)).await?;
             }
-            let upstream = || upstream.authority().to_owned();
-            let received = at.saturating_sub(began);
-            let bytes = match timeout(idle, from.frame()).await {
-                Err(_elapsed) => {
-                    let upstream = upstream();
-                    return Err(FillError::BodyTimeout { upstream, received, waited: idle });
-                }
-                Ok(None) => return Err(FillError::Short { upstream: upstream(), received }),
-                Ok(Some(Err(source))) => {
-                    return Err(FillError::Truncated { upstream: upstream(), received, source });
-                }
-                Ok(Some(Ok(frame))) => frame.into_data().unwrap_or_default(),
-            };
-            at = self.append(&writer, bytes, run).await?;
+            // Each slice by itself, so that the run can end at its border.
+            let left = usize::try_from(slice.end.saturating_sub(at)).unwrap_or(usize::MAX);
+            let now = came.split_to(left.min(came.len()));
+            at = self.append(&writer, now, run).await?;
         }
+        Ok(())
     }
 
-    /// Writes bytes, slice by slice, and says so; returns where the next one goes.
+    /// Writes bytes of one slice, and says so; returns where the next one goes.
     async fn append(
         &self,
         writer: &Arc<Mutex<SliceWriter>>,
-        bytes: bytes::Bytes,
+        bytes: Bytes,
         run: &Run,
     ) -> Result<u64, FillError> {
         let writer = Arc::clone(writer);
         let done = spawn_blocking(move || {
             let mut writer = writer.lock();
-            let before = writer.body().slice_of(writer.at());
-            // More than was asked for is nobody's.
-            let left = writer.body().len().saturating_sub(writer.at());
-            let take = usize::try_from(left).unwrap_or(usize::MAX).min(bytes.len());
-            writer.append(bytes.get(..take).unwrap_or_default())?;
-            let whole = writer.body().slice_of(writer.at()).saturating_sub(before);
+            let before = ended(&writer);
+            writer.append(&bytes)?;
+            let whole = ended(&writer).saturating_sub(before);
             Ok::<_, io::Error>((writer.at(), whole))
         });
         let done = done.await.map_err(io::Error::other).and_then(|done| done);
         let (at, whole) = done.map_err(|source| FillError::Spill { source })?;
-        run.wrote(at);
         if whole > 0 {
             let counter = self.node.metrics.slices.get_or_create(&Reason { reason: "fetched" });
             counter.inc_by(u64::from(whole));
         }
+        run.wrote(at);
         Ok(at)
     }
 
@@ -357,6 +345,52 @@ impl Fetcher {
 impl std::fmt::Debug for Fetcher {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Fetcher").field("slices", &self.slices).finish_non_exhaustive()
+    }
+}
+
+/// The bytes of an answer.
+struct Source {
+    body: UpstreamBody,
+    upstream: Arc<Member>,
+    idle: Duration,
+}
+
+impl Source {
+    fn new(answer: Answer, idle: Duration) -> Self {
+        Self { body: answer.body, upstream: answer.upstream, idle }
+    }
+
+    /// The next bytes, of which `received` have come before.
+    ///
+    /// # Errors
+    ///
+    /// They do not come, or it ended.
+    async fn next(&mut self, received: u64) -> Result<Bytes, FillError> {
+        let upstream = || self.upstream.authority().to_owned();
+        match timeout(self.idle, self.body.frame()).await {
+            Err(_elapsed) => {
+                let waited = self.idle;
+                Err(FillError::BodyTimeout { upstream: upstream(), received, waited })
+            }
+            Ok(None) => Err(FillError::Short { upstream: upstream(), received }),
+            Ok(Some(Err(source))) => {
+                Err(FillError::Truncated { upstream: upstream(), received, source })
+            }
+            // Trailers are of no use here; after them comes the end.
+            Ok(Some(Ok(frame))) => Ok(frame.into_data().unwrap_or_default()),
+        }
+    }
+}
+
+/// How many slices end before the place where `writer` goes on.
+fn ended(writer: &SliceWriter) -> u32 {
+    let (body, at) = (writer.body(), writer.at());
+    let slice = body.slice_of(at);
+    // The last one may be shorter than the others.
+    if at >= body.len() && body.bytes_of(slice).start < at {
+        slice.saturating_add(1)
+    } else {
+        slice
     }
 }
 

@@ -83,6 +83,12 @@ pub(crate) async fn select(
         node.store.discard_slices(asked.keyed.key, &slices).await;
         return None;
     }
+    // A list goes upstream as it is where not all of it is here: it may be the whole that it costs else.
+    let is_list =
+        asked.inbound.headers.get(RANGE).is_some_and(|range| range.as_bytes().contains(&b','));
+    if is_list && lacks(asked, &slices) {
+        return None;
+    }
     Some(slices)
 }
 

@@ -90,7 +90,9 @@ impl Run {
 
     /// Whether `slice`, which it covers, comes soon.
     pub(super) fn is_near(&self, slice: u32) -> bool {
-        slice <= self.current().saturating_add(NEAR_SLICES)
+        // Bytes can be read a moment before the run says so.
+        let next = self.body.missing(self.current(), slice).map_or(slice, |(next, _)| next);
+        slice <= next.saturating_add(NEAR_SLICES)
     }
 
     /// Leaves the slices from `slice` on to another run.

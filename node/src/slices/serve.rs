@@ -110,7 +110,13 @@ async fn fetch(
     (fetcher, why): (Arc<Fetcher>, ForwardReason),
     (at, end): (u64, u64),
 ) -> Attempt {
-    let Some(seat) = fetcher.seat(at, end) else { return Attempt::Again };
+    let Some(seat) = fetcher.seat(at, end) else {
+        // It has come meanwhile, or is coming.
+        return match why {
+            ForwardReason::Stale => validate(node, asked, (fetcher, at)).await,
+            _ => Attempt::done(Outcome::slices(answer(fetcher, None), Some(why))),
+        };
+    };
     match seat.head().await {
         Waited::Here(Some(slices)) => {
             let outcome =
