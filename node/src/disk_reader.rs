@@ -73,7 +73,7 @@ impl DiskReader {
                 let brought = ready!(bringing.as_mut().poll(cx));
                 self.bringing = None;
                 match brought {
-                    Ok(seat) => self.seat = seat.or(self.seat.take()),
+                    Ok(seat) => self.seat = seat.or_else(|| self.seat.take()),
                     Err(error) => return Poll::Ready(Some(Err(BodyError::Fill(error)))),
                 }
             }

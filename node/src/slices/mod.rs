@@ -26,8 +26,6 @@ mod run;
 mod serve;
 mod table;
 
-use std::sync::Arc;
-
 use http::header::RANGE;
 use http::{HeaderValue, Method};
 use weir_cache::purge::Standing;

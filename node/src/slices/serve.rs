@@ -80,7 +80,7 @@ pub(crate) async fn serve(
         }
         Some(at) => {
             let why = if fresh { ForwardReason::Partial } else { ForwardReason::Stale };
-            let end = wanted.map_or(at.saturating_add(1), |(_, end)| end);
+            let end = wanted.map_or_else(|| at.saturating_add(1), |(_, end)| end);
             fetch(node, asked, (fetcher, why), (at, end)).await
         }
     }
@@ -149,7 +149,7 @@ async fn validate(
     let range = ByteRange { first: slice.start, last: slice.end.saturating_sub(1) };
     ask_for_range(range, &mut headers);
     if let Some(etag) = slices.head().strong_etag() {
-        headers.insert(IF_NONE_MATCH, etag.clone());
+        headers.insert(IF_NONE_MATCH, etag);
     }
     let standby = fetcher.standby();
     let sent = node.clock.now();
