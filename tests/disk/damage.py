@@ -188,16 +188,21 @@ async def lose_index(now, store):
              f"a lost index is built anew: {len(there)} of {len(store.paths)} are there")
 
 
+def judge_refusal(now, name, edge, folder):
+    """An edge that does not start ends with a code, and says which folder it is about."""
+    code = edge.process.poll()
+    said = (edge.logged("error: ") or ["nothing"])[-1]
+    now.note(name, f"refuses: {said} (exit {code})")
+    now.must(code not in (0, None), f"{name} ends with a code: {code}")
+    now.must(folder in said and "panic" not in said, f"{name} is told why: {said}")
+
+
 async def two_edges(now, ground, store, port):
     """A second edge in the folder of one that runs."""
     other = ground.edge(port, name="second", memory="32MiB", disk="2GiB", index=now.arguments.index)
     other.start()
-    ended = await show.within(10, lambda: not other.is_running())
-    code = other.process.poll()
-    said = other.log().strip().splitlines()
-    now.note("a second edge says", f"{said[-1] if said else 'nothing'} (exit {code})")
-    now.must(ended is not None and code not in (0, None), f"a second edge in a folder ends with a code: {code}")
-    now.must(said and store.edge.data in said[-1] and "panic" not in other.log(), f"it says why: {said[-1:]}")
+    await show.within(10, lambda: not other.is_running())
+    judge_refusal(now, "a second edge", other, store.edge.data)
     other.kill()
     there = await store.read_all("while another edge tried")
     now.must(len(there) >= 0.9 * len(store.paths), f"the first edge is none the worse: {len(there)} there")
@@ -217,11 +222,7 @@ async def read_only(now, ground, store, data):
         now.note(name, f"serves, {len(there)}/{len(store.paths)} there, writes_off {disk.get('writes_off')}")
         await store.edge.stop()
     except RuntimeError:
-        said = store.edge.log().strip().splitlines()
-        code = store.edge.process.poll()
-        now.note(name, f"refuses: {said[-1] if said else 'nothing'} (exit {code})")
-        now.must(code not in (0, None), f"it ends with a code: {code}")
-        now.must(said and data in said[-1] and "panic" not in said[-1], f"it says why it refuses: {said[-1:]}")
+        judge_refusal(now, name, store.edge, data)
     store.edge.kill()
     ground.unmount(data)
     await store.restart()

@@ -132,10 +132,10 @@ async def is_filled(now, edge, load, mount):
 
 
 async def keeps_again(now, edge, load, freed):
-    """What comes 10 s after there is room is found by the next start."""
-    await asyncio.sleep(max(0.0, freed + 10 - time.monotonic()))
+    """What comes when writing is on again is found by the next start."""
     load.over = True
-    now.must(await edge.until(lambda disk: disk["open"] and not disk["writes_off"], 10) is not None, "writing is on")
+    left = max(1.0, freed + 10 - time.monotonic())
+    now.must(await edge.until(lambda disk: disk["open"] and not disk["writes_off"], left) is not None, "writing is on")
     client = Client(edge.port)
     paths = [f"/after/{number}/{HOT_BYTES}" for number in range(20)]
     for path in paths:

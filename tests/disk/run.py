@@ -17,18 +17,18 @@ import time
 
 # The script of each show and its own options, then what makes it short, and what makes it full.
 SHOWS = {
-    "kill-redb": ("kill", [], ["--rounds", "2", "--load", "3.5", "--objects", "700"], ["--rounds", "100"]),
-    "kill-sled": ("kill", ["--index", "sled"], ["--rounds", "1", "--load", "3.5", "--objects", "700"],
+    "kill-redb": ("kill", [], ["--rounds", "2", "--load", "3", "--objects", "400"], ["--rounds", "100"]),
+    "kill-sled": ("kill", ["--index", "sled"], ["--rounds", "1", "--load", "3.5", "--objects", "300"],
                   ["--rounds", "100"]),
-    "million-redb": ("million", [], ["--objects", "10000", "--sample", "500"],
+    "million-redb": ("million", [], ["--objects", "4000", "--sample", "300"],
                      ["--objects", "1000000", "--burst", "300000"]),
-    "million-sled": ("million", ["--index", "sled"], ["--objects", "5000", "--sample", "500"],
+    "million-sled": ("million", ["--index", "sled"], ["--objects", "1500", "--sample", "300"],
                      ["--objects", "1000000", "--burst", "300000"]),
-    "large": ("large", [], ["--size", "192"], ["--size", "10240"]),
-    "full-redb": ("full", [], ["--seconds", "6", "--tmpfs", "32"], ["--seconds", "60"]),
+    "large": ("large", [], ["--size", "96", "--no-rate"], ["--size", "10240"]),
+    "full-redb": ("full", [], ["--seconds", "3", "--tmpfs", "32"], ["--seconds", "60"]),
     "full-sled": ("full", ["--index", "sled"], None, ["--seconds", "60"]),
-    "damage-redb": ("damage", [], ["--rounds", "2", "--objects", "150"], ["--rounds", "25"]),
-    "damage-sled": ("damage", ["--index", "sled"], ["--rounds", "2", "--objects", "150"], ["--rounds", "25"]),
+    "damage-redb": ("damage", [], ["--rounds", "1", "--objects", "100"], ["--rounds", "25"]),
+    "damage-sled": ("damage", ["--index", "sled"], ["--rounds", "1", "--objects", "100"], ["--rounds", "25"]),
 }
 
 
