@@ -162,8 +162,8 @@ async fn open_ends_and_suffixes_are_answered_from_slices() {
     // (range, first byte, asked of the origin, why)
     let open = format!("{}-", 8 * SLICE + 7);
     let suffix = "-100".to_owned();
-    type Case = (&'static str, u64, &'static [(u64, u64)], &'static str);
-    let cases: [Case; 2] = [
+    type Case<'a> = (&'a str, u64, &'a [(u64, u64)], &'a str);
+    let cases: [Case<'_>; 2] = [
         (&open, 8 * SLICE + 7, &[(8, 23)], "as far as many slices"),
         (&suffix, LEN - 100, &[(0, 0), (9, 9)], "the first slice tells the length"),
     ];
