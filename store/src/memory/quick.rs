@@ -22,7 +22,7 @@ const ENTRY_BYTES: u64 = 112;
 /// every two entries, at 70 bytes each.
 const GUESSED_ENTRY_BYTES: u64 = 4096;
 /// The largest entries that one shard has room for, at least.
-const LARGEST_IN_SHARD: u64 = 4;
+const LARGEST_IN_SHARD: u64 = 3;
 /// Locks that writers take turns by.
 const TURNS: usize = 64;
 
