@@ -25,7 +25,8 @@ pub use disk::{
     Reading, SliceWriter, SyncMode, UnknownIndexKind,
 };
 #[doc(hidden)]
-pub use disk::{fuzzing, index};
+pub use disk::fuzzing;
+pub use disk::index;
 pub use faults::{DiskOp, Failure, Faults};
 pub use log_file::{
     Born, Damage, LOG_APPEND_BYTES_MAX, LOG_BYTES_MAX, LOG_MEMBER_BYTES_MAX, LOG_PAYLOAD_BYTES_MAX,
