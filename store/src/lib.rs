@@ -19,14 +19,14 @@ mod variants;
 mod weight;
 
 pub use body::Body;
+#[doc(hidden)]
+pub use disk::fuzzing;
+pub use disk::index;
 pub use disk::{
     Bearings, BodiesOpenError, BodyDamage, BodyError, DiskBody, DiskEvent, DiskLimits,
     DiskOpenError, DiskStats, DiskTier, IndexKind, LaterRead, LockError, OnDisk, OpenBody, Place,
     Reading, SliceWriter, SyncMode, UnknownIndexKind,
 };
-#[doc(hidden)]
-pub use disk::fuzzing;
-pub use disk::index;
 pub use faults::{DiskOp, Failure, Faults};
 pub use log_file::{
     Born, Damage, LOG_APPEND_BYTES_MAX, LOG_BYTES_MAX, LOG_MEMBER_BYTES_MAX, LOG_PAYLOAD_BYTES_MAX,
