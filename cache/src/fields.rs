@@ -304,8 +304,8 @@ mod tests {
             let sensitive: Vec<_> = fields.lines().map(|line| line.sensitive).collect();
             assert_eq!(sensitive, [true, false]);
             let map = fields.to_map(0);
-            let sensitive: Vec<_> = map.values().map(HeaderValue::is_sensitive).collect();
-            assert_eq!(sensitive, [true, false]);
+            let is_sensitive = |name| map.get(name).is_some_and(HeaderValue::is_sensitive);
+            assert!(is_sensitive("a") && !is_sensitive("b"));
         }
         assert_eq!(shaped.values.len(), "secret".len() + 1);
     }

@@ -194,6 +194,11 @@ impl ReceivedPart {
         self.range
     }
 
+    /// The length of the whole that it is a part of, in bytes.
+    pub fn length(&self) -> u64 {
+        self.length
+    }
+
     /// Says whether it shows that what is held is of another body.
     pub fn contradicts(&self, held: &HeldParts) -> bool {
         held.is_contradicted(&self.fields)
@@ -283,7 +288,7 @@ fn announced(policy: &Policy, response: &ResponseHead) -> Option<(ByteRange, u64
 }
 
 /// The fields of a part as the whole has them.
-fn fields_of_whole(headers: &HeaderMap, length: u64) -> HeaderMap {
+pub(crate) fn fields_of_whole(headers: &HeaderMap, length: u64) -> HeaderMap {
     let mut fields = headers.clone();
     fields.remove(CONTENT_RANGE);
     // RFC 9530 §2: these are of the content, which is the part.

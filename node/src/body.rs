@@ -44,7 +44,7 @@ pub(crate) enum Content {
     /// Several places in memory.
     Row(Box<Row>),
     /// The disk.
-    Disk(DiskReader),
+    Disk(Box<DiskReader>),
     /// A fill in flight.
     Fill(FillReader),
     /// Straight from upstream.
@@ -112,10 +112,9 @@ impl ResponseBody {
             Content::Whole(bytes) if bytes.is_empty() => Poll::Ready(None),
             Content::Whole(bytes) => Poll::Ready(Some(Ok(Frame::data(std::mem::take(bytes))))),
             Content::Row(row) => Poll::Ready(row.take().map(|bytes| Ok(Frame::data(bytes)))),
-            Content::Disk(reader) => Poll::Ready(
-                ready!(reader.poll_next(cx))
-                    .map(|read| read.map(Frame::data).map_err(BodyError::Disk)),
-            ),
+            Content::Disk(reader) => {
+                Poll::Ready(ready!(reader.poll_next(cx)).map(|read| read.map(Frame::data)))
+            }
             Content::Fill(reader) => Poll::Ready(match ready!(reader.poll_next(cx)) {
                 Some(read) => Some(read.map(Frame::data).map_err(BodyError::Fill)),
                 None => reader.take_trailers().map(|trailers| Ok(Frame::trailers(trailers))),

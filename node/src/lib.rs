@@ -46,6 +46,7 @@ mod secrets;
 
 mod signals;
 mod site;
+mod slices;
 mod stand_in;
 pub mod telemetry;
 mod tunnel;

@@ -173,6 +173,8 @@ pub(crate) struct Metrics {
     pub(crate) upstream: UpstreamMetrics,
     /// Tunnels that have ended.
     pub(crate) tunnels: TunnelMetrics,
+    /// Slices of large bodies, by where they came from.
+    pub(crate) slices: Family<Reason, Counter>,
     /// Of the disk tier.
     pub(crate) disk: DiskMetrics,
     /// What concerns the purge log.
@@ -294,6 +296,7 @@ impl Metrics {
             connections_refused: Counter::default(),
             upstream: UpstreamMetrics::default(),
             tunnels: TunnelMetrics::default(),
+            slices: Family::default(),
             disk: DiskMetrics::default(),
             purge: PurgeMetrics::default(),
             push: PushMetrics::default(),
@@ -379,6 +382,11 @@ impl Metrics {
         self.upstream.register(&mut self.registry);
         self.register_servers();
         self.tunnels.register(&mut self.registry);
+        self.registry.register(
+            "slices",
+            "Slices of large bodies that were wanted, by where they came from",
+            self.slices.clone(),
+        );
         self.disk.register(&mut self.registry);
     }
 

@@ -25,6 +25,7 @@ use crate::purge::{
 use crate::push::Push;
 use crate::recent::{REFRESH_AGAIN_AFTER, RecentKeys, UNSHARED_FOR};
 use crate::site::{Sites, SitesError};
+use crate::slices::SliceTable;
 use crate::tunnel::Tunnels;
 use crate::upstream::request::via_pseudonym;
 use crate::upstream::{Checks, Group, Roster, Sight, Transport, Upstreams, of_origins, of_parents};
@@ -68,6 +69,10 @@ pub(crate) struct Node {
     pub(crate) spill: SpillSpace,
     /// Keys whose responses may not be shared.
     pub(crate) unshared: RecentKeys,
+    /// Slices being fetched.
+    pub(crate) slices: Arc<SliceTable>,
+    /// Keys that are not to be fetched in slices.
+    pub(crate) unsliced: RecentKeys,
     /// Keys whose refresh has failed.
     pub(crate) unrefreshed: RecentKeys,
     pub(crate) metrics: Arc<Metrics>,
@@ -157,6 +162,8 @@ impl Node {
             fill_disk,
             spill,
             unshared: RecentKeys::new(Arc::clone(&clock), UNSHARED_FOR),
+            slices: Arc::default(),
+            unsliced: RecentKeys::new(Arc::clone(&clock), UNSHARED_FOR),
             unrefreshed: RecentKeys::new(Arc::clone(&clock), REFRESH_AGAIN_AFTER),
             metrics,
             draining: AtomicBool::new(false),

@@ -3,14 +3,16 @@
 //! Preconditions and ranges are evaluated here, on the first tier that has the response, whether it
 //! lies in the store or streams in (RFC 9110 §13, §14).
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use http::header::{AGE, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, RANGE, TRAILER};
 use http::{HeaderMap, HeaderValue, Method, Response, StatusCode};
 use weir_cache::{
-    ByteRange, Precondition, RangeSpec, StoredHead, Timestamp, content_range, evaluate,
+    ByteRange, Precondition, RangeSpec, StoredHead, Timestamp, content_range, cut_of, evaluate,
     if_range_holds, not_modified_headers, resolve_range, unsatisfied_range,
 };
-use weir_store::{Body, StoredResponse};
+use weir_store::{Body, DiskBody, StoredResponse};
 
 use crate::body::Content;
 use crate::disk_reader::DiskReader;
@@ -19,6 +21,7 @@ use crate::inbound::Inbound;
 use crate::multipart::Multipart;
 use crate::parts::PartAnswer;
 use crate::refuse;
+use crate::slices::{Fetcher, Seat, SlicesAnswer};
 
 /// Field lines that an answer has beyond those stored: Age, what is said of the cache, and what the way to the
 /// client needs.
@@ -39,33 +42,82 @@ enum Part {
 pub(crate) fn from_store(
     inbound: &Inbound,
     stored: &StoredResponse,
+    healer: Option<Arc<Fetcher>>,
     now: Timestamp,
 ) -> Response<Content> {
-    let length = stored.body.len();
-    let part = part(inbound, &stored.head, Some(length), stored.body.in_memory());
-    let status = status(&part, stored.head.status);
-    let mut headers = fields(inbound, &part, stored.head.headers.to_map(FIELDS_ADDED));
-    headers.insert(AGE, HeaderValue::from(stored.head.plan.age_secs(now)));
+    let sending = Sending { body: &stored.body, fetcher: healer, seat: None };
+    from_body(inbound, &stored.head, sending, now)
+}
+
+/// A response of which slices may be missing.
+pub(crate) fn from_slices(
+    inbound: &Inbound,
+    answer: SlicesAnswer,
+    now: Timestamp,
+) -> Response<Content> {
+    let SlicesAnswer { slices, fetcher, seat } = answer;
+    let sending = Sending { body: &slices.stored().body, fetcher: Some(fetcher), seat };
+    from_body(inbound, slices.head(), sending, now)
+}
+
+/// The bytes that a request gets of `body`, which is under `head`: from the first offset up to and without
+/// the second; `None` where it gets none.
+pub(crate) fn bytes_wanted(
+    inbound: &Inbound,
+    head: &StoredHead,
+    body: &DiskBody,
+) -> Option<(u64, u64)> {
+    match part(inbound, head, Some(body.len()), None) {
+        Part::Whole => Some((0, body.len())),
+        Part::Range { range, .. } => Some((range.first, range.last.saturating_add(1))),
+        Part::Several(_)
+        | Part::NotModified
+        | Part::PreconditionFailed
+        | Part::Unsatisfiable { .. } => None,
+    }
+}
+
+/// A body to be sent, and what brings slices of it that are missing.
+struct Sending<'a> {
+    body: &'a Body,
+    fetcher: Option<Arc<Fetcher>>,
+    seat: Option<Seat>,
+}
+
+fn from_body(
+    inbound: &Inbound,
+    head: &StoredHead,
+    sending: Sending<'_>,
+    now: Timestamp,
+) -> Response<Content> {
+    let length = sending.body.len();
+    let part = part(inbound, head, Some(length), sending.body.in_memory());
+    let status = status(&part, head.status);
+    let mut headers = fields(inbound, &part, head.headers.to_map(FIELDS_ADDED));
+    headers.insert(AGE, HeaderValue::from(head.plan.age_secs(now)));
     let content = match part {
         _ if inbound.method == Method::HEAD => Content::Empty,
-        Part::Whole => send(&stored.body, 0, length),
-        Part::Range { range, .. } => send(&stored.body, range.first, range.last.saturating_add(1)),
+        Part::Whole => send(sending, 0, length),
+        Part::Range { range, .. } => send(sending, range.first, range.last.saturating_add(1)),
         Part::Several(parts) => Content::Row(Box::new(parts.into_row())),
         Part::NotModified | Part::PreconditionFailed | Part::Unsatisfiable { .. } => Content::Empty,
     };
     make(status, headers, content)
 }
 
-/// The bytes of `body` from offset `first` up to and without `end`.
-fn send(body: &Body, first: u64, end: u64) -> Content {
-    match body {
+/// The bytes of a body from offset `first` up to and without `end`.
+fn send(sending: Sending<'_>, first: u64, end: u64) -> Content {
+    match sending.body {
         Body::InMemory(bytes) if first == 0 && end >= bytes.len() as u64 => {
             Content::Whole(bytes.clone())
         }
         Body::InMemory(bytes) => {
             Content::Whole(slice(bytes, ByteRange { first, last: end.saturating_sub(1) }))
         }
-        Body::OnDisk(body) => Content::Disk(DiskReader::new(body, first, end)),
+        Body::OnDisk(body) => {
+            let reader = DiskReader::new(body, first, end);
+            Content::Disk(Box::new(reader.filled_by(sending.fetcher, sending.seat)))
+        }
     }
 }
 
@@ -125,6 +177,10 @@ fn streaming(
 ) -> Response<Content> {
     let part = match &head.storable {
         Some(stored) => part(inbound, stored, head.content_length, None),
+        // More was asked for than the client wants.
+        None if let Some(cut) = cut(inbound, head) => {
+            return from_wider(head, headers, (cut, ticket));
+        }
         // A response that is only this client's is passed on as it is.
         None => Part::Whole,
     };
@@ -140,6 +196,33 @@ fn streaming(
         Part::NotModified | Part::PreconditionFailed | Part::Unsatisfiable { .. } => leave(&ticket),
     };
     make(status, headers, content)
+}
+
+/// The client's bytes of a part that is wider, with what the part begins at.
+fn cut(inbound: &Inbound, head: &FillHead) -> Option<Cut> {
+    let part = head.part.as_ref()?;
+    let range = cut_of(&inbound.headers, &head.response.headers)?;
+    (range != part.range()).then(|| Cut { range, part: part.range(), length: part.length() })
+}
+
+/// The bytes of a part that a client gets.
+struct Cut {
+    range: ByteRange,
+    part: ByteRange,
+    length: u64,
+}
+
+fn from_wider(
+    head: &FillHead,
+    of_part: HeaderMap,
+    (cut, ticket): (Cut, Ticket),
+) -> Response<Content> {
+    let mut headers = of_representation(of_part);
+    headers.insert(CONTENT_LENGTH, HeaderValue::from(cut.range.len()));
+    headers.insert(CONTENT_RANGE, content_range(cut.range, cut.length));
+    let skip = cut.range.first.saturating_sub(cut.part.first);
+    let reader = ticket.into_reader(skip, Some(cut.range.len()));
+    make(head.response.status, headers, Content::Fill(reader))
 }
 
 /// Gives up the place at a fill that is to be finished all the same: it was asked for.

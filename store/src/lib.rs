@@ -13,18 +13,20 @@ mod log_file;
 mod memory;
 mod part;
 mod response;
+mod slices;
 mod store;
 mod variants;
 mod weight;
 
 pub use body::Body;
+#[doc(hidden)]
+pub use disk::fuzzing;
+pub use disk::index;
 pub use disk::{
     Bearings, BodiesOpenError, BodyDamage, BodyError, DiskBody, DiskEvent, DiskLimits,
     DiskOpenError, DiskStats, DiskTier, IndexKind, LaterRead, LockError, OnDisk, OpenBody, Place,
     Reading, SliceWriter, SyncMode, UnknownIndexKind,
 };
-#[doc(hidden)]
-pub use disk::{fuzzing, index};
 pub use faults::{DiskOp, Failure, Faults};
 pub use log_file::{
     Born, Damage, LOG_APPEND_BYTES_MAX, LOG_BYTES_MAX, LOG_MEMBER_BYTES_MAX, LOG_PAYLOAD_BYTES_MAX,
@@ -33,5 +35,6 @@ pub use log_file::{
 pub use memory::{MemoryKind, MemoryStore, StoreLimits, StoreStats};
 pub use part::StoredParts;
 pub use response::StoredResponse;
+pub use slices::StoredSlices;
 pub use store::Store;
 pub use variants::{PartsChange, Variants};

@@ -21,7 +21,7 @@ use weir_cache::{CacheKey, Policy, StoredHead};
 
 use crate::{
     Body, BodyError, DiskTier, MemoryStore, OnDisk, PartsChange, StoreLimits, StoreStats,
-    StoredParts, StoredResponse, Variants,
+    StoredParts, StoredResponse, StoredSlices, Variants,
 };
 
 /// Lookups on disk at once; more wait. The blocking pool has other work, too.
@@ -97,7 +97,10 @@ impl Store {
                 Some(found)
             }
             (Some(disk), None) => match Box::pin(self.look_on_disk(disk, key)).await {
-                OnDisk::Found(found) => Some(found),
+                OnDisk::Found(found) => {
+                    disk.tier.note_hit(key);
+                    Some(found)
+                }
                 OnDisk::Nothing | OnDisk::Unknown => None,
             },
         }
@@ -125,7 +128,8 @@ impl Store {
     }
 
     /// `stored` with a body that can be sent: a small one is read into memory. `None` where the disk does
-    /// not give it; what it does not have any more is forgotten.
+    /// not give it; what it does not have any more is forgotten, and where it still has slices they may be
+    /// found by [`Variants::select_slices`] from then on.
     ///
     /// Costs nothing for a body in memory.
     pub async fn resident(
@@ -133,8 +137,12 @@ impl Store {
         key: &CacheKey,
         stored: Arc<StoredResponse>,
     ) -> Option<Arc<StoredResponse>> {
-        match stored.body {
+        match &stored.body {
             Body::InMemory(_) => Some(stored),
+            Body::OnDisk(body) if !body.is_whole() => {
+                self.on_loss(key, &stored).await;
+                None
+            }
             Body::OnDisk(_) => Box::pin(self.bring(key, stored)).await,
         }
     }
@@ -159,10 +167,18 @@ impl Store {
             }
             Err(BodyError::Io { .. }) => None,
             Err(BodyError::Damaged { .. } | BodyError::Missing) => {
-                self.discard(key, &stored).await;
+                self.on_loss(key, &stored).await;
                 None
             }
         }
+    }
+
+    /// Keeps what is left of a body of which something was lost, where that is of use.
+    async fn on_loss(&self, key: &CacheKey, stored: &Arc<StoredResponse>) {
+        match StoredSlices::of(stored).filter(|slices| slices.body().slices_held() > 0) {
+            Some(slices) => self.place_slices(*key, &slices).await,
+            None => self.discard(key, stored).await,
+        };
     }
 
     /// Stores `response` under `key`, in place of what answered the same request before.
@@ -203,6 +219,35 @@ impl Store {
         let prepared = self.prepare(key).await;
         let list = self.memory.discard(key, response).await;
         self.follow(*key, prepared, list)
+    }
+
+    /// Stores `slices` under `key`, in place of what answered the same request before; otherwise as
+    /// [`Self::insert`].
+    pub async fn insert_slices(
+        &self,
+        key: CacheKey,
+        slices: &StoredSlices,
+        request_headers: &HeaderMap,
+        policy: &Policy,
+    ) -> bool {
+        let prepared = self.prepare(&key).await;
+        let list = self.memory.insert_slices(key, slices, request_headers, policy).await;
+        self.follow(key, prepared, list)
+    }
+
+    /// Takes note of another head of `slices`, or that more or fewer of them are here, unless the body is not
+    /// stored any more; returns whether it is. Once nothing is missing it is a stored response like any other.
+    pub async fn place_slices(&self, key: CacheKey, slices: &StoredSlices) -> bool {
+        let prepared = self.prepare(&key).await;
+        let list = self.memory.place_slices(key, slices).await;
+        self.follow(key, prepared, list)
+    }
+
+    /// Removes `slices`, under whatever head, from what is stored under `key`; returns whether they were there.
+    pub async fn discard_slices(&self, key: CacheKey, slices: &StoredSlices) -> bool {
+        let prepared = self.prepare(&key).await;
+        let list = self.memory.discard_slices(key, slices).await;
+        self.follow(key, prepared, list)
     }
 
     /// Every response stored in memory with its key, in no order. Others may come and go meanwhile; each that

@@ -271,6 +271,32 @@ async fn the_disk_holds_no_more_than_it_may() {
 }
 
 #[tokio::test]
+async fn files_on_disk_and_open_files_are_bounded() {
+    let folder = Folder::new();
+    let data_dir = folder.path().to_owned();
+    let shape = Shape::single().node(move |node| {
+        node.data_dir = Some(data_dir.clone());
+        node.store.put_on_disk(ByteSize::from_mib(64));
+        node.store.memory_object_max = ByteSize::from_kib(1);
+        node.store.on_disk.files_max = 64;
+        node.store.on_disk.open_files_max = 8;
+    });
+    let stack = shape.start().await;
+    for round in 0..2 {
+        for number in 0..100_u64 {
+            let path = format!("/{number}");
+            stack.serve(&path, "max-age=600", body(8 * KIB + number));
+            assert_eq!(stack.edge().get(&path).await.body, body(8 * KIB + number), "{round}");
+        }
+        written(&stack).await;
+        let metrics = stack.edge().metrics().await;
+        let files = metrics.get("weir_disk_files");
+        assert!((1.0..=64.0).contains(&files) && metrics.get("weir_disk_open_files") <= 8.0);
+        assert!(metrics.get("weir_disk_evictions_total") >= 36.0);
+    }
+}
+
+#[tokio::test]
 async fn what_memory_has_no_room_for_is_a_hit_from_disk() {
     let folder = Folder::new();
     let stack = edge_over(&folder).await;

@@ -35,6 +35,7 @@ mod resume;
 mod reuse;
 mod rules;
 mod sharing;
+mod slices;
 mod spill;
 mod stale;
 mod trailers;

@@ -50,6 +50,16 @@ pub struct OnDiskConfig {
 }
 
 impl StoreConfig {
+    /// The smallest disk that is worth one.
+    pub const DISK_MIN: ByteSize = ByteSize::from_mib(16);
+
+    /// Has up to `size` kept on disk, with the defaults for what depends on it.
+    pub fn put_on_disk(&mut self, size: ByteSize) {
+        self.disk = Some(size);
+        self.object_max = self.object_max_by_default();
+        self.memory_object_max = self.memory_object_max_by_default().min(self.object_max);
+    }
+
     /// Returns the most that `object_max` may be.
     pub(super) fn object_max_limit(&self) -> ByteSize {
         match self.disk {

@@ -50,7 +50,7 @@ pub(super) fn visit(store: &mut StoreConfig, v: &mut impl Visitor) {
 fn visit_disk(store: &mut StoreConfig, v: &mut impl Visitor) {
     v.key(
         "disk",
-        &Maybe(Size::at_least(ByteSize::from_mib(16))),
+        &Maybe(Size::at_least(StoreConfig::DISK_MIN)),
         &mut store.disk,
         "Bytes of stored responses kept on disk, in node.data_dir; memory alone when left out.",
     );

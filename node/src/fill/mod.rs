@@ -25,13 +25,14 @@ mod progress;
 mod pump;
 mod resume;
 mod run;
+mod slice;
 mod spill;
 mod table;
 mod ticket;
 
 pub(crate) use part::Standby;
 pub(crate) use progress::{FillHead, Progress, Settled, SettledBy};
-pub(crate) use run::{FillWork, is_reusable, spawn, spawn_answered};
+pub(crate) use run::{FillWork, get, is_reusable, spawn, spawn_answered};
 pub(crate) use spill::SpillSpace;
 pub(crate) use table::{FillTable, Join, Lead, Role};
 pub(crate) use ticket::{FillReader, Ticket};

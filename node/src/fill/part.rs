@@ -24,7 +24,7 @@ use crate::node::Node;
 use crate::upstream::Answer;
 
 /// A place among the fills for a part that is being asked for. Dropped, it leaves no trace.
-pub(crate) struct Standby(Running);
+pub(crate) struct Standby(pub(super) Running);
 
 impl Standby {
     /// Takes the place of a fill that has begun and is not run yet.

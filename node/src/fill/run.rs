@@ -169,7 +169,7 @@ pub(super) async fn ask_with(
 }
 
 /// The fill's request with these fields, without a way for interim responses.
-pub(super) fn get(work: &FillWork, mut headers: HeaderMap) -> OutRequest {
+pub(crate) fn get(work: &FillWork, mut headers: HeaderMap) -> OutRequest {
     if work.refresh && work.site.upstream.kind() == Kind::Parents {
         headers.insert(inner::REFRESH, HeaderValue::from_static("1"));
     }

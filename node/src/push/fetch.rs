@@ -160,6 +160,10 @@ async fn once(node: &Arc<Node>, url: &str, headers: &HeaderMap) -> Result<Fetche
         Source::Failed(error) => {
             Err(NotFetched::passing(crate::telemetry::chain(&error).to_string()))
         }
+        Source::Slices(answer) => match answer.fetcher.bring_all().await {
+            Ok(bytes) => Ok(Fetched::Stored { bytes }),
+            Err(error) => Err(NotFetched::passing(crate::telemetry::chain(&*error).to_string())),
+        },
         // No range was asked for.
         Source::Parts(_) => Err(NotFetched::lasting("only parts of it came")),
         Source::Unavailable => Err(NotFetched::lasting("the request wants nothing fetched")),
@@ -202,7 +206,9 @@ pub(super) async fn body(node: &Arc<Node>, url: &str, bytes_max: usize) -> Resul
             body.map(http_body_util::Collected::to_bytes).map_err(|error| error.to_string())
         }
         Source::Failed(error) => Err(crate::telemetry::chain(&error).to_string()),
-        Source::Parts(_) | Source::Unavailable => Err("it is not to be had".to_owned()),
+        Source::Parts(_) | Source::Slices(_) | Source::Unavailable => {
+            Err("it is not to be had".to_owned())
+        }
     }
 }
 

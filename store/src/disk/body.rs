@@ -41,8 +41,8 @@ pub struct DiskBody {
 struct Slots {
     files: Box<[Option<Digest>]>,
     held: u32,
-    /// The slice that is being written, where it can be read already.
-    coming: Option<Coming>,
+    /// The slices that are being written and can be read already, as far as they are.
+    coming: Vec<Coming>,
     /// Files that are not in the index yet.
     loose: Vec<Digest>,
 }
@@ -71,8 +71,12 @@ impl DiskBody {
     /// A body that is one file.
     pub(super) fn one(digest: Digest, length: u64, reads: Arc<Reads>) -> Self {
         let slice_bytes = u32::try_from(length).unwrap_or(u32::MAX);
-        let slots =
-            Slots { files: Box::new([Some(digest)]), held: 1, coming: None, loose: Vec::new() };
+        let slots = Slots {
+            files: Box::new([Some(digest)]),
+            held: 1,
+            coming: Vec::new(),
+            loose: Vec::new(),
+        };
         Self { id: None, length, slice_bytes, slots: Mutex::new(slots), reads }
     }
 
@@ -80,7 +84,7 @@ impl DiskBody {
     pub(super) fn sliced(id: SliceId, length: u64, slice_bytes: u32, reads: Arc<Reads>) -> Self {
         let count = length.div_ceil(u64::from(slice_bytes.max(1)));
         let files = vec![None; usize::try_from(count).unwrap_or(0)].into_boxed_slice();
-        let slots = Mutex::new(Slots { files, held: 0, coming: None, loose: Vec::new() });
+        let slots = Mutex::new(Slots { files, held: 0, coming: Vec::new(), loose: Vec::new() });
         Self { id: Some(id), length, slice_bytes: slice_bytes.max(1), slots, reads }
     }
 
@@ -101,6 +105,30 @@ impl DiskBody {
     pub fn is_whole(&self) -> bool {
         let slots = self.slots.lock();
         usize::try_from(slots.held).is_ok_and(|held| held == slots.files.len())
+    }
+
+    /// Whether it lies in slices, of which some may be missing.
+    #[must_use]
+    pub fn is_sliced(&self) -> bool {
+        self.id.is_some()
+    }
+
+    /// Whether `other` is the same body, be it read from the index another time.
+    #[must_use]
+    pub fn is_same(&self, other: &Self) -> bool {
+        std::ptr::eq(self, other) || (self.id.is_some() && self.id == other.id)
+    }
+
+    /// How many slices are here.
+    #[must_use]
+    pub fn slices_held(&self) -> u32 {
+        self.slots.lock().held
+    }
+
+    /// Whether the byte at `offset` is here, or was when it was last looked at.
+    #[must_use]
+    pub fn holds(&self, offset: u64) -> bool {
+        self.find(offset).is_some()
     }
 
     /// Bytes of one slice; the last one may be shorter.
@@ -212,7 +240,7 @@ impl DiskBody {
             let length = bytes.end.saturating_sub(offset);
             return Some(Found::File { digest: *digest, at, length });
         }
-        let coming = slots.coming.as_ref().filter(|coming| coming.slice == slice)?;
+        let coming = slots.coming.iter().find(|coming| coming.slice == slice)?;
         let length = coming.written.saturating_sub(at);
         (length > 0).then(|| Found::Coming(Place { file: Arc::clone(&coming.file), at, length }))
     }
@@ -224,7 +252,16 @@ impl DiskBody {
     /// Notes that a slice is being written to `file`, where its first `written` bytes are.
     pub(super) fn comes(&self, slice: u32, file: &Arc<OpenBody>, written: u64) {
         let coming = Coming { slice, file: Arc::clone(file), written };
-        self.slots.lock().coming = Some(coming);
+        let mut slots = self.slots.lock();
+        match slots.coming.iter_mut().find(|known| Arc::ptr_eq(&known.file, file)) {
+            Some(known) => *known = coming,
+            None => slots.coming.push(coming),
+        }
+    }
+
+    /// Notes that what was written to `file` goes no further.
+    pub(super) fn comes_no_further(&self, file: &Arc<OpenBody>) {
+        self.slots.lock().coming.retain(|coming| !Arc::ptr_eq(&coming.file, file));
     }
 
     /// Notes a slice that was written just now; returns whether it was missing.
@@ -234,18 +271,20 @@ impl DiskBody {
         self.put(slice, digest)
     }
 
-    /// Notes that all its files are in the index.
-    pub(super) fn settled(&self) {
-        let loose = std::mem::take(&mut self.slots.lock().loose);
-        loose.iter().for_each(|digest| self.reads.loose.release(digest));
+    /// Notes that those of its files that `is_known` tells of are in the index. Others may have come since.
+    pub(super) fn settled(&self, is_known: impl Fn(&Digest) -> bool) {
+        let mut slots = self.slots.lock();
+        let (known, loose) =
+            std::mem::take(&mut slots.loose).into_iter().partition::<Vec<_>, _>(&is_known);
+        slots.loose = loose;
+        drop(slots);
+        known.iter().for_each(|digest| self.reads.loose.release(digest));
     }
 
     /// Notes where a slice is; returns whether it was missing.
     pub(super) fn put(&self, slice: u32, digest: Digest) -> bool {
         let mut slots = self.slots.lock();
-        if slots.coming.as_ref().is_some_and(|coming| coming.slice == slice) {
-            slots.coming = None;
-        }
+        slots.coming.retain(|coming| coming.slice != slice);
         let slot = usize::try_from(slice).ok().and_then(|slot| slots.files.get_mut(slot));
         let Some(slot) = slot else { return false };
         let was_missing = slot.replace(digest).is_none();

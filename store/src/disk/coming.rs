@@ -10,7 +10,8 @@ use super::tier::Inner;
 
 /// Writes the slices of one body, one after the other. Blocks.
 ///
-/// Dropped before the body is stored, it leaves nothing behind.
+/// Slices that came whole stay with the body; of one that did not nothing stays. A body that is dropped
+/// before it is stored leaves nothing behind.
 pub struct SliceWriter {
     inner: Arc<Inner>,
     body: Arc<DiskBody>,
@@ -85,14 +86,24 @@ impl SliceWriter {
     }
 
     fn end_slice(&mut self, slice: u32) -> io::Result<()> {
-        let Some(current) = self.current.take() else { return Ok(()) };
+        let Some(Current { writer, readable, .. }) = self.current.take() else { return Ok(()) };
         let record = codec::file_record(slice, &self.record);
-        let written = current.writer.finish(&[&record])?;
+        let written = writer.finish(&[&record]).inspect_err(|_| {
+            self.body.comes_no_further(&readable);
+        })?;
         self.inner.shared.reads.written(&written.digest);
         self.body.arrived(slice, written.digest);
         self.inner.writes_on();
         self.inner.make_room_for(crate::response::length(self.body.slice_bytes() as usize));
         Ok(())
+    }
+}
+
+impl Drop for SliceWriter {
+    fn drop(&mut self) {
+        if let Some(current) = &self.current {
+            self.body.comes_no_further(&current.readable);
+        }
     }
 }
 

@@ -13,6 +13,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use bytes::Bytes;
 use quick_cache::sync::Cache;
 
+use super::bearings::{Bearings, DiskEvent};
 use super::bodies::{Bodies, BodyError, Digest, OpenBody};
 use super::loose::Loose;
 use super::read::ReadWays;
@@ -21,9 +22,9 @@ use super::read::ReadWays;
 const CHECKED_MAX: usize = 65_536;
 
 /// Opens files of bodies.
-#[derive(Debug)]
 pub(super) struct Reads {
     bodies: Arc<Bodies>,
+    bearings: Arc<dyn Bearings>,
     open: Cache<Digest, Arc<OpenBody>>,
     checked: Cache<Digest, ()>,
     damaged: AtomicU64,
@@ -36,9 +37,10 @@ pub(super) struct Reads {
 
 impl Reads {
     /// Keeps at most `open_max` files open.
-    pub(super) fn new(bodies: Arc<Bodies>, open_max: usize) -> Self {
+    pub(super) fn new(bodies: Arc<Bodies>, bearings: Arc<dyn Bearings>, open_max: usize) -> Self {
         Self {
             bodies,
+            bearings,
             open: Cache::new(open_max),
             checked: Cache::new(CHECKED_MAX),
             damaged: AtomicU64::new(0),
@@ -112,6 +114,7 @@ impl Reads {
     /// Sets a file aside that is not what was written.
     pub(super) fn on_damage(&self, digest: &Digest) {
         self.forget(digest);
+        self.bearings.note(DiskEvent::Damaged { digest: digest.to_string() });
         self.damaged.fetch_add(1, Relaxed);
         // Where it cannot be moved it stays, and is found damaged again.
         drop(self.bodies.set_aside(digest));
@@ -136,5 +139,11 @@ impl Reads {
     /// Files found damaged, missing, and not readable.
     pub(super) fn faults(&self) -> (u64, u64, u64) {
         (self.damaged.load(Relaxed), self.missing.load(Relaxed), self.failed.load(Relaxed))
+    }
+}
+
+impl std::fmt::Debug for Reads {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Reads").field("open", &self.open.len()).finish_non_exhaustive()
     }
 }

@@ -130,8 +130,6 @@ fn take(inner: &Inner, scrubbed: &Scrubbed) -> Duration {
     inner.counts.scrubbed_bytes.fetch_add(scrubbed.bytes, Relaxed);
     if let Err(BodyError::Damaged { .. }) = scrubbed.result {
         inner.shared.reads.on_damage(&scrubbed.digest);
-        let digest = scrubbed.digest.to_string();
-        inner.shared.bearings.note(DiskEvent::Damaged { digest });
     }
     let per_second = inner.limits.scrub_bytes_per_second.max(1);
     let micros = scrubbed.bytes.saturating_mul(1_000_000).checked_div(per_second).unwrap_or(0);

@@ -187,7 +187,8 @@ impl DiskTier {
         let lock = FolderLock::take(&limits.folder)?;
         stale::clear_if_marked(&limits.folder).map_err(DiskOpenError::Stale)?;
         let bodies = Arc::new(Bodies::open(&limits.folder, limits.sync, None)?);
-        let reads = Arc::new(Reads::new(Arc::clone(&bodies), limits.open_files_max));
+        let reads =
+            Arc::new(Reads::new(Arc::clone(&bodies), Arc::clone(&bearings), limits.open_files_max));
         let shared = Shared { bodies, reads, heat: Arc::new(Heat::new()), bearings };
         let inner = Arc::new(Inner {
             shared,

@@ -142,17 +142,21 @@ fn bring_all(inner: &Inner, changes: &[Change]) -> bool {
 /// Brings one change to the disk; one that fails is tried again as the wish to forget its key. Returns
 /// whether it was more than such a wish.
 fn bring(inner: &Inner, change: &Change) -> bool {
-    let wanted = match &change.wanted {
-        Wanted::List(_) if inner.may_write().is_err() => {
-            inner.counts.write_failures.fetch_add(1, Relaxed);
-            &Wanted::Nothing
-        }
-        wanted => wanted,
-    };
     let mut guard = inner.writer.lock();
     let Some(writer) = guard.as_mut() else {
         inner.pending.failed(change);
         return false;
+    };
+    let wanted = match &change.wanted {
+        Wanted::List(list) if inner.may_write().is_err() => {
+            inner.counts.write_failures.fetch_add(1, Relaxed);
+            if writer.holds_same(&change.key, list) {
+                inner.pending.done(change);
+                return true;
+            }
+            &Wanted::Nothing
+        }
+        wanted => wanted,
     };
     let mut result = write(writer, change, wanted);
     if let Err(error) = &result
@@ -175,8 +179,16 @@ fn bring(inner: &Inner, change: &Change) -> bool {
         }
         Err(error) => {
             on_failure(inner, writer, &error);
+            let stands = match wanted {
+                Wanted::List(list) => writer.holds_same(&change.key, list),
+                Wanted::Nothing => false,
+            };
             drop(guard);
-            inner.pending.failed(change);
+            if stands {
+                inner.pending.done(change);
+            } else {
+                inner.pending.failed(change);
+            }
             matches!(wanted, Wanted::List(_))
         }
     }

@@ -28,7 +28,9 @@ use crate::{Body, DiskBody, StoredResponse, Variants};
 
 /// Bytes that one key is charged for beyond the files of its bodies: its rows, and what a change of them
 /// leaves behind for a while.
-const KEY_OVERHEAD_BYTES: u64 = 1_024;
+const KEY_OVERHEAD_BYTES: u64 = 1_536;
+/// Bytes that a file has beyond its content: its header and what it says of itself.
+const FILE_OVERHEAD_BYTES: u64 = 600;
 /// Bytes in which file systems give out space.
 const BLOCK_BYTES: u64 = 4_096;
 /// Part of what is held that goes when the file system has no room.
@@ -63,8 +65,17 @@ pub(super) struct Writer {
     pub(super) limits: Arc<DiskLimits>,
     pub(super) totals: Totals,
     pub(super) ghosts: Ghosts,
-    /// Bytes that the file system had room for when it was full; `None` while the limit is the bound.
-    room: Option<u64>,
+    /// What the file system had room for when it was full; `None` while the limit is the bound.
+    room: Option<Room>,
+}
+
+/// What a full file system has room for.
+#[derive(Debug, Clone, Copy)]
+struct Room {
+    /// Bytes held when it was met first.
+    met_at: u64,
+    /// Bytes that may be held.
+    bytes_max: u64,
 }
 
 /// A list whose bodies are on disk.
@@ -135,26 +146,32 @@ impl Writer {
 
     /// Bytes that may be held.
     pub(super) fn bytes_max(&self) -> u64 {
-        self.limits.bytes_max.min(self.room.unwrap_or(u64::MAX))
+        self.limits.bytes_max.min(self.room.map_or(u64::MAX, |room| room.bytes_max))
     }
 
-    /// Takes note that the file system is full, and makes some room; returns whether that may help. It does
-    /// not where somebody else has taken what was made free the last time.
+    /// Takes note that the file system is full, and makes some room; returns whether there is some now. Where
+    /// somebody else takes it each time, half of what was held is kept.
     pub(super) fn on_full(&mut self) -> Result<bool, WriteError> {
         let held = self.totals.bytes();
-        if held == 0 || self.room.is_some_and(|room| held <= room) {
+        let met_at = self.room.map_or(held, |room| room.met_at);
+        let less = held.saturating_sub(held.div_ceil(ROOM_PART));
+        if held == 0 || less < met_at.div_euclid(2) {
             return Ok(false);
         }
-        self.room = Some(held.saturating_sub(held.div_ceil(ROOM_PART)));
+        self.room = Some(Room { met_at, bytes_max: less });
         Ok(self.make_room(0)? > 0)
     }
 
-    /// Uses half of what is `free` on a file system that was full once.
+    /// Uses half of what is `free` on a file system that was full once, up to what it held then; with as much
+    /// again free, the limit is the bound.
     pub(super) fn widen(&mut self, free: u64) {
-        let Some(room) = self.room else { return };
-        let spare = free.saturating_sub(self.totals.bytes().div_ceil(ROOM_PART).saturating_mul(2));
-        let wider = room.saturating_add(spare.checked_div(2).unwrap_or(0));
-        self.room = (wider < self.limits.bytes_max).then_some(wider);
+        let Some(room) = &mut self.room else { return };
+        let spare = free.saturating_sub(room.met_at.div_ceil(ROOM_PART).saturating_mul(2));
+        let wider = room.bytes_max.saturating_add(spare.div_euclid(2));
+        room.bytes_max = wider.min(room.met_at);
+        if spare > room.met_at {
+            self.room = None;
+        }
     }
 
     /// Brings one change to the disk.
@@ -165,14 +182,34 @@ impl Writer {
     pub(super) fn write(&mut self, key: &CacheKey, wanted: &Wanted) -> Result<(), WriteError> {
         let old = self.row(key)?;
         let list = match wanted {
-            Wanted::List(list) if list.iter().next().is_some() => list,
+            Wanted::List(list) if list.persisted().next().is_some() => list,
             _ => return old.map_or(Ok(()), |old| self.remove(key, &old)),
         };
         let placed = self.place(key, list, old.as_ref())?;
+        let files: Vec<Digest> = placed.files.iter().map(|(digest, _)| *digest).collect();
         self.put(key, old.as_ref(), placed)?;
         // The index protects their files from now on.
-        list.iter().filter_map(|stored| stored.body.on_disk()).for_each(|body| body.settled());
+        let is_known = |digest: &Digest| files.binary_search(digest).is_ok();
+        let on_disk = list.persisted().filter_map(|stored| stored.body.on_disk());
+        on_disk.for_each(|body| body.settled(is_known));
         Ok(())
+    }
+
+    /// Whether the disk has every body of `list` under `key`, be it under another head: then what is there may
+    /// stand for the list until that can be written.
+    pub(super) fn holds_same(&self, key: &CacheKey, list: &Variants) -> bool {
+        let Ok(Some(row)) = self.row(key) else { return false };
+        list.persisted().all(|stored| {
+            let at = match &stored.body {
+                Body::OnDisk(body) => body.at(),
+                Body::InMemory(bytes) => {
+                    let digest = stored.digest().copied();
+                    let digest = digest.unwrap_or_else(|| Digest::of(bytes).bytes());
+                    BodyAt::Whole { digest, length: length(bytes.len()) }
+                }
+            };
+            row.variants.iter().any(|variant| same_body(variant.at, at))
+        })
     }
 
     /// The row of `key`; one that cannot be read counts as none.
@@ -188,7 +225,7 @@ impl Writer {
         old: Option<&KeyRow>,
     ) -> Result<Placed, WriteError> {
         let mut placed = Placed::default();
-        for stored in list.iter() {
+        for stored in list.persisted() {
             let at = match &stored.body {
                 Body::OnDisk(body) => self.place_slices(body, &mut placed)?,
                 Body::InMemory(bytes) => {
@@ -431,5 +468,5 @@ pub(super) const fn key_charge() -> u64 {
 
 /// Bytes on disk that a file of so many bytes is charged for.
 pub(super) fn charge_of(length: u64) -> u64 {
-    length.saturating_add(KEY_OVERHEAD_BYTES).div_ceil(BLOCK_BYTES).saturating_mul(BLOCK_BYTES)
+    length.saturating_add(FILE_OVERHEAD_BYTES).div_ceil(BLOCK_BYTES).saturating_mul(BLOCK_BYTES)
 }

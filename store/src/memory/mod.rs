@@ -19,7 +19,7 @@ use self::map::{Change, MemoryMap};
 use self::moka::MokaMap;
 use self::quick::QuickMap;
 use crate::variants::KeyBounds;
-use crate::{PartsChange, StoredParts, StoredResponse, Variants};
+use crate::{PartsChange, StoredParts, StoredResponse, StoredSlices, Variants};
 
 /// Bytes that the largest entry may take beside its body.
 const HEAD_BYTES_MAX: u64 = 128 * 1024;
@@ -216,15 +216,64 @@ impl MemoryStore {
         left
     }
 
-    /// Every stored response with its key, in no order. Others may come and go meanwhile; each that is
-    /// there throughout is met once.
+    /// Stores `slices` under `key`, as [`Self::insert`] does a whole response.
+    pub(crate) async fn insert_slices(
+        &self,
+        key: CacheKey,
+        slices: &StoredSlices,
+        request_headers: &HeaderMap,
+        policy: &Policy,
+    ) -> Option<Variants> {
+        if slices.body().len() > self.limits.object_bytes_max {
+            return None;
+        }
+        let bounds = self.of_one_key();
+        let decide = |old: Option<Variants>| {
+            let old = old.unwrap_or_default();
+            if old.has_later(slices.stored(), request_headers, policy) {
+                return Change::Keep;
+            }
+            Change::Put(old.with_slices(slices.clone(), request_headers, policy, bounds))
+        };
+        self.change(key, decide).await
+    }
+
+    /// Puts `slices` where they belong by what is here of them, unless nothing of that body is stored any
+    /// more; returns the list then.
+    pub(crate) async fn place_slices(
+        &self,
+        key: CacheKey,
+        slices: &StoredSlices,
+    ) -> Option<Variants> {
+        let placed = |list: Option<Variants>| list?.with_slices_placed(slices);
+        self.change(key, |list| placed(list).map_or(Change::Keep, Change::Put)).await
+    }
+
+    /// Removes `slices` from what is stored under `key`, under whatever head; returns what is left then.
+    pub(crate) async fn discard_slices(
+        &self,
+        key: CacheKey,
+        slices: &StoredSlices,
+    ) -> Option<Variants> {
+        let mut left = None;
+        let decide = |list: Option<Variants>| {
+            let rest = list.and_then(|list| list.without_slices(slices));
+            left.clone_from(&rest);
+            rest.map_or(Change::Keep, Change::to)
+        };
+        self.change(key, decide).await;
+        left
+    }
+
+    /// Every stored response with its key, those with missing slices included, in no order. Others may come
+    /// and go meanwhile; each that is there throughout is met once.
     pub fn iter(&self) -> impl Iterator<Item = (CacheKey, Arc<StoredResponse>)> {
         let lists: Box<dyn Iterator<Item = (CacheKey, Variants)>> = match &self.map {
             Map::Moka(map) => Box::new(map.iter()),
             Map::Quick(map) => Box::new(map.iter()),
         };
         lists.flat_map(|(key, variants)| {
-            let held: Vec<_> = variants.iter().map(Arc::clone).collect();
+            let held: Vec<_> = variants.persisted().map(Arc::clone).collect();
             held.into_iter().map(move |stored| (key, stored))
         })
     }
