@@ -200,7 +200,8 @@ fn streaming(
 
 /// The client's bytes of a part that is wider, with what the part begins at.
 fn cut(inbound: &Inbound, head: &FillHead) -> Option<Cut> {
-    let part = head.part.as_ref()?;
+    // What says another length than its range has is passed on as it is.
+    let part = head.part.as_ref().filter(|part| head.content_length == Some(part.range().len()))?;
     let range = cut_of(&inbound.headers, &head.response.headers)?;
     (range != part.range()).then(|| Cut { range, part: part.range(), length: part.length() })
 }
