@@ -49,9 +49,11 @@ class Store:
         there, wrong, client = set(), [], Client(self.edge.port)
         for path in self.paths:
             answer = await client.ask(path, 30)
-            if answer is None and int(path.rsplit("/", 1)[1]) > SLICE:
-                # What was sent of it cannot be called back, and there is no more of it anywhere.
-                self.cut += 1
+            tries = 0
+            while answer is None and int(path.rsplit("/", 1)[1]) > SLICE and tries < 3:
+                # What was sent of it cannot be called back, and there is no more of it anywhere. An index that is
+                # being built anew may find some of its slices meanwhile.
+                self.cut, tries = self.cut + 1, tries + 1
                 answer = await client.ask(path, 30)
             try:
                 if answer is None:
@@ -134,7 +136,7 @@ async def hurt_bodies(now, store):
     now.note("bodies hurt, faults counted", f"{hurt}, {faults}")
     now.note("there beside", f"{len(there)}/{len(store.paths)}")
     now.note("set aside", len(store.bad()))
-    now.note("cut, and whole at the next request", store.cut)
+    now.note("cut, and whole when asked again", store.cut)
     # A flip in what a file says of itself behind its body is of no account to whoever reads the body.
     now.must(faults >= hurt * 0.7, f"faults are counted: {faults} for {hurt} files")
     now.must(len(store.bad()) <= BAD_MAX, f"little is set aside: {len(store.bad())}")

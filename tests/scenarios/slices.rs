@@ -250,6 +250,35 @@ async fn one_fetch_serves_all_who_want_a_slice() {
     assert_eq!(asked_of_origin(&stack), [slices(0, 0), slices(1, 1)]);
 }
 
+#[tokio::test]
+async fn several_ranges_at_once_cost_the_slices_they_touch() {
+    let folder = Folder::new();
+    let stack = edge(&folder).await;
+    assert_range(&get(&stack, "0-0").await, 1, 0, 1);
+    let (far, near) = (7 * SLICE + 10, 2 * SLICE - 5);
+    let several = format!("{far}-{},{near}-{},0-0", far + 2, near + 9);
+    for round in ["fetched", "from disk"] {
+        let reply = get(&stack, &several).await;
+        assert_eq!(reply.status.as_u16(), 206, "{round}");
+        let content_type = reply.field("content-type");
+        let boundary = content_type.strip_prefix("multipart/byteranges; boundary=").unwrap();
+        let own = "Content-Type: application/octet-stream\r\n";
+        let mut expected = Vec::new();
+        for (first, end) in [(far, far + 3), (near, near + 10), (0, 1)] {
+            let lead = if expected.is_empty() { "" } else { "\r\n" };
+            let range = format!("bytes {first}-{}/{LEN}", end - 1);
+            let head = format!("{lead}--{boundary}\r\n{own}Content-Range: {range}\r\n\r\n");
+            expected.extend_from_slice(head.as_bytes());
+            expected.extend(bytes(1, first, end));
+        }
+        expected.extend_from_slice(format!("\r\n--{boundary}--\r\n").as_bytes());
+        assert_eq!(reply.field("content-length"), expected.len().to_string(), "{round}");
+        assert!(reply.body == expected, "{round}: {:?}", String::from_utf8_lossy(&reply.body));
+        written(&stack).await;
+    }
+    assert_eq!(asked_of_origin(&stack), [slices(0, 0), slices(7, 7), slices(1, 2)]);
+}
+
 /// Clients that ask all over a body do not make one request upstream each at once.
 #[tokio::test]
 async fn eight_fetches_at_most_are_under_way_for_one_key() {

@@ -148,6 +148,8 @@ pub(super) struct Inner {
     pub(super) writer: Mutex<Option<Writer>>,
     pub(super) counts: Counts,
     versions: Box<[AtomicU64]>,
+    /// How often an index was opened.
+    openings: AtomicU64,
     /// Nothing is read or written any more.
     stopped: AtomicBool,
     /// Since the disk refused: until when nothing is written. `None` while it takes what it is given.
@@ -199,6 +201,7 @@ impl DiskTier {
             writer: Mutex::new(None),
             counts: Counts::default(),
             versions: (0..VERSIONS).map(|_| AtomicU64::new(0)).collect(),
+            openings: AtomicU64::new(0),
             stopped: AtomicBool::new(false),
             off_until: Mutex::new(None),
             phase: Mutex::new(Phase::Opening),
@@ -435,6 +438,16 @@ impl Inner {
             }
             Err(error) => self.on_index_error(&error),
         }
+    }
+
+    /// The number of the index that was opened last.
+    pub(super) fn opening(&self) -> u64 {
+        self.openings.load(Ordering::Relaxed)
+    }
+
+    /// Notes that an index was opened. Told to others with the next change of phase.
+    pub(super) fn opened(&self) {
+        self.openings.fetch_add(1, Ordering::Relaxed);
     }
 
     pub(super) fn index(&self) -> Option<Arc<dyn Index>> {

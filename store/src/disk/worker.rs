@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 use super::bearings::DiskEvent;
 use super::index::{self, IndexError, IndexLimits, OpenedState};
 use super::pending::{Change, Wanted};
+use super::rebuild;
 use super::tier::{Inner, NO_ROOM, Phase};
 use super::writer::{WriteError, Writer};
 
@@ -102,15 +103,24 @@ fn open(inner: &Inner) {
     };
     let index: Arc<dyn index::Index> = Arc::from(opened.index);
     let made = Writer::new(Arc::clone(&index), inner.shared.clone(), Arc::clone(&inner.limits));
-    let Ok(writer) = made else { return };
+    let Ok(mut writer) = made else { return };
+    // A kill may have undone all of one that was kept.
+    let is_empty = opened.state != OpenedState::Kept || writer.totals.keys == 0;
     if let OpenedState::SetAside { why } = opened.state {
         inner.shared.bearings.note(DiskEvent::IndexSetAside { why });
+    }
+    if is_empty && let Err(error) = rebuild::begin(&mut writer) {
+        // Without that note the files of what is stored could be taken for nobody's.
+        inner.on_index_error(&error);
+        inner.writes_off(&error.to_string());
+        return;
     }
     let took_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
     let (keys, bytes) = (writer.totals.keys, writer.totals.bytes());
     inner.shared.bearings.note(DiskEvent::Opened { keys, bytes, took_ms });
     *inner.writer.lock() = Some(writer);
     *inner.index.write() = Some(index);
+    inner.opened();
     set_phase(inner, Phase::Open);
 }
 
