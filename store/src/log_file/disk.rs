@@ -106,6 +106,14 @@ impl Disk {
         self.meet(DiskOp::Rename, || std::fs::rename(from, to))
     }
 
+    /// Takes a name away; one that is not there is no failure.
+    pub(super) fn remove(&self, path: &Path) -> io::Result<()> {
+        self.meet(DiskOp::Remove, || match std::fs::remove_file(path) {
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
+            done => done,
+        })
+    }
+
     /// Makes the names in the folder durable.
     pub(super) fn sync_folder(&self) -> io::Result<()> {
         self.meet(DiskOp::SyncFolder, || sync_folder(&self.folder))
@@ -153,6 +161,8 @@ pub enum DiskOp {
     Open,
     /// Reading begins.
     Read,
+    /// A file loses its name.
+    Remove,
     /// A file gets another name.
     Rename,
     /// Bytes are made durable.
