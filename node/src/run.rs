@@ -8,7 +8,6 @@ use std::time::Duration;
 use tokio::net::{TcpListener, TcpSocket};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
-use weir_cache::Seq;
 
 use crate::admin::{self, AdminToken};
 use crate::admin_listener;
@@ -180,9 +179,7 @@ impl RunningNode {
     ///
     /// Until then it answers, and reuses nothing that it stores.
     pub async fn in_step(&self, within: Duration) -> bool {
-        let mut changes = self.node.purges.changes();
-        let joined = changes.wait_for(|applied| *applied > Seq::default());
-        tokio::time::timeout(within, joined).await.is_ok_and(|joined| joined.is_ok())
+        tokio::time::timeout(within, self.node.purges.joined()).await.is_ok()
     }
 
     pub(crate) fn shared(&self) -> &Arc<Node> {

@@ -20,6 +20,7 @@
 //! 3. An entry out of order is never applied: see [`Gap`].
 
 use std::fmt;
+use std::ops::RangeInclusive;
 use std::str::FromStr;
 
 use crate::seq::Seq;
@@ -184,6 +185,8 @@ pub struct Ledger {
     /// Entries up to here are not known one by one.
     since: Seq,
     applied: Seq,
+    /// Numbers of this epoch that a log which went back gives a second time.
+    doubled: RangeInclusive<u64>,
     named: Named,
     named_max: usize,
 }
@@ -208,6 +211,7 @@ impl Ledger {
             base: START.get(),
             since: START,
             applied: START,
+            doubled: RangeInclusive::new(1, 0),
             named: Named::default(),
             named_max,
         }
@@ -221,6 +225,12 @@ impl Ledger {
         let is_behind = self.position(head.seq) < self.applied;
         // A log that has fewer entries than were applied of it is another one under the old name.
         if self.epoch != Some(head.epoch) || is_behind {
+            self.doubled = if self.epoch == Some(head.epoch) {
+                let newest = self.applied_seq().max(*self.doubled.end());
+                head.seq.saturating_add(1)..=newest
+            } else {
+                RangeInclusive::new(1, 0)
+            };
             self.base = self.applied.get().saturating_add(HORIZON);
             self.epoch = Some(head.epoch);
         }
@@ -304,10 +314,11 @@ impl Ledger {
         self.epoch.map(|epoch| AsOf { epoch, seq })
     }
 
-    /// The node's own number of what another node told it; zero, which is older than every purge, for
-    /// a position in another epoch.
+    /// The node's own number of what another node told it, or of what lies on disk; zero, which is
+    /// older than every purge, for a position in another epoch, and for one that may be from before
+    /// the log went back.
     pub fn heard(&self, as_of: AsOf) -> Seq {
-        if self.epoch != Some(as_of.epoch) {
+        if self.epoch != Some(as_of.epoch) || self.doubled.contains(&as_of.seq) {
             return Seq::default();
         }
         let farthest = self.applied.get().saturating_add(HORIZON).saturating_sub(1);
@@ -507,6 +518,17 @@ mod tests {
         ledger.join(AsOf { epoch: EPOCH, seq: 4 });
         assert!(matches!(ledger.judge(untagged("a.b/"), reflects), Standing::Invalidated { .. }));
         assert!(ledger.reaches(AsOf { epoch: EPOCH, seq: 4 }));
+        // Whoever says 7 of this log may mean the entry that was lost.
+        ledger.join(AsOf { epoch: EPOCH, seq: 12 });
+        for (seq, clear) in [(4, false), (5, false), (10, false), (11, false), (12, true)] {
+            let position = ledger.heard(AsOf { epoch: EPOCH, seq });
+            let standing = ledger.judge(untagged("a.b/"), position);
+            assert_eq!(standing == Standing::Clear, clear, "{seq}");
+        }
+        ledger.join(AsOf { epoch: EPOCH, seq: 2 });
+        assert_eq!(ledger.heard(AsOf { epoch: EPOCH, seq: 12 }), Seq::default());
+        ledger.join(AsOf { epoch: Epoch::new(8), seq: 7 });
+        assert_eq!(ledger.heard(AsOf { epoch: Epoch::new(8), seq: 7 }), ledger.applied());
     }
 
     #[test]

@@ -19,10 +19,10 @@ use futures_util::future::BoxFuture;
 use parking_lot::Mutex;
 use tokio::sync::{Semaphore, watch};
 use weir_cache::Timestamp;
-use weir_cache::purge::{AsOf, Epoch, LeaseGranted, Roll};
+use weir_cache::purge::{AsOf, Epoch, LeaseGranted, Ledger, Roll};
 
 use super::book::{Book, wall_ms};
-use super::keeper::{Keeper, KeeperError, Place};
+use super::keeper::{Found, Keeper, KeeperError, Place};
 use super::record::{Batch, Log, LogError, Numbered, PurgeReceipt, Record, Reported};
 use super::settled::settled;
 use super::{BootClock, Order, View};
@@ -119,7 +119,7 @@ impl Authority {
         for (name, boot) in &found.members {
             book.restore((name, *boot), now);
         }
-        making.view.join(AsOf { epoch: found.epoch, seq: found.head });
+        making.view.keep(recalled(&found));
         let mut state = State {
             head: found.head,
             entries: VecDeque::new(),
@@ -481,6 +481,22 @@ impl Log for Authority {
     }
 }
 
+/// What the node that keeps the log has applied: all of it, and what is still there one by one.
+fn recalled(found: &Found) -> Ledger {
+    let at = |seq| AsOf { epoch: found.epoch, seq };
+    let before = found.entries.first().map_or(found.head, |oldest| oldest.seq.saturating_sub(1));
+    let mut ledger = Ledger::new();
+    ledger.join(at(before));
+    for numbered in &found.entries {
+        ledger.recall(at(numbered.seq), &numbered.record.entry());
+    }
+    if ledger.as_of() != Some(at(found.head)) {
+        // The file has no gaps, so this cannot be; nothing stored is used unasked.
+        ledger.join(at(found.head));
+    }
+    ledger
+}
+
 /// The node that keeps the log is a member as well, which has always applied everything.
 fn note_self(name: &str, view: &View, state: &mut State, now: Timestamp) {
     let counts = view.counts();
@@ -498,7 +514,7 @@ fn note_self(name: &str, view: &View, state: &mut State, now: Timestamp) {
 }
 
 /// An epoch that no log has had. Without randomness the clock must do.
-fn fresh_epoch() -> Epoch {
+pub(super) fn fresh_epoch() -> Epoch {
     let mut bytes = [0; 8];
     match getrandom::fill(&mut bytes) {
         Ok(()) => Epoch::new(u64::from_le_bytes(bytes)),

@@ -40,6 +40,8 @@ pub(crate) struct View {
     stranger_seen: AtomicU64,
     /// Told of every change of `applied`.
     changed: watch::Sender<Seq>,
+    /// Whether this run of the node has heard of the log.
+    heard_of: watch::Sender<bool>,
     matched: Mutex<Matched>,
 }
 
@@ -61,18 +63,21 @@ pub(crate) struct Counts {
 }
 
 impl View {
-    /// The view of a node that has not heard of the log. One that `keeps_log` is never cut off.
-    pub(crate) fn new(keeps_log: bool, lease: Duration) -> Self {
+    /// The view of a node that had applied `ledger` before it started, by which it holds no lease and has
+    /// not heard of the log. One that `keeps_log` is never cut off.
+    pub(crate) fn new(ledger: Ledger, keeps_log: bool, lease: Duration) -> Self {
+        let applied = ledger.applied();
         Self {
             clock: BootClock,
-            ledger: RwLock::new(Ledger::new()),
-            applied: AtomicU64::new(0),
+            ledger: RwLock::new(ledger),
+            applied: AtomicU64::new(applied.get()),
             lease: Mutex::new(Lease::new(lease)),
             lease_until: AtomicU64::new(0),
             keeps_log,
             stranger_seen: AtomicU64::new(0),
-            changed: watch::Sender::new(Seq::default()),
-            matched: Mutex::default(),
+            changed: watch::Sender::new(applied),
+            heard_of: watch::Sender::new(false),
+            matched: Mutex::new(Matched { complete_to: applied, ..Matched::default() }),
         }
     }
 
@@ -94,7 +99,14 @@ impl View {
 
     /// Whether the log has been heard of since the node started.
     pub(crate) fn has_joined(&self) -> bool {
-        self.applied() > Seq::default()
+        *self.heard_of.borrow()
+    }
+
+    /// Waits until the log has been heard of.
+    pub(crate) async fn joined(&self) {
+        let mut heard_of = self.heard_of.subscribe();
+        // It ends with the view only.
+        let _heard = heard_of.wait_for(|heard| *heard).await;
     }
 
     /// How a stored response stands with the purges applied.
@@ -151,14 +163,39 @@ impl View {
         tokio::time::timeout(within, reached).await.unwrap_or(false)
     }
 
-    /// What other nodes call `position`.
+    /// What other nodes, and runs of this one to come, call `position`; `None` where they could not
+    /// understand it.
     pub(crate) fn told(&self, position: Seq) -> Option<AsOf> {
         self.ledger.read().told(position)
     }
 
-    /// The node's own number of a position that another node told; zero for one unknown.
+    /// The node's own number of a position that another node told, or that lies on disk with a stored
+    /// response; zero, which is older than every purge, for one unknown.
+    ///
+    /// Right at any time, from the start on, and right for the rest of the run: whatever is joined later
+    /// begins above. What [`View::told`] says is right for longer than that.
     pub(crate) fn heard(&self, as_of: Option<AsOf>) -> Seq {
-        as_of.map_or_else(Seq::default, |as_of| self.ledger.read().heard(as_of))
+        let Some(as_of) = as_of else { return Seq::default() };
+        let ledger = self.ledger.read();
+        // Nobody knows more of a log than who keeps it, unless it was put back from a copy.
+        if self.keeps_log && !ledger.reaches(as_of) {
+            return Seq::default();
+        }
+        ledger.heard(as_of)
+    }
+
+    /// The same for an answer to a question that is under way. While no log has ever been heard of, what
+    /// is fetched reflects all that has been applied: nothing.
+    pub(crate) fn heard_now(&self, as_of: Option<AsOf>) -> Seq {
+        let ledger = self.ledger.read();
+        let unheard = ledger.as_of().is_none().then(|| ledger.applied());
+        drop(ledger);
+        unheard.unwrap_or_else(|| self.heard(as_of))
+    }
+
+    /// Entries up to here are not known one by one, in the log's numbers.
+    pub(crate) fn since(&self) -> Option<AsOf> {
+        self.ledger.read().since_as_of()
     }
 
     /// How far this node is, in the log's numbers; `None` before it has joined.
@@ -171,6 +208,15 @@ impl View {
         let mut ledger = self.ledger.write();
         ledger.join(head);
         self.publish(&ledger);
+        self.heard_of.send_replace(true);
+    }
+
+    /// Takes up the log that this node keeps, of which `ledger` holds what there is.
+    pub(crate) fn keep(&self, ledger: Ledger) {
+        let mut own = self.ledger.write();
+        *own = ledger;
+        self.publish(&own);
+        self.heard_of.send_replace(true);
     }
 
     /// Applies an entry of the log that was joined; see [`Ledger::apply`]. One of another epoch leaves a
@@ -200,6 +246,10 @@ impl View {
         *lease = lease.lasting(length);
         lease.renew(sent);
         self.lease_until.store(lease.until().as_micros(), Ordering::Release);
+        drop(lease);
+        if !self.has_joined() {
+            self.heard_of.send_replace(true);
+        }
     }
 
     /// Gives up the right to reuse what is stored until the lease is renewed.

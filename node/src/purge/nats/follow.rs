@@ -117,12 +117,12 @@ impl Inner {
         };
         let trail = self.trail();
         if !trail.as_ref().is_some_and(|trail| follows(trail, &stream)) {
-            // Within one epoch, numbers only grow.
-            if trail.is_some_and(|t| t.created() == stream.created && t.end().0 > stream.last) {
+            // Within one epoch, numbers only grow, also over a restart of this node.
+            if self.applied_of(&stream).is_some_and(|applied| applied > stream.last) {
                 return Err(Ended::Astray);
             }
             let last = if stream.last == 0 { None } else { wire.read(stream.last).await? };
-            self.join(&stream, last.as_ref());
+            self.join(&stream, last.as_ref()).await;
         }
         Ok(())
     }
@@ -134,8 +134,7 @@ impl Inner {
     /// what they store.
     async fn leave_astray(&self, wire: &Wire) -> Result<(), Ended> {
         let stream = wire.look().await?;
-        let created = stream.as_ref().map(|stream| stream.created.as_str());
-        if created.is_some() && self.trail().as_ref().map(Trail::created) == created {
+        if stream.is_some_and(|stream| self.applied_of(&stream).is_some()) {
             tracing::error!(
                 stream = self.names.stream,
                 "the stream has lost messages that it had confirmed; it is made anew, and all nodes validate what they store. Does its server write to disk in time (sync_interval), and has it replicas?"
@@ -145,11 +144,11 @@ impl Inner {
         Ok(())
     }
 
-    async fn take_news(&self, mut news: Subscriber) -> Result<Infallible, Ended> {
+    async fn take_news(&self, news: Subscriber) -> Result<Infallible, Ended> {
+        let mut news = std::pin::pin!(news.ready_chunks(READ_AT_ONCE));
         while let Some(pushed) = news.next().await {
-            if let Some(message) = Message::pushed(&pushed) {
-                self.take_pushed(&message);
-            }
+            let messages: Vec<Message> = pushed.iter().filter_map(Message::pushed).collect();
+            self.take_pushed(&messages).await;
         }
         Err(Ended::Silent)
     }
@@ -165,7 +164,7 @@ impl Inner {
     async fn tell(&self, wire: &Wire) -> Result<Infallible, Ended> {
         loop {
             self.purged.notified().await;
-            wire.tell(self.report(false)).await?;
+            wire.tell(self.report(false).await).await?;
         }
     }
 
@@ -193,6 +192,7 @@ impl Inner {
     /// Writes a report, applies everything up to it, makes sure that the stream is whole, and only then
     /// renews the lease from the moment before.
     async fn renew_lease(&self, wire: &Wire) -> Result<(), Ended> {
+        self.known.settled().await;
         let before = self.trail().ok_or(Ended::Astray)?.end();
         let sent = self.clock.now();
         let seq = self.write_report(wire, false).await?;
@@ -236,12 +236,14 @@ impl Inner {
         if seq.saturating_sub(applied) > READ_MAX {
             return Err(Ended::Behind);
         }
-        let mut read =
+        let read =
             stream::iter((applied + 1)..=seq).map(|seq| wire.read(seq)).buffered(READ_AT_ONCE);
-        while let Some(message) = read.try_next().await? {
+        let mut read = std::pin::pin!(read.try_ready_chunks(READ_AT_ONCE));
+        while let Some(messages) = read.try_next().await.map_err(|error| error.1)? {
             // What is not there any more is never known one by one.
-            let message = message.ok_or(Ended::Behind)?;
-            if !self.take(&message) {
+            let messages: Vec<Message> =
+                messages.into_iter().collect::<Option<_>>().ok_or(Ended::Behind)?;
+            if !self.take_read(&messages).await {
                 return Err(Ended::Behind);
             }
         }
