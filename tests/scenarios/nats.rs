@@ -221,6 +221,38 @@ async fn a_node_that_was_away_knows_what_was_purged_meanwhile() {
     assert_eq!(regions.edges[1].get("/a").await.body, "new");
 }
 
+/// It reads what it missed, one by one, and need not validate all that it has on disk.
+#[tokio::test]
+async fn a_restarted_node_goes_on_where_it_was() {
+    let mut regions = Regions::start().await;
+    let folder = Folder::new();
+    let edge = regions.edges.pop().unwrap();
+    let mut config = edge.config().clone();
+    edge.shutdown().await;
+    config.data_dir = Some(folder.path().to_owned());
+    let start = || TestNode::start(config.clone(), Arc::clone(&regions.clock));
+    let named = async |node: &TestNode| node.metrics().await.get("weir_purge_named");
+
+    let edge = start().await;
+    edge.ready().await;
+    fenced(&edge, false).await;
+    assert_eq!(named(&edge).await, 0.0, "it took the log up at its head");
+    purge(&regions.edges[0], r#"{"urls": ["http://www.test/a"]}"#).await;
+    edge.metrics_reach(|metrics| metrics.get("weir_purge_named") == 1.0).await;
+    edge.shutdown().await;
+    purge(&regions.edges[0], r#"{"urls": ["http://www.test/b"]}"#).await;
+
+    let edge = start().await;
+    fenced(&edge, false).await;
+    edge.ready().await;
+    assert_eq!(named(&edge).await, 2.0, "what it knew and what it missed");
+    edge.shutdown().await;
+    regions.server.kill().await;
+    let edge = start().await;
+    assert_eq!(named(&edge).await, 2.0, "without the server too");
+    fenced(&edge, true).await;
+}
+
 #[tokio::test]
 async fn a_node_that_died_is_waited_for_until_its_lease_has_run_out() {
     let mut regions = Regions::start().await;

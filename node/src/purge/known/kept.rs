@@ -33,7 +33,7 @@ const TRY_AGAIN_AFTER: Duration = Duration::from_secs(10);
 pub(super) enum Paper {
     /// There is none, and a next run will know that it knows nothing. Not tried again before then.
     Gone(Timestamp),
-    /// The node has no folder for it.
+    /// The node has no folder for it, or has let go of it.
     None,
     /// There may be one that is not whole. The file in hand, unless it is lost.
     Owed(Option<LogFile>),
@@ -49,6 +49,8 @@ pub(super) struct Kept {
     pub(super) paper: Paper,
     /// The life of the log that the newest lines are about.
     epoch: Option<Epoch>,
+    /// What the newest line says to have met, if it does.
+    pub(super) met: Option<(AsOf, [u8; 32])>,
     /// The lines about it at the end of the file: the number in the log, and the bytes of each.
     lines: VecDeque<(u64, u64)>,
 }
@@ -85,6 +87,7 @@ impl Kept {
             faults: None,
             paper: Paper::None,
             epoch: None,
+            met: None,
             lines: VecDeque::new(),
         }
     }
@@ -293,6 +296,7 @@ impl Kept {
             self.lines.clear();
             self.epoch = Some(at.epoch);
         }
+        self.met = if let Line::Met(at, mark) = line { Some((*at, *mark)) } else { None };
         self.lines.push_back((at.seq, bytes));
     }
 }

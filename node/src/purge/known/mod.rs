@@ -47,7 +47,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use tokio::sync::{Mutex, OwnedMutexGuard};
-use weir_cache::purge::Ledger;
+use weir_cache::purge::{AsOf, Ledger};
 use weir_store::{Faults, LogOpenError};
 
 use self::kept::{Kept, Paper, Unread, Unwritten};
@@ -69,6 +69,8 @@ struct Inner {
     is_sound: AtomicBool,
     is_owed: AtomicBool,
     view: Arc<View>,
+    /// The newest message of the log that an earlier run has met, and what it was.
+    met_before: Option<(AsOf, [u8; 32])>,
     clock: BootClock,
     metrics: PurgeMetrics,
 }
@@ -128,6 +130,7 @@ impl Known {
             tracing::info!(%as_of, since, named, "known of purges from before");
         }
         Self(Arc::new(Inner {
+            met_before: found.kept.met,
             kept: Arc::new(Mutex::new(found.kept)),
             is_sound: AtomicBool::new(true),
             is_owed: AtomicBool::new(false),
@@ -140,6 +143,11 @@ impl Known {
     /// What this node knows, of which this is what lies at rest.
     pub(crate) fn view(&self) -> &Arc<View> {
         &self.0.view
+    }
+
+    /// The newest message of the log that an earlier run had met when it last wrote, and what it was.
+    pub(crate) fn met_before(&self) -> Option<(AsOf, [u8; 32])> {
+        self.0.met_before
     }
 
     /// Waits until all batches before are written and published, and keeps others waiting while it is
@@ -170,6 +178,12 @@ impl Known {
             }
             tokio::time::sleep(OWED_PAUSE).await;
         }
+    }
+
+    /// Lets go of the file, for the next run, when everything before has been written. To be called when
+    /// nothing is applied any more.
+    pub(crate) async fn close(&self) {
+        self.turn().await.kept.paper = Paper::None;
     }
 
     /// Takes what is not known one by one any more out of the file.

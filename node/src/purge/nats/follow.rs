@@ -14,8 +14,8 @@ use futures_util::{StreamExt, TryStreamExt, stream};
 use tokio::time::MissedTickBehavior;
 
 use super::log::{Inner, Nats};
-use super::trail::{Mark, Trail};
-use super::wire::{Message, Stream, Wire, WireError};
+use super::trail::{Mark, READ_MAX, Trail};
+use super::wire::{Message, Wire, WireError};
 
 /// Renewals in the time of one lease.
 const RENEWALS: u32 = 5;
@@ -23,8 +23,6 @@ const RENEWALS: u32 = 5;
 const PAUSES: (Duration, Duration) = (Duration::from_millis(20), Duration::from_millis(500));
 /// What was written here is usually pushed at once; it is read only after so long.
 const PUSHED_WITHIN: Duration = Duration::from_millis(20);
-/// Messages that are read one by one; with more, the log is taken up at its head.
-const READ_MAX: u64 = 10_000;
 /// Messages asked for at a time.
 const READ_AT_ONCE: usize = 64;
 
@@ -115,8 +113,8 @@ impl Inner {
                 wire.look().await?.ok_or(Ended::Astray)?
             }
         };
-        let trail = self.trail();
-        if !trail.as_ref().is_some_and(|trail| follows(trail, &stream)) {
+        let follows = self.trail().is_some_and(|trail| trail.leads_into(&stream));
+        if !follows && !self.resume(&stream) {
             // Within one epoch, numbers only grow, also over a restart of this node.
             if self.applied_of(&stream).is_some_and(|applied| applied > stream.last) {
                 return Err(Ended::Astray);
@@ -249,13 +247,4 @@ impl Inner {
         }
         Ok(())
     }
-}
-
-/// Whether `stream` goes on where `trail` ends.
-fn follows(trail: &Trail, stream: &Stream) -> bool {
-    let applied = trail.end().0;
-    !trail.is_forgotten()
-        && trail.created() == stream.created
-        && stream.first <= applied.saturating_add(1)
-        && stream.last.saturating_sub(applied) <= READ_MAX
 }

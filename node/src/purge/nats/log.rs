@@ -20,7 +20,7 @@ use super::super::record::{Batch, Log, LogError, PurgeReceipt, Record, Reported}
 use super::super::reporter::Reporter;
 use super::super::settled::settled;
 use super::super::{BootClock, Known, Line, Order, Turn, View};
-use super::trail::{Step, Trail};
+use super::trail::{Mark, Step, Trail};
 use super::wire::{Kind, Message, Names, Stream, Wire, WireError};
 use crate::config::{NatsConfig, NodeConfig};
 use crate::inner::TierSecret;
@@ -158,7 +158,9 @@ impl Inner {
     pub(super) async fn join(&self, stream: &Stream, last: Option<&Message>) {
         let end = (stream.last, last.map(Message::mark));
         let trail = Trail::new(&self.names.stream, &stream.created, stream.lease, end);
-        let _turn = self.known.keep(vec![Line::Joined(trail.as_of())]).await;
+        let mut lines = vec![Line::Joined(trail.as_of())];
+        lines.extend(last.map(|last| Line::Met(trail.as_of(), *last.mark().as_bytes())));
+        let _turn = self.known.keep(lines).await;
         let mut state = self.state.lock();
         tracing::info!(epoch = %trail.as_of().epoch, head = stream.last, "taking up the purge log");
         if stream.lease != self.lease {
@@ -170,6 +172,24 @@ impl Inner {
         state.trail = Some(trail);
         drop(state);
         self.tell_met();
+    }
+
+    /// Goes on with `stream` where an earlier run of this node has left it, if what it missed is there;
+    /// returns whether it is. Purges wait for leases as after [`Inner::join`].
+    pub(super) fn resume(&self, stream: &Stream) -> bool {
+        let Some((at, mark)) = self.known.met_before() else { return false };
+        let end = (at.seq, Some(Mark::from_bytes(mark)));
+        let trail = Trail::new(&self.names.stream, &stream.created, stream.lease, end);
+        let mut state = self.state.lock();
+        let is_first = state.trail.is_none() && self.view.as_of() == Some(at);
+        if !is_first || trail.as_of() != at || !trail.leads_into(stream) {
+            return false;
+        }
+        tracing::info!(epoch = %at.epoch, at = at.seq, head = stream.last, "going on with the purge log");
+        state.book = Book::new(Roll::new(stream.lease, Timestamp::ZERO));
+        state.book.expect_strangers(self.clock.now());
+        state.trail = Some(trail);
+        true
     }
 
     /// Gives up following the stream one by one, so that it is taken up at its head.
@@ -253,11 +273,15 @@ impl Inner {
         }
         let Some(epoch) = self.trail().map(|trail| trail.as_of().epoch) else { return };
         // What names nothing need not be known: numbers may be missing there.
-        let lines = next.iter().filter_map(|next| {
-            let seq = next.message.seq;
-            Some(Line::Applied(AsOf { epoch, seq }, next.record.as_ref()?.entry()))
-        });
-        let _turn = turn.write(lines.collect()).await;
+        let at = |next: &Next<'_>| AsOf { epoch, seq: next.message.seq };
+        let purges = next
+            .iter()
+            .filter_map(|next| Some(Line::Applied(at(next), next.record.as_ref()?.entry())));
+        let mut lines: Vec<Line> = purges.collect();
+        if let (false, Some(last)) = (lines.is_empty(), next.last()) {
+            lines.push(Line::Met(at(last), *last.message.mark().as_bytes()));
+        }
+        let _turn = turn.write(lines).await;
         let mut state = self.state.lock();
         let now = self.clock.now();
         for Next { message, record } in next {
