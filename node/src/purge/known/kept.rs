@@ -55,6 +55,9 @@ pub(super) struct Kept {
     lines: VecDeque<(u64, u64)>,
 }
 
+/// A file that can be written, what it says, each line with its bytes, and why one before is not believed.
+type Read = (LogFile, Vec<(Line, u64)>, Option<Unread>);
+
 /// What was wrong with a file that is not believed.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Unread {
@@ -121,7 +124,7 @@ impl Kept {
     }
 
     /// Reads the file, or sets it aside and makes another.
-    fn read(&self) -> Result<(LogFile, Vec<(Line, u64)>, Option<Unread>), LogOpenError> {
+    fn read(&self) -> Result<Read, LogOpenError> {
         let (mut log, recovered) = self.open_log()?;
         if let Born::Replaced { why, set_aside } = recovered.born {
             return Ok((log, Vec::new(), Some(Unread::Damaged { aside: set_aside, source: why })));
