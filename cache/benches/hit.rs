@@ -11,7 +11,7 @@ use divan::{AllocProfiler, Bencher, black_box};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use weir_cache::{
     AccessRules, CacheKey, KeyRules, Now, Policy, Profile, RequestHead, ResponseHead, Scheme, Seq,
-    StoredHead, Target, Timestamp, Timing, UnixTime, check,
+    Shapes, StoredHead, Target, Timestamp, Timing, UnixTime, check,
 };
 
 #[global_allocator]
@@ -86,6 +86,36 @@ fn vary_normalized(bencher: Bencher<'_, '_>) {
     let (stored, mut request) = (store(&policy), fields(REQUEST));
     request.insert("accept-encoding", HeaderValue::from_static("gzip,br"));
     bencher.bench(|| black_box(&stored).vary.matches(black_box(&request), &policy));
+}
+
+/// The fields of an answer: what is stored, and what is added on the way out.
+fn answer(mut headers: HeaderMap) -> HeaderMap {
+    for name in ["age", "via", "cache-status", "x-cache", "x-request-id"] {
+        headers.append(HeaderName::from_static(name), HeaderValue::from_static("1"));
+    }
+    headers
+}
+
+#[divan::bench]
+fn fields_of_a_hit(bencher: Bencher<'_, '_>) {
+    let (policy, mut shapes) = (Policy::for_profile(Profile::Default), Shapes::default());
+    drop(store(&policy).compact(&mut shapes));
+    let stored = store(&policy).compact(&mut shapes);
+    bencher.bench(|| answer(black_box(&stored.headers).to_map(8)));
+}
+
+/// What [`fields_of_a_hit`] is to be compared with: fields at rest in the form that messages have.
+#[divan::bench]
+fn fields_of_a_hit_from_a_map(bencher: Bencher<'_, '_>) {
+    let stored = store(&Policy::for_profile(Profile::Default)).headers.to_map(0);
+    bencher.bench(|| answer(black_box(&stored).clone()));
+}
+
+#[divan::bench]
+fn compact_when_stored(bencher: Bencher<'_, '_>) {
+    let (policy, mut shapes) = (Policy::for_profile(Profile::Default), Shapes::default());
+    let head = store(&policy);
+    bencher.bench_local(|| black_box(&head).clone().compact(&mut shapes));
 }
 
 #[divan::bench]

@@ -29,11 +29,33 @@ const DOMAIN: &[u8] = b"weir cache key\0\x01";
 pub struct KeyText {
     text: Arc<str>,
     /// Where host, path and query begin.
-    resource_at: usize,
-    resource_bytes: usize,
+    resource_at: u32,
+    resource_bytes: u32,
 }
 
 impl KeyText {
+    /// Makes the text again that [`KeyText::as_str`] and [`KeyText::offsets`] told; `None` if no key
+    /// can have told it.
+    pub fn from_parts(text: &str, [resource_at, resource_bytes]: [usize; 2]) -> Option<Self> {
+        let (before, after) = (text.get(..resource_at)?, text.get(resource_bytes..)?);
+        let resource = text.get(resource_at..resource_bytes)?;
+        let parted = before.ends_with("://") && (after.is_empty() || after.starts_with(' '));
+        (parted && !resource.is_empty())
+            .then(|| Self::new(text.into(), resource_at, resource_bytes))
+    }
+
+    /// Where host, path and query begin in the text, and where they end, in bytes.
+    pub fn offsets(&self) -> [usize; 2] {
+        [self.resource_at, self.resource_bytes]
+            .map(|offset| usize::try_from(offset).unwrap_or(usize::MAX))
+    }
+
+    /// Keeps where in the text the resource is. No head that a request may have is as long as 4 GiB.
+    fn new(text: Arc<str>, resource_at: usize, resource_bytes: usize) -> Self {
+        let offset = |at| u32::try_from(at).unwrap_or(u32::MAX);
+        Self { text, resource_at: offset(resource_at), resource_bytes: offset(resource_bytes) }
+    }
+
     /// The whole text.
     pub fn as_str(&self) -> &str {
         &self.text
@@ -41,12 +63,14 @@ impl KeyText {
 
     /// Site and URI without chosen headers and cookies; what a purge by URL or prefix compares.
     pub fn resource(&self) -> &str {
-        self.text.get(..self.resource_bytes).unwrap_or(&self.text)
+        let [_, end] = self.offsets();
+        self.text.get(..end).unwrap_or(&self.text)
     }
 
     /// Host, path and query, without scheme: what a purge compares.
     pub fn purged_as(&self) -> &str {
-        self.text.get(self.resource_at..self.resource_bytes).unwrap_or(&self.text)
+        let [begin, end] = self.offsets();
+        self.text.get(begin..end).unwrap_or(&self.text)
     }
 }
 
@@ -143,7 +167,7 @@ impl Canonical {
     /// Returns the digest and the text of all parts written.
     pub(crate) fn finish(self) -> ([u8; 32], KeyText) {
         let Self { resource_at, resource_bytes, .. } = self;
-        let text = KeyText { text: self.text.into(), resource_at, resource_bytes };
+        let text = KeyText::new(self.text.into(), resource_at, resource_bytes);
         (self.digest.finalize().into(), text)
     }
 
@@ -180,4 +204,45 @@ fn push_quoted(text: &mut String, bytes: &[u8]) {
         }
     }
     text.push('"');
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_text_that_is_told_again_is_the_same() {
+        let target = Target::parse(crate::Scheme::Http, "example.com", "/a/b?c=d").unwrap();
+        for with_header in [false, true] {
+            let mut canonical = Canonical::new("a site", &target);
+            if with_header {
+                let value = Value::Plain("caf\u{e9}".as_bytes());
+                canonical.select(Group::Header, "x-a", std::iter::once(value));
+            }
+            let (_, text) = canonical.finish();
+            assert_eq!(KeyText::from_parts(text.as_str(), text.offsets()), Some(text.clone()));
+            assert_eq!(text.purged_as(), "example.com/a/b?c=d");
+        }
+    }
+
+    #[test]
+    fn offsets_that_no_text_has_are_refused() {
+        let text = "www http://e.com/\u{e9} header(x-a)";
+        // (begin, end, right)
+        for (begin, end, right) in [
+            (11, 19, true),
+            (11, 18, false),
+            (11, 20, false),
+            (11, 11, false),
+            (10, 19, false),
+            (0, 19, false),
+            (19, 11, false),
+            (11, 99, false),
+            (99, 99, false),
+            (usize::MAX, usize::MAX, false),
+        ] {
+            let made = KeyText::from_parts(text, [begin, end]);
+            assert_eq!(made.is_some(), right, "{begin} {end}");
+        }
+    }
 }

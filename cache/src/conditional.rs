@@ -6,10 +6,11 @@ use http::header::{
     CACHE_CONTROL, CONTENT_LENGTH, CONTENT_LOCATION, DATE, ETAG, EXPIRES, HeaderName, IF_MATCH,
     IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_RANGE, IF_UNMODIFIED_SINCE, LAST_MODIFIED, VARY, VIA,
 };
-use http::{HeaderMap, HeaderValue, StatusCode};
+use http::{HeaderMap, StatusCode};
 
 use crate::date::parse_http_date;
 use crate::etag::{strongly_equal, weakly_equal};
+use crate::fields::Fields;
 use crate::list::tag_members;
 use crate::stored::StoredHead;
 use crate::time::UnixTime;
@@ -69,7 +70,7 @@ fn names_tag(
     stored: &StoredHead,
     equal: fn(&[u8], &[u8]) -> bool,
 ) -> bool {
-    let ours = stored.headers.get(ETAG).map(HeaderValue::as_bytes);
+    let ours = stored.headers.get(&ETAG);
     request_headers
         .get_all(name)
         .iter()
@@ -85,13 +86,12 @@ fn condition_date(
     parse_http_date(request_headers.get(name)?.as_bytes(), stored.plan.date)
 }
 
-/// Returns the fields of a 304 made from `stored_headers`; Age is to be added.
+/// Returns the fields of a 304 made from those stored; Age is to be added.
 ///
 /// `full` keeps everything but Content-Length: a lower tier freshens its own copy with it and must
 /// learn what changed. Otherwise it is the set of RFC 9110 §15.4.5 with Last-Modified, the targeted
 /// fields and what traces the path of the response.
-pub fn not_modified_headers(stored_headers: &HeaderMap, full: bool) -> HeaderMap {
-    let mut headers = stored_headers.clone();
+pub fn not_modified_headers(mut headers: HeaderMap, full: bool) -> HeaderMap {
     headers.remove(CONTENT_LENGTH);
     if !full {
         let names: Vec<HeaderName> = headers.keys().cloned().collect();
@@ -112,7 +112,7 @@ fn belongs_in_304(name: &HeaderName) -> bool {
 ///
 /// The tag must be strong and equal, a date byte-equal to Last-Modified: two parts of different
 /// bodies must never be put together.
-pub fn if_range_holds(request_headers: &HeaderMap, stored_headers: &HeaderMap) -> bool {
+pub fn if_range_holds(request_headers: &HeaderMap, stored: &Fields) -> bool {
     let mut lines = request_headers.get_all(IF_RANGE).iter();
     let Some(condition) = lines.next() else { return true };
     if lines.next().is_some() {
@@ -120,10 +120,10 @@ pub fn if_range_holds(request_headers: &HeaderMap, stored_headers: &HeaderMap) -
     }
     let condition = condition.as_bytes();
     if condition.starts_with(b"\"") || condition.starts_with(b"W/") {
-        let etag = stored_headers.get(ETAG);
-        return etag.is_some_and(|etag| strongly_equal(etag.as_bytes(), condition));
+        let etag = stored.get(&ETAG);
+        return etag.is_some_and(|etag| strongly_equal(etag, condition));
     }
-    stored_headers.get(LAST_MODIFIED).is_some_and(|date| date.as_bytes() == condition)
+    stored.get(&LAST_MODIFIED) == Some(condition)
 }
 
 #[cfg(test)]
@@ -217,10 +217,10 @@ mod tests {
              e\nLast-Modified: f\nVia: g\nCache-Status: h\nCDN-Cache-Control: i\nContent-Length: \
              5\nContent-Type: x\nLink: y\nLink: z",
         );
-        let short = not_modified_headers(&stored, false);
+        let short = not_modified_headers(stored.clone(), false);
         assert_eq!(short.len(), 10);
         assert!(!short.contains_key("link") && !short.contains_key("content-type"));
-        let full = not_modified_headers(&stored, true);
+        let full = not_modified_headers(stored.clone(), true);
         assert_eq!(full.len(), stored.len() - 1, "everything but Content-Length");
         assert_eq!(full.get_all("link").iter().count(), 2, "all lines");
         assert!(!full.contains_key(CONTENT_LENGTH));
@@ -241,7 +241,11 @@ mod tests {
             ("ETag: \"a\"", "If-Range: \"a\"\nIf-Range: \"b\"", false, "two conditions"),
         ];
         for &(stored, request, expected, why) in CASES {
-            assert_eq!(if_range_holds(&headers(request), &headers(stored)), expected, "{why}");
+            assert_eq!(
+                if_range_holds(&headers(request), &Fields::from(&headers(stored))),
+                expected,
+                "{why}"
+            );
         }
     }
 }

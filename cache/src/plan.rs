@@ -72,6 +72,19 @@ impl Plan {
         }
     }
 
+    /// Returns the plan of a response whose head came `elapsed` before `now`, whatever `response_time`
+    /// says: that was told by another run of the node, whose clock is not this one.
+    ///
+    /// If that was before this run began, the response is taken to have come when it began, older by
+    /// the time before that.
+    #[must_use]
+    pub fn resumed(self, elapsed: Duration, now: Timestamp) -> Self {
+        let run = now.saturating_since(Timestamp::ZERO);
+        let before = elapsed.saturating_sub(run);
+        let since = Timestamp::ZERO.saturating_add(run.saturating_sub(elapsed));
+        Self { initial_age: self.initial_age.saturating_add(before), response_time: since, ..self }
+    }
+
     /// Returns how old the response is at `now` (RFC 9111 §4.2.3, `current_age`).
     ///
     /// Age counts from the origin, not from this hop. Never decreases while `now` increases.
@@ -163,6 +176,21 @@ mod tests {
     fn an_instant_before_arrival_makes_nothing_younger() {
         let plan = stored("Cache-Control: max-age=100\nAge: 40").unwrap().plan;
         assert_eq!(plan.age_secs(Timestamp::ZERO), 40);
+    }
+
+    #[test]
+    fn another_run_goes_on_with_the_age() {
+        let plan = stored("Cache-Control: max-age=100\nAge: 40").unwrap().plan;
+        let now = Timestamp::from_micros(20_000_000);
+        // (seconds passed, age, seconds into this run at which it came)
+        for (secs, age, came) in [(0, 40, 20), (15, 55, 5), (20, 60, 0), (50, 90, 0)] {
+            let resumed = plan.resumed(Duration::from_secs(secs), now);
+            assert_eq!(resumed.age_secs(now), age, "{secs}");
+            assert_eq!(resumed.response_time, Timestamp::from_micros(came * 1_000_000), "{secs}");
+        }
+        let resumed = plan.resumed(Duration::MAX, now);
+        assert_eq!(resumed.current_age(now), Duration::MAX, "saturates");
+        assert_eq!(resumed.resumed(Duration::MAX, now).current_age(now), Duration::MAX);
     }
 
     #[test]

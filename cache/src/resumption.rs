@@ -64,6 +64,11 @@ impl Resumption {
         }
     }
 
+    /// The same for the bytes `range` of a body of `length` bytes, of which none has come.
+    pub(crate) fn of_part(etag: HeaderValue, range: ByteRange, length: u64) -> Self {
+        Self { etag, first: range.first, last: Some(range.last), length: Some(length) }
+    }
+
     /// Makes `headers`, those of the request that the body answers, ask for what follows the first
     /// `received` bytes of it.
     pub fn ask(&self, received: u64, headers: &mut HeaderMap) {

@@ -8,16 +8,18 @@
 //! 1. The fields hold nothing of the connection they came on, no Age, and always a Date, which is
 //!    the one the origin sent if it sent any.
 //! 2. Field lines are kept one by one and in order; a second Link or Set-Cookie line is not lost.
+//! 3. A head keeps nothing of the connection's buffer alive, which would cost a stored response several
+//!    times its size.
 
-use bytes::BytesMut;
 use http::header::{
     AGE, CONTENT_LENGTH, DATE, ETAG, EXPIRES, HeaderName, LAST_MODIFIED, PROXY_AUTHENTICATE,
     PROXY_AUTHORIZATION, SET_COOKIE, VARY,
 };
-use http::{HeaderMap, HeaderValue, StatusCode};
+use http::{HeaderMap, StatusCode};
 
 use crate::date::format_http_date;
 use crate::directives::{ResponseDirectives, Scope};
+use crate::fields::Fields;
 use crate::hop::{Direction, strip_hop_by_hop};
 use crate::not_storable::NotStorable;
 use crate::plan::Plan;
@@ -35,7 +37,7 @@ pub struct StoredHead {
     /// The status as it came.
     pub status: StatusCode,
     /// The fields to answer with; Age is to be added.
-    pub headers: HeaderMap,
+    pub headers: Fields,
     /// How long and in which ways it may be used.
     pub plan: Plan,
     /// Which requests it answers.
@@ -69,35 +71,16 @@ impl StoredHead {
         if headers.contains_key(SET_COOKIE) && !storable::allows_set_cookie(policy, &governing) {
             return Err(NotStorable::SetCookie);
         }
+        let headers = Fields::from(&headers);
         let tags = Tags::of(&response.headers);
         let head = Self { status: response.status, headers, plan, vary, as_of, tags };
         head.check_use(&governing)?;
         Ok(head)
     }
 
-    /// Moves all field values into one piece of memory of their own size.
-    ///
-    /// Values that come off a connection are slices of its read buffer and keep the whole of it alive,
-    /// which costs a stored response several times its size. Costs one copy; done once, when storing.
-    #[must_use]
-    pub fn compact(mut self) -> Self {
-        let bytes = self.headers.values().map(HeaderValue::len).sum();
-        let mut buffer = BytesMut::with_capacity(bytes);
-        for value in self.headers.values_mut() {
-            buffer.extend_from_slice(value.as_bytes());
-            let copy = buffer.split().freeze();
-            // The bytes were a value before, so they are one again.
-            if let Ok(own) = HeaderValue::from_maybe_shared(copy) {
-                *value = own;
-            }
-        }
-        self.vary.compact();
-        self
-    }
-
     /// Says whether there is anything an upstream could be asked about (RFC 9110 §8.8).
     pub fn has_validator(&self) -> bool {
-        self.headers.contains_key(ETAG) || self.headers.contains_key(LAST_MODIFIED)
+        self.headers.contains(&ETAG) || self.headers.contains(&LAST_MODIFIED)
     }
 
     /// Refuses what could be neither reused nor validated.
@@ -112,7 +95,7 @@ impl StoredHead {
             || directives.no_cache.is_some()
             || plan.heuristic
             || plan.rule.is_some()
-            || (!governing.targeted && self.headers.contains_key(EXPIRES));
+            || (!governing.targeted && self.headers.contains(&EXPIRES));
         Err(if stated { NotStorable::ZeroLifetime } else { NotStorable::NoFreshness })
     }
 }
@@ -166,11 +149,13 @@ fn decides_reuse(name: &HeaderName) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use http::header::LINK;
+
     use super::*;
     use crate::fixture::{ARRIVAL, headers, stored};
 
-    fn names(headers: &HeaderMap) -> Vec<&str> {
-        let mut names: Vec<&str> = headers.keys().map(HeaderName::as_str).collect();
+    fn names(fields: &Fields) -> Vec<&str> {
+        let mut names: Vec<&str> = fields.iter().map(|(name, _)| name.as_str()).collect();
         names.sort_unstable();
         names
     }
@@ -205,13 +190,13 @@ mod tests {
     #[test]
     fn repeated_lines_are_all_kept_in_order() {
         let head = stored("Cache-Control: max-age=9\nLink: a\nLink: b\nLink: a").unwrap();
-        let links: Vec<&[u8]> = head.headers.get_all("link").iter().map(|v| v.as_bytes()).collect();
+        let links: Vec<&[u8]> = head.headers.get_all(&LINK).collect();
         assert_eq!(links, [b"a", b"b", b"a"]);
     }
 
     #[test]
     fn date_is_inserted_only_where_it_is_missing() {
-        let date = |fields: &str| stored(fields).unwrap().headers.get(DATE).cloned().unwrap();
+        let date = |fields: &str| stored(fields).unwrap().headers.value(&DATE).unwrap();
         let old = headers("Date: {date-500}").get(DATE).cloned().unwrap();
         assert_eq!(date("Cache-Control: max-age=9\nDate: {date-500}"), old, "never rewritten");
         assert_eq!(date("Cache-Control: max-age=9"), format_http_date(ARRIVAL));

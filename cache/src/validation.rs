@@ -28,8 +28,8 @@ use crate::time::UnixTime;
 impl StoredHead {
     /// Returns the ETag if it proves byte-for-byte equality (RFC 9110 §8.8.1); `None` if it is
     /// missing, weak or not quoted.
-    pub fn strong_etag(&self) -> Option<&HeaderValue> {
-        self.headers.get(ETAG).filter(|tag| is_strong(tag.as_bytes()))
+    pub fn strong_etag(&self) -> Option<HeaderValue> {
+        self.headers.value(&ETAG).filter(|tag| is_strong(tag.as_bytes()))
     }
 }
 
@@ -43,8 +43,8 @@ pub fn condition_on(stored: &StoredHead, request_headers: &mut HeaderMap) {
         request_headers.remove(name);
     }
     for (condition, validator) in [(IF_NONE_MATCH, ETAG), (IF_MODIFIED_SINCE, LAST_MODIFIED)] {
-        if let Some(value) = stored.headers.get(validator) {
-            request_headers.insert(condition, value.clone());
+        if let Some(value) = stored.headers.value(&validator) {
+            request_headers.insert(condition, value);
         }
     }
 }
@@ -73,9 +73,9 @@ pub enum NotModified {
 pub fn judge_not_modified(stored: &StoredHead, headers_304: &HeaderMap) -> NotModified {
     let etag = headers_304.get(ETAG).map(HeaderValue::as_bytes);
     let applies = match etag {
-        Some(tag) => stored.headers.get(ETAG).is_some_and(|ours| {
+        Some(tag) => stored.headers.get(&ETAG).is_some_and(|ours| {
             let equal = if is_weak(tag) { weakly_equal } else { strongly_equal };
-            equal(ours.as_bytes(), tag)
+            equal(ours, tag)
         }),
         // Without any validator it is about the one response that was asked about.
         None => same_last_modified(stored, headers_304).unwrap_or(true),
@@ -85,9 +85,9 @@ pub fn judge_not_modified(stored: &StoredHead, headers_304: &HeaderMap) -> NotMo
 
 /// Compares Last-Modified, as bytes or as dates; `None` when the new fields have none.
 fn same_last_modified(stored: &StoredHead, headers: &HeaderMap) -> Option<bool> {
-    let theirs = headers.get(LAST_MODIFIED)?;
-    let date = |value: &HeaderValue| parse_http_date(value.as_bytes(), stored.plan.date);
-    Some(stored.headers.get(LAST_MODIFIED).is_some_and(|ours| {
+    let theirs = headers.get(LAST_MODIFIED)?.as_bytes();
+    let date = |value: &[u8]| parse_http_date(value, stored.plan.date);
+    Some(stored.headers.get(&LAST_MODIFIED).is_some_and(|ours| {
         ours == theirs || date(ours).is_some_and(|ours| date(theirs) == Some(ours))
     }))
 }
@@ -116,7 +116,7 @@ pub fn merge_not_modified(
     if let Some(age) = age {
         update.insert(AGE, age);
     }
-    let mut headers = stored.headers.clone();
+    let mut headers = stored.headers.to_map(update.len());
     replace_fields(&mut headers, &update);
     ResponseHead { status: stored.status, headers }
 }
@@ -300,7 +300,7 @@ mod tests {
             let head = freshened(old, "", fields_304).unwrap();
             assert_eq!(head.plan.age_secs(after(100)), age, "{why}");
             assert_eq!(head.judge(None, after(100)), Reuse::Fresh, "{why}");
-            assert!(!head.headers.contains_key("age"), "{why}");
+            assert!(!head.headers.contains(&AGE), "{why}");
         }
         assert_eq!(freshened(old, "", "Date: {date+100}").unwrap().as_of, Seq::new(9));
     }

@@ -9,11 +9,11 @@ use std::process::ExitCode;
 use anyhow::{Context, anyhow};
 use serde_json::json;
 use weir_cache::{HostPattern, Profile};
-use weir_node::config::{NodeConfig, OriginServer, SiteConfig, to_toml};
+use weir_node::config::{ByteSize, NodeConfig, OriginServer, SiteConfig, to_toml};
 
 use crate::failure::{Failure, usage};
 use crate::output;
-use crate::topology::{Shape, asked_at};
+use crate::topology::{Shape, asked_at, disk_size};
 
 /// Writes one TOML file for each node of a stack.
 #[derive(Debug, clap::Args)]
@@ -35,6 +35,9 @@ pub(crate) struct Arguments {
     /// The origin of the site; without it the address of a local weir-origin-mock.
     #[arg(long, value_name = "URL")]
     origin: Option<OriginServer>,
+    /// What each node keeps on disk of stored responses, for example 10GiB.
+    #[arg(long, value_name = "SIZE", value_parser = disk_size)]
+    disk: Option<ByteSize>,
     /// Print the files written as one line of JSON.
     #[arg(long)]
     json: bool,
@@ -66,7 +69,7 @@ fn files(arguments: &Arguments) -> Result<Vec<(PathBuf, String)>, Failure> {
     let mut topology = arguments.shape.topology(local, &[site]).map_err(usage)?;
     // A folder each, so that the purge log outlives a restart wherever the nodes are started from.
     let folder = std::path::absolute(&arguments.dir).context("the folder has no absolute path")?;
-    topology.keep_data_in(&folder.join("data"));
+    topology.keep_data_in(&folder.join("data"), arguments.disk);
     let file =
         |node: &NodeConfig| (arguments.dir.join(format!("{}.toml", node.name)), to_toml(node));
     Ok(topology.parents_first().map(file).collect())

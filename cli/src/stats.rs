@@ -60,6 +60,8 @@ struct Stats {
     outcomes: BTreeMap<String, Outcome>,
     fills: Fills,
     store: Store,
+    #[serde(default)]
+    disk: Option<Disk>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -80,6 +82,18 @@ struct Store {
     bytes_max: u64,
     keys: u64,
     evictions: u64,
+}
+
+#[derive(Debug, Deserialize)]
+struct Disk {
+    open: bool,
+    writes_off: bool,
+    bytes: u64,
+    bytes_max: u64,
+    keys: u64,
+    files: u64,
+    evictions: u64,
+    faults: u64,
 }
 
 /// Asks the node and prints what it says.
@@ -104,6 +118,20 @@ async fn show(arguments: &Arguments) -> Result<ExitCode, Failure> {
     Ok(ExitCode::SUCCESS)
 }
 
+fn on_disk(disk: &Disk) -> String {
+    let Disk { bytes: used, bytes_max, keys, files, evictions, faults, .. } = *disk;
+    let state = match (disk.open, disk.writes_off) {
+        (false, _) => "; not open",
+        (true, true) => "; the disk refuses to be written",
+        (true, false) => "",
+    };
+    format!(
+        "{} of {}, {keys} keys in {files} files, {evictions} evictions, {faults} faults{state}",
+        bytes(used),
+        bytes(bytes_max)
+    )
+}
+
 fn text(node: &Node, stats: &Stats) -> String {
     let draining = if node.draining { ", draining" } else { "" };
     let mut text = format!("{} ({}{draining})\n", node.name, node.tier);
@@ -114,6 +142,9 @@ fn text(node: &Node, stats: &Stats) -> String {
         bytes(used),
         bytes(bytes_max)
     );
+    if let Some(disk) = &stats.disk {
+        text += &format!("  disk       {}\n", on_disk(disk));
+    }
     text += &format!(
         "  fills      {} active, {} requests waiting\n",
         stats.fills.active, stats.fills.waiters

@@ -7,7 +7,9 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::Path;
 
 use anyhow::{Context, bail};
-use weir_node::config::{NodeConfig, SiteConfig, TierDefaults, UpstreamAddr};
+use weir_node::config::{
+    ByteSize, NodeConfig, SiteConfig, StoreConfig, TierDefaults, UnitError, UpstreamAddr,
+};
 
 /// Nodes of one tier at most: their ports must not run into the next tier's.
 pub(crate) const PER_TIER_MAX: u16 = 100;
@@ -112,13 +114,25 @@ impl Topology {
         std::iter::once(&self.shield).chain(&self.regionals).chain(&self.edges)
     }
 
-    /// Gives every node a folder of its own under `data_dir`.
-    pub(crate) fn keep_data_in(&mut self, data_dir: &Path) {
+    /// Gives every node a folder of its own under `data_dir`, with a disk tier where a size is given.
+    pub(crate) fn keep_data_in(&mut self, data_dir: &Path, disk: Option<ByteSize>) {
         let nodes = self.edges.iter_mut().chain(&mut self.regionals);
         for node in nodes.chain(std::iter::once(&mut self.shield)) {
             node.data_dir = Some(data_dir.join(&node.name));
+            if let Some(size) = disk {
+                node.store.put_on_disk(size);
+            }
         }
     }
+}
+
+/// Reads the size of a disk tier.
+pub(crate) fn disk_size(text: &str) -> Result<ByteSize, String> {
+    let size: ByteSize = text.parse().map_err(|error: UnitError| error.to_string())?;
+    if size < StoreConfig::DISK_MIN {
+        return Err(format!("expected at least {}", StoreConfig::DISK_MIN));
+    }
+    Ok(size)
 }
 
 /// The address under which other processes of this machine ask what listens on `listen`.

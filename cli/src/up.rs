@@ -9,7 +9,7 @@ use std::time::Duration;
 use anyhow::Context;
 use serde_json::{Value, json};
 use weir_cache::{HostPattern, Profile};
-use weir_node::config::{self, LogConfig, NodeConfig, OriginServer, SiteConfig};
+use weir_node::config::{self, ByteSize, LogConfig, NodeConfig, OriginServer, SiteConfig};
 use weir_node::{
     AdminToken, Components, LogHome, RunningNode, Signals, SystemClock, TIER_SECRET, TierSecret,
     admin_token_from_env, random_text, telemetry, tier_secret_from_env,
@@ -18,7 +18,7 @@ use weir_origin_mock::OriginMock;
 
 use crate::failure::{Failure, usage};
 use crate::output;
-use crate::topology::{Shape, Topology, asked_at};
+use crate::topology::{Shape, Topology, asked_at, disk_size};
 
 /// How long all nodes together may take until they answer.
 const READY_WITHIN: Duration = Duration::from_secs(15);
@@ -30,6 +30,7 @@ Examples:
   weir up                                  two edges, two regionals, a shield, a demo origin
   weir up --origin http://127.0.0.1:3000   the same in front of your own server
   weir up --sites sites.toml --json        sites of your own; addresses as one line of JSON
+  weir up --data-dir d --disk 10GiB        what is stored outlives the stack
 
   curl -i http://127.0.0.1:8080/hello      ask an edge: see Age, Cache-Status and X-Cache
 
@@ -49,6 +50,9 @@ pub(crate) struct Arguments {
     /// The folder for the nodes' files; without it the system's temporary folder.
     #[arg(long, value_name = "DIR")]
     data_dir: Option<PathBuf>,
+    /// What each node keeps on disk of stored responses, for example 10GiB; they then outlive the stack.
+    #[arg(long, value_name = "SIZE", requires = "data_dir", value_parser = disk_size)]
+    disk: Option<ByteSize>,
     /// A TOML file of site tables; without it one site serves any host.
     #[arg(long, value_name = "FILE")]
     sites: Option<PathBuf>,
@@ -77,7 +81,7 @@ async fn stack(arguments: &Arguments) -> Result<ExitCode, Failure> {
     let sites = with_origins(sites, arguments, demo.as_ref());
     let mut topology = arguments.shape.topology(arguments.listen, &sites).map_err(usage)?;
     if let Some(folder) = &arguments.data_dir {
-        topology.keep_data_in(folder);
+        topology.keep_data_in(folder, arguments.disk);
     }
     let stack = tokio::select! {
         started = start(&topology, arguments.access_log) => started?,

@@ -8,7 +8,7 @@ use http::header::{
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use libfuzzer_sys::fuzz_target;
 use weir_cache::{
-    NotModified, Policy, Precondition, Profile, RequestHead, Seq, StoredHead, condition_on,
+    Fields, NotModified, Policy, Precondition, Profile, RequestHead, Seq, Shapes, StoredHead, condition_on,
     evaluate, freshen, if_range_holds, judge_not_modified, merge_not_modified,
     not_modified_headers, strip_conditionals,
 };
@@ -22,7 +22,7 @@ fuzz_target!(|data: &[u8]| {
     for profile in [Profile::Default, Profile::Rfc] {
         let policy = Policy::for_profile(profile);
         let Ok(head) = derive(&policy, &request, StatusCode::OK, &response) else { continue };
-        assert_eq!(head.clone().compact(), head, "a copy of its own is the same");
+        check_fields(&head);
         check_conditions(&head, &request);
         check_validation_request(&head, &request);
         check_merge(&head, &update);
@@ -30,6 +30,14 @@ fuzz_target!(|data: &[u8]| {
         check_freshen(&head, &policy, &request, &update);
     }
 });
+
+/// A head that shares what it can is the same, and its fields are the same lines.
+fn check_fields(head: &StoredHead) {
+    let mut shapes = Shapes::default();
+    drop(head.clone().compact(&mut shapes));
+    assert_eq!(head.clone().compact(&mut shapes), *head);
+    assert_eq!(Fields::from(&head.headers.to_map(0)), head.headers);
+}
 
 fn check_conditions(head: &StoredHead, request: &HeaderMap) {
     match evaluate(request, head) {
@@ -54,7 +62,7 @@ fn check_if_range(head: &StoredHead, request: &HeaderMap) {
         let lines: Vec<&HeaderValue> = request.get_all(IF_RANGE).iter().collect();
         assert_eq!(lines.len(), 1);
         assert!(!lines[0].as_bytes().starts_with(b"W/"));
-        assert!(head.headers.values().any(|value| value == lines[0]));
+        assert!(head.headers.iter().any(|(_, value)| value == lines[0].as_bytes()));
     }
 }
 
@@ -78,7 +86,7 @@ fn check_validation_request(head: &StoredHead, request: &HeaderMap) {
     for name in [IF_MATCH, IF_RANGE, IF_UNMODIFIED_SINCE, RANGE] {
         assert!(!asked.contains_key(name));
     }
-    assert_eq!(asked.get(IF_NONE_MATCH), head.headers.get(ETAG));
+    assert_eq!(asked.get(IF_NONE_MATCH).map(HeaderValue::as_bytes), head.headers.get(&ETAG));
     let ours = [
         "if-none-match",
         "if-modified-since",
@@ -98,12 +106,12 @@ fn check_validation_request(head: &StoredHead, request: &HeaderMap) {
 /// The 304 of a tier above that holds the same response confirms it and changes no field.
 fn check_confirmation(head: &StoredHead, policy: &Policy, request: &HeaderMap) {
     for full in [true, false] {
-        let update = not_modified_headers(&head.headers, full);
+        let update = not_modified_headers(head.headers.to_map(0), full);
         assert!(!update.contains_key(CONTENT_LENGTH));
         assert_eq!(judge_not_modified(head, &update), NotModified::Applies);
         let get = RequestHead { method: &Method::GET, headers: request, target_uri: None };
         if let Ok(again) = freshen(head, policy, &get, &update, at_once(), Seq::new(8)) {
-            assert_eq!(again.headers, head.headers);
+            assert_eq!(again.headers.to_map(0), head.headers.to_map(0));
             assert_eq!(again.status, head.status);
         }
     }
@@ -113,10 +121,11 @@ fn check_confirmation(head: &StoredHead, policy: &Policy, request: &HeaderMap) {
 fn check_merge(head: &StoredHead, update: &HeaderMap) {
     let merged = merge_not_modified(head, update, ARRIVAL);
     assert_eq!(merged.status, head.status);
+    let kept = head.headers.to_map(0);
     for name in ["content-length", "content-encoding", "content-range"] {
-        assert!(merged.headers.get_all(name).iter().eq(head.headers.get_all(name)), "{name}");
+        assert!(merged.headers.get_all(name).iter().eq(kept.get_all(name)), "{name}");
     }
-    for name in head.headers.keys() {
+    for name in kept.keys() {
         assert!(merged.headers.contains_key(name), "{name} is replaced, not removed");
     }
     for gone in ["connection", "transfer-encoding", "proxy-authenticate"] {
@@ -127,7 +136,7 @@ fn check_merge(head: &StoredHead, update: &HeaderMap) {
 fn check_freshen(head: &StoredHead, policy: &Policy, request: &HeaderMap, update: &HeaderMap) {
     let get = RequestHead { method: &Method::HEAD, headers: request, target_uri: None };
     let Ok(again) = freshen(head, policy, &get, update, at_once(), Seq::new(8)) else { return };
-    assert!(!again.headers.contains_key(AGE));
+    assert!(!again.headers.contains(&AGE));
     assert!(again.vary.matches(request, policy));
     assert_eq!(again.as_of, Seq::new(8));
 }

@@ -14,7 +14,9 @@ use axum::{Json, Router};
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use serde_json::{Value, json};
 use subtle::ConstantTimeEq;
+use weir_store::DiskStats;
 
+use crate::config::{ByteSize, NodeConfig};
 use crate::node::Node;
 use crate::problem::Problem;
 use crate::reload::Reload;
@@ -189,7 +191,28 @@ async fn stats(State(admin): State<Admin>) -> Json<Value> {
             "keys": readings.store_keys,
             "evictions": readings.evictions,
         },
+        "disk": readings.disk.map(|disk| disk_json(&node.config, &disk)),
     }))
+}
+
+/// The disk tier as `/v1/stats` shows it.
+fn disk_json(config: &NodeConfig, disk: &DiskStats) -> Value {
+    json!({
+        "open": disk.open,
+        "writes_off": disk.writes_off,
+        "bytes": disk.bytes,
+        "bytes_max": config.store.disk.map(ByteSize::as_u64),
+        "keys": disk.keys,
+        "files": disk.files,
+        "files_max": config.store.on_disk.files_max,
+        "index_bytes": disk.index_bytes,
+        "free_bytes": disk.free_bytes,
+        "waiting_bytes": disk.waiting_bytes,
+        "evictions": disk.evictions,
+        "hits": disk.hits,
+        "misses": disk.misses,
+        "faults": disk.damaged.saturating_add(disk.missing).saturating_add(disk.unreadable),
+    })
 }
 
 async fn drain(State(admin): State<Admin>) -> Json<Value> {

@@ -12,6 +12,7 @@ use prometheus_client::metrics::counter::Counter;
 use tokio::time::{Instant, Sleep, sleep};
 
 use crate::access_log::Record;
+use crate::disk_reader::DiskReader;
 use crate::fill::FillReader;
 use crate::guard::Answering;
 use crate::row::Row;
@@ -23,6 +24,9 @@ pub(crate) enum BodyError {
     /// The fill behind it failed.
     #[error("the fill behind the response failed")]
     Fill(#[source] Arc<FillError>),
+    /// The disk does not give the rest.
+    #[error("the body cannot be read from disk")]
+    Disk(#[source] weir_store::BodyError),
     /// Upstream ended it.
     #[error("upstream ended the body")]
     Upstream(#[source] hyper::Error),
@@ -39,6 +43,8 @@ pub(crate) enum Content {
     Whole(Bytes),
     /// Several places in memory.
     Row(Box<Row>),
+    /// The disk.
+    Disk(Box<DiskReader>),
     /// A fill in flight.
     Fill(FillReader),
     /// Straight from upstream.
@@ -106,6 +112,9 @@ impl ResponseBody {
             Content::Whole(bytes) if bytes.is_empty() => Poll::Ready(None),
             Content::Whole(bytes) => Poll::Ready(Some(Ok(Frame::data(std::mem::take(bytes))))),
             Content::Row(row) => Poll::Ready(row.take().map(|bytes| Ok(Frame::data(bytes)))),
+            Content::Disk(reader) => {
+                Poll::Ready(ready!(reader.poll_next(cx)).map(|read| read.map(Frame::data)))
+            }
             Content::Fill(reader) => Poll::Ready(match ready!(reader.poll_next(cx)) {
                 Some(read) => Some(read.map(Frame::data).map_err(BodyError::Fill)),
                 None => reader.take_trailers().map(|trailers| Ok(Frame::trailers(trailers))),
@@ -143,6 +152,7 @@ impl Body for ResponseBody {
             Content::Empty => true,
             Content::Whole(bytes) => bytes.is_empty(),
             Content::Row(row) => row.left() == 0,
+            Content::Disk(reader) => reader.left() == 0,
             Content::Fill(_) => false,
             Content::Upstream(passing) => passing.body.is_end_stream(),
         }
@@ -153,6 +163,7 @@ impl Body for ResponseBody {
             Content::Empty => SizeHint::with_exact(0),
             Content::Whole(bytes) => SizeHint::with_exact(bytes.len() as u64),
             Content::Row(row) => SizeHint::with_exact(row.left()),
+            Content::Disk(reader) => SizeHint::with_exact(reader.left()),
             Content::Fill(_) => SizeHint::default(),
             Content::Upstream(passing) => passing.body.size_hint(),
         }

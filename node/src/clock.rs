@@ -6,25 +6,31 @@
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use weir_cache::{Now, Timestamp, UnixTime};
+use rustix::time::{ClockId, clock_gettime};
+use weir_cache::{Now, Present, Stamp, Timestamp, UnixTime};
 
 /// A source of cache time.
 pub trait Clock: Send + Sync + 'static {
     /// The present moment, monotonic and on the wall.
     fn now(&self) -> Now;
+
+    /// The same moment so that another run of the node can place it.
+    fn present(&self) -> Present;
 }
 
 /// The machine's own clocks.
 #[derive(Debug)]
 pub struct SystemClock {
     began: Instant,
+    /// Which start of the machine this is.
+    boot: u64,
 }
 
 impl SystemClock {
     /// A clock whose monotonic time starts at zero.
     #[must_use]
     pub fn new() -> Self {
-        Self { began: Instant::now() }
+        Self { began: Instant::now(), boot: boot_number() }
     }
 }
 
@@ -39,6 +45,32 @@ impl Clock for SystemClock {
         let micros = u64::try_from(self.began.elapsed().as_micros()).unwrap_or(u64::MAX);
         Now { monotonic: Timestamp::from_micros(micros), wall: UnixTime::from_secs(wall_secs()) }
     }
+
+    fn present(&self) -> Present {
+        let stamp = Stamp {
+            boot: self.boot,
+            boot_micros: clock_micros(ClockId::Boottime).unsigned_abs(),
+            wall_micros: clock_micros(ClockId::Realtime),
+        };
+        Present { stamp, monotonic: self.now().monotonic }
+    }
+}
+
+/// What the system calls this start of the machine; a random number where it does not say, so that nothing
+/// stored before is taken to be of this one.
+fn boot_number() -> u64 {
+    let mut bytes = [0; 8];
+    match std::fs::read("/proc/sys/kernel/random/boot_id") {
+        Ok(id) => blake3::Hasher::new().update(&id).finalize_xof().fill(&mut bytes),
+        // Without randomness the number is zero, and ages go by the wall clock or are too long.
+        Err(_) => drop(getrandom::fill(&mut bytes)),
+    }
+    u64::from_le_bytes(bytes)
+}
+
+fn clock_micros(clock: ClockId) -> i64 {
+    let time = clock_gettime(clock);
+    time.tv_sec.saturating_mul(1_000_000).saturating_add(time.tv_nsec / 1_000)
 }
 
 /// Seconds since 1970; negative when the machine's clock is set before it.
@@ -56,6 +88,7 @@ pub struct ManualClock {
     wall_secs: AtomicI64,
     /// Micros that have not yet made up a whole wall second.
     remainder_micros: AtomicU64,
+    boot: AtomicU64,
 }
 
 impl ManualClock {
@@ -66,6 +99,7 @@ impl ManualClock {
             monotonic_micros: AtomicU64::new(3_600_000_000),
             wall_secs: AtomicI64::new(wall_secs()),
             remainder_micros: AtomicU64::new(0),
+            boot: AtomicU64::new(1),
         }
     }
 
@@ -82,6 +116,11 @@ impl ManualClock {
     pub fn step_wall(&self, secs: i64) {
         self.wall_secs.fetch_add(secs, Relaxed);
     }
+
+    /// Has the machine been started again, so that only the wall clock tells how long things have lasted.
+    pub fn reboot(&self) {
+        self.boot.fetch_add(1, Relaxed);
+    }
 }
 
 impl Default for ManualClock {
@@ -96,5 +135,16 @@ impl Clock for ManualClock {
             monotonic: Timestamp::from_micros(self.monotonic_micros.load(Relaxed)),
             wall: UnixTime::from_secs(self.wall_secs.load(Relaxed)),
         }
+    }
+
+    fn present(&self) -> Present {
+        let Now { monotonic, wall } = self.now();
+        let part = i64::try_from(self.remainder_micros.load(Relaxed)).unwrap_or(0);
+        let stamp = Stamp {
+            boot: self.boot.load(Relaxed),
+            boot_micros: monotonic.as_micros(),
+            wall_micros: wall.as_secs().saturating_mul(1_000_000).saturating_add(part),
+        };
+        Present { stamp, monotonic }
     }
 }

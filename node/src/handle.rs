@@ -17,7 +17,7 @@ use weir_cache::{
     CacheKey, Denied, Failure, ForwardReason, HopIdentity, ProxyError, check as check_access,
     has_visited, loop_count, proxy_status_value, via_contains,
 };
-use weir_store::StoredResponse;
+use weir_store::{StoredResponse, StoredSlices};
 
 use crate::body::ResponseBody;
 use crate::fill::{self, FillWork, Lead, Progress, Settled, SettledBy, Ticket};
@@ -33,6 +33,7 @@ use crate::purge;
 use crate::refuse;
 use crate::respond::{self, Asking};
 use crate::site::Site;
+use crate::slices::{self, Attempt, Fetcher};
 use crate::stand_in::may_stand_in;
 use crate::upstream::FillError;
 
@@ -85,7 +86,8 @@ pub(crate) async fn handle(
     let trust = Trust::of(node, &site, &inbound).await;
     let asked =
         Asked { site: &site, inbound: &inbound, keyed: &keyed, phase: &caller.phase, trust };
-    let outcome = answer(node, asked, body).await;
+    let mut outcome = answer(node, asked, body).await;
+    outcome.healer = healer(node, asked, &outcome);
     note_forward(node, &site, &outcome);
     note_hit(node, asked, &outcome);
     respond::finish(Asking { node, site: &site, inbound: &inbound, began }, outcome)
@@ -125,6 +127,18 @@ pub(crate) async fn answer(node: &Arc<Node>, asked: Asked<'_>, body: Option<Inco
             }
             Decision::FetchPart { why, known } => {
                 return parts::fetch(node, asked, why, known).await;
+            }
+            Decision::Slices { slices, fresh } => {
+                match Box::pin(slices::serve(node, asked, slices, fresh)).await {
+                    Attempt::Done(outcome) => return *outcome,
+                    Attempt::Again => {}
+                }
+            }
+            Decision::OpenSlices { why, range } => {
+                match Box::pin(slices::open(node, asked, why, range)).await {
+                    Attempt::Done(outcome) => return *outcome,
+                    Attempt::Again => {}
+                }
             }
             Decision::Bypass { why, detail } => {
                 return forward::forward(node, asked, body, why, detail).await;
@@ -288,6 +302,12 @@ fn turned_away(node: &Node, denied: Denied) -> Response<ResponseBody> {
 
 fn count_refused(node: &Node, reason: &'static str) {
     node.metrics.refused.get_or_create(&Reason { reason }).inc();
+}
+
+/// What brings slices that are found missing while a body on disk is sent.
+fn healer(node: &Arc<Node>, asked: Asked<'_>, outcome: &Outcome) -> Option<Arc<Fetcher>> {
+    let Source::Stored(stored) = &outcome.source else { return None };
+    StoredSlices::of(stored).map(|slices| Fetcher::new(node, asked, slices))
 }
 
 /// Lets a client's hit be counted among those that say what is hot.

@@ -31,6 +31,9 @@ pub(crate) const CONTROL: HeaderName = HeaderName::from_static("weir-control");
 /// Says that the answer is the parent's own: it could not reach what lies behind it.
 pub(crate) const FAILURE: HeaderName = HeaderName::from_static("weir-failure");
 
+/// The BLAKE3 digest of the body of an answer, in hexadecimal digits, where all of it is sent.
+pub(crate) const DIGEST: HeaderName = HeaderName::from_static("weir-digest");
+
 /// The inner fields of a request that the proof covers.
 const SIGNED: [HeaderName; 3] = [REFRESH, MIN_SEQ, CONTROL];
 
@@ -90,6 +93,12 @@ pub(crate) fn control_hops(value: &HeaderValue, body: &[u8]) -> Option<u8> {
     let hops = hops.parse().ok()?;
     let same: bool = control(body, hops).as_bytes().ct_eq(value.as_bytes()).into();
     same.then_some(hops)
+}
+
+/// The digest of its body that an answer carries; `None` if it is missing or no digest.
+pub(crate) fn digest(headers: &HeaderMap) -> Option<[u8; 32]> {
+    let text = headers.get(&DIGEST)?.to_str().ok()?;
+    blake3::Hash::from_hex(text).ok().map(Into::into)
 }
 
 /// The position in the purge log that a field states; `None` where it states none.

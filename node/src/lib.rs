@@ -16,6 +16,8 @@ mod body;
 mod clock;
 pub mod config;
 mod consequences;
+mod disk;
+mod disk_reader;
 mod fill;
 mod forward;
 mod guard;
@@ -44,6 +46,7 @@ mod secrets;
 
 mod signals;
 mod site;
+mod slices;
 mod stand_in;
 pub mod telemetry;
 mod tunnel;

@@ -10,10 +10,10 @@ use http::header::RANGE;
 use http::{HeaderName, HeaderValue, Method};
 use weir_cache::purge::Standing;
 use weir_cache::{
-    ForwardReason, Keyed, RangeSpec, RequestDirectives, Reuse, Timestamp, is_whole_open,
+    ByteRange, ForwardReason, Keyed, RangeSpec, RequestDirectives, Reuse, Timestamp, is_whole_open,
     resolve_range,
 };
-use weir_store::{StoredParts, StoredResponse, Variants};
+use weir_store::{StoredParts, StoredResponse, StoredSlices, Variants};
 
 use crate::fill::{FillWork, Join, Lead, Role, Ticket};
 use crate::guard::Phase;
@@ -22,6 +22,7 @@ use crate::interim::Sink;
 use crate::node::Node;
 use crate::parts::{self, PartAnswer};
 use crate::site::Site;
+use crate::slices;
 use crate::upstream::Position;
 use crate::upstream::request::{fill_request, has_state_precondition};
 
@@ -43,6 +44,10 @@ pub(crate) enum Decision {
     ReuseParts { answer: PartAnswer },
     /// Fetch a range as it was asked for; `known` are the parts held, stale or not enough.
     FetchPart { why: ForwardReason, known: Option<Arc<StoredParts>> },
+    /// Answer from a response of which slices may be missing; one that is not fresh is confirmed first.
+    Slices { slices: StoredSlices, fresh: bool },
+    /// Fetch `range`, from one border of slices to another, in place of the range that is wanted.
+    OpenSlices { why: ForwardReason, range: ByteRange },
     /// Join a fill in flight (RFC 9111 §4). Not a hit: `collapsed`.
     ///
     /// `stored` is the stale response that the fill is to take the place of.
@@ -159,6 +164,14 @@ pub(crate) async fn decide(node: &Node, asked: Asked<'_>, now: Timestamp, alone:
     let selected =
         variants.as_ref().and_then(|list| list.select(&inbound.headers, &site.policy)).cloned();
     let selected = without_purged(node, keyed, selected).await;
+    let was_there = selected.is_some();
+    let selected = resident(node, keyed, selected).await;
+    let variants = if was_there && selected.is_none() {
+        // What is left of it lies elsewhere.
+        node.store.lookup(&keyed.key).await
+    } else {
+        variants
+    };
     let reuse = selected.as_ref().map(|stored| match node.purges.standing(stored) {
         Standing::Clear if asked.trust == Trust::Full => {
             stored.head.judge(directives.as_ref(), now)
@@ -174,16 +187,43 @@ pub(crate) async fn decide(node: &Node, asked: Asked<'_>, now: Timestamp, alone:
     {
         return Decision::ReuseParts { answer };
     }
+    if selected.is_none()
+        && let Some(decision) = from_slices(node, asked, (variants.as_ref(), now)).await
+    {
+        return decision;
+    }
     match (selected, reuse) {
         (Some(stored), Some(Reuse::Fresh)) => Decision::Reuse { stored },
         // A child that refreshes wants an answer that is fresh, not ours that is stale.
         (Some(stored), Some(Reuse::StaleWhileRevalidate)) if !inbound.refresh => {
-            let refresh = lead_refresh(node, asked, variants.as_deref());
+            let refresh = lead_refresh(node, asked, variants.as_ref());
             Decision::ReuseThenRefresh { stored, refresh }
         }
         _ if directives.as_ref().is_some_and(|asked| asked.only_if_cached) => Decision::Unavailable,
         (selected, _) => fetch(node, asked, Found { selected, held, variants }, alone),
     }
+}
+
+/// What to do where slices are stored of what the request wants.
+async fn from_slices(
+    node: &Node,
+    asked: Asked<'_>,
+    (variants, now): (Option<&Variants>, Timestamp),
+) -> Option<Decision> {
+    let slices = slices::select(node, asked, variants?).await?;
+    let directives = asked
+        .site
+        .policy
+        .honor_request_directives
+        .then(|| RequestDirectives::parse(&asked.inbound.headers))
+        .flatten();
+    let fresh = slices::is_trusted(node, asked, &slices)
+        && slices.head().judge(directives.as_ref(), now) == Reuse::Fresh;
+    let only_stored = directives.is_some_and(|asked| asked.only_if_cached);
+    if only_stored && (!fresh || slices::lacks(asked, &slices)) {
+        return Some(Decision::Unavailable);
+    }
+    Some(Decision::Slices { slices, fresh })
 }
 
 /// The stored response, unless a purge has removed it.
@@ -198,6 +238,15 @@ async fn without_purged(
     }
     node.store.discard(&keyed.key, &stored).await;
     None
+}
+
+/// The stored response with a body that can be sent; `None` where the disk does not give it.
+async fn resident(
+    node: &Node,
+    keyed: &Keyed,
+    selected: Option<Arc<StoredResponse>>,
+) -> Option<Arc<StoredResponse>> {
+    node.store.resident(&keyed.key, selected?).await
 }
 
 /// Why the request goes past the store by its method or its fields; `None` if it does not.
@@ -216,7 +265,7 @@ struct Found {
     /// The parts that it selects, where there is no such response.
     held: Option<Arc<StoredParts>>,
     /// Everything under the key.
-    variants: Option<Arc<Variants>>,
+    variants: Option<Variants>,
 }
 
 impl Found {
@@ -246,9 +295,14 @@ fn fetch(node: &Node, asked: Asked<'_>, found: Found, alone: bool) -> Decision {
     // A part of something unknown travels as asked: fetching the whole for it may cost gigabytes.
     let filling = asked.trust == Trust::Full && node.fills.is_filling(&keyed.key);
     if selected.is_none() && wants_part(inbound) && !filling {
+        if held.is_none()
+            && let Some(range) = slices::range_to_open(node, asked)
+        {
+            return Decision::OpenSlices { why, range };
+        }
         return Decision::FetchPart { why, known: held };
     }
-    let join = join(node, asked, variants.as_deref());
+    let join = join(node, asked, variants.as_ref());
     let alone = alone || asked.trust == Trust::None;
     let role = if alone || node.unshared.contains(&keyed.key) {
         Role::Leader(node.fills.begin_alone(&join))

@@ -3,6 +3,7 @@
 //! Prometheus text with `weir_` names, base units and few labels: never a URL, an address or a user
 //! agent. Handles that the hit path needs are looked up once per site, not per request.
 
+mod disk;
 mod tunnel;
 mod upstream;
 
@@ -15,9 +16,11 @@ use prometheus_client::metrics::family::{Family, MetricConstructor};
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
+use weir_store::DiskStats;
 
 use crate::upstream::Sight;
 
+use disk::DiskMetrics;
 pub(crate) use tunnel::TunnelMetrics;
 pub(crate) use upstream::UpstreamMetrics;
 
@@ -156,6 +159,8 @@ pub(crate) struct Metrics {
     pub(crate) fills_resumed: Family<Reason, Counter>,
     /// Bodies too large for memory whose bytes could not be set aside on disk.
     pub(crate) spill_failures: Counter,
+    /// Bodies from a parent that did not have their digest.
+    pub(crate) integrity_failures: Counter,
     /// Requests whose proof of being a child did not hold.
     pub(crate) proof_failures: Counter,
     /// Broken invariants: each one is a bug, treated as a miss.
@@ -168,6 +173,10 @@ pub(crate) struct Metrics {
     pub(crate) upstream: UpstreamMetrics,
     /// Tunnels that have ended.
     pub(crate) tunnels: TunnelMetrics,
+    /// Slices of large bodies, by where they came from.
+    pub(crate) slices: Family<Reason, Counter>,
+    /// Of the disk tier.
+    pub(crate) disk: DiskMetrics,
     /// What concerns the purge log.
     pub(crate) purge: PurgeMetrics,
     /// What concerns push mode.
@@ -252,6 +261,10 @@ pub(crate) struct Readings {
     pub(crate) store_bytes: u64,
     pub(crate) store_keys: u64,
     pub(crate) evictions: u64,
+    /// The disk tier; `None` where there is none.
+    pub(crate) disk: Option<DiskStats>,
+    /// Lookups that did not wait for the disk any longer.
+    pub(crate) disk_late: u64,
     pub(crate) purge_applied: u64,
     pub(crate) purge_fenced: bool,
     pub(crate) purge_named: usize,
@@ -280,12 +293,15 @@ impl Metrics {
             fills_failed: Counter::default(),
             fills_resumed: Family::default(),
             spill_failures: Counter::default(),
+            integrity_failures: Counter::default(),
             proof_failures: Counter::default(),
             panics: Counter::default(),
             connections: Gauge::default(),
             connections_refused: Counter::default(),
             upstream: UpstreamMetrics::default(),
             tunnels: TunnelMetrics::default(),
+            slices: Family::default(),
+            disk: DiskMetrics::default(),
             purge: PurgeMetrics::default(),
             push: PushMetrics::default(),
             gauges: Gauges::default(),
@@ -347,6 +363,11 @@ impl Metrics {
             "Requests that joined a fill in flight",
             self.collapsed.clone(),
         );
+        registry.register(
+            "integrity_failures",
+            "Bodies from a parent that did not have their digest",
+            self.integrity_failures.clone(),
+        );
         registry.register("not_stored", "Responses not stored", self.not_stored.clone());
         #[cfg(feature = "policy-audit")]
         registry.register(
@@ -365,6 +386,12 @@ impl Metrics {
         self.upstream.register(&mut self.registry);
         self.register_servers();
         self.tunnels.register(&mut self.registry);
+        self.registry.register(
+            "slices",
+            "Slices of large bodies that were wanted, by where they came from",
+            self.slices.clone(),
+        );
+        self.disk.register(&mut self.registry);
     }
 
     fn register_servers(&mut self) {
@@ -544,6 +571,9 @@ impl Metrics {
         gauges.purge_named.set(signed(readings.purge_named as u64));
         let evictions = readings.evictions.saturating_sub(gauges.evictions.get());
         gauges.evictions.inc_by(evictions);
+        if let Some(disk) = &readings.disk {
+            self.disk.read(disk, readings.disk_late);
+        }
         for upstream in &readings.upstreams {
             let name = UpstreamName { upstream: upstream.address.clone() };
             let healthy = upstream.state.is_usable();

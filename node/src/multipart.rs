@@ -12,9 +12,9 @@
 //!    to contain it.
 
 use bytes::{BufMut, Bytes, BytesMut};
+use http::HeaderValue;
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
-use http::{HeaderMap, HeaderValue};
-use weir_cache::{ByteRange, content_range};
+use weir_cache::{ByteRange, Fields, content_range};
 
 use crate::part::slice;
 use crate::row::Row;
@@ -32,11 +32,12 @@ impl Multipart {
     /// `None` where the whole is to be sent instead: the parts would be longer than it with their
     /// heads; the body is encoded, which multipart content has no field to say of its parts; or the
     /// system gives no randomness.
-    pub(crate) fn new(of_whole: &HeaderMap, body: &Bytes, ranges: &[ByteRange]) -> Option<Self> {
-        if of_whole.contains_key(CONTENT_ENCODING) {
+    pub(crate) fn new(of_whole: &Fields, body: &Bytes, ranges: &[ByteRange]) -> Option<Self> {
+        if of_whole.contains(&CONTENT_ENCODING) {
             return None;
         }
-        Self::with_boundary(&random_boundary()?, of_whole.get(CONTENT_TYPE), body, ranges)
+        let content_type = of_whole.value(&CONTENT_TYPE);
+        Self::with_boundary(&random_boundary()?, content_type.as_ref(), body, ranges)
     }
 
     fn with_boundary(
@@ -172,7 +173,7 @@ mod tests {
     fn parts_share_the_memory_of_the_body() {
         let body = Bytes::from(vec![b'x'; 1_000]);
         let ranges = [range(100, 199), range(300, 399)];
-        let made = Multipart::new(&HeaderMap::new(), &body, &ranges).unwrap();
+        let made = Multipart::new(&Fields::from_lines([]), &body, &ranges).unwrap();
         let ours = body.as_ptr_range();
         let mut row = made.into_row();
         let pieces: Vec<Bytes> = std::iter::from_fn(|| row.take()).collect();
@@ -184,9 +185,9 @@ mod tests {
     fn an_encoded_body_is_not_taken_apart() {
         let body = Bytes::from(vec![b'x'; 1_000]);
         let ranges = [range(0, 9), range(11, 20)];
-        let mut headers = HeaderMap::new();
+        let headers = Fields::from_lines([]);
         assert!(Multipart::new(&headers, &body, &ranges).is_some());
-        headers.insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+        let headers = headers.with(&CONTENT_ENCODING, &HeaderValue::from_static("gzip"));
         assert!(Multipart::new(&headers, &body, &ranges).is_none());
     }
 

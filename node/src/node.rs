@@ -8,10 +8,11 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 use arc_swap::ArcSwap;
 use weir_cache::{HopIdentity, Now};
-use weir_store::{LogOpenError, MemoryStore, StoreLimits};
+use weir_store::{DiskOpenError, DiskStats, LogOpenError, Store, StoreLimits};
 
 use crate::clock::Clock;
 use crate::config::{NodeConfig, SiteConfig};
+use crate::disk;
 use crate::fill::budget::Budget;
 use crate::fill::{FillTable, SpillSpace};
 use crate::inbound::Reading;
@@ -24,6 +25,7 @@ use crate::purge::{
 use crate::push::Push;
 use crate::recent::{REFRESH_AGAIN_AFTER, RecentKeys, UNSHARED_FOR};
 use crate::site::{Sites, SitesError};
+use crate::slices::SliceTable;
 use crate::tunnel::Tunnels;
 use crate::upstream::request::via_pseudonym;
 use crate::upstream::{Checks, Group, Roster, Sight, Transport, Upstreams, of_origins, of_parents};
@@ -62,13 +64,17 @@ pub(crate) struct Node {
     pub(crate) implied: Implied,
     /// Its part in push mode.
     pub(crate) push: Arc<Push>,
-    pub(crate) store: MemoryStore,
+    pub(crate) store: Store,
     pub(crate) fills: FillTable,
     pub(crate) fill_memory: Arc<Budget>,
     pub(crate) fill_disk: Arc<Budget>,
     pub(crate) spill: SpillSpace,
     /// Keys whose responses may not be shared.
     pub(crate) unshared: RecentKeys,
+    /// Slices being fetched.
+    pub(crate) slices: Arc<SliceTable>,
+    /// Keys that are not to be fetched in slices.
+    pub(crate) unsliced: RecentKeys,
     /// Keys whose refresh has failed.
     pub(crate) unrefreshed: RecentKeys,
     pub(crate) metrics: Arc<Metrics>,
@@ -86,6 +92,9 @@ pub enum MakeError {
         /// What the system said.
         source: io::Error,
     },
+    /// The disk tier cannot be used.
+    #[error("the disk tier cannot be used")]
+    Disk(#[source] DiskOpenError),
     /// What the node has applied of the purge log cannot be kept.
     #[error("what is applied of the purge log cannot be kept")]
     Known(#[source] LogOpenError),
@@ -132,6 +141,7 @@ impl Node {
         let folder = spill_folder(&config);
         let spill = SpillSpace::open(&folder, Arc::clone(&fill_disk))
             .map_err(|source| MakeError::DataFolder { folder, source })?;
+        let disk = disk::open(&config, &clock, &purges, &metrics).map_err(MakeError::Disk)?;
         let hop = hop_identity(&config, secret.as_ref());
         Ok(Arc::new(Self {
             via: via_pseudonym(&hop),
@@ -151,13 +161,15 @@ impl Node {
             reporter: Reporter::new(&config),
             implied: Implied::new(),
             push,
-            store: MemoryStore::new(store_limits(&config)),
+            store: Store::new(store_limits(&config), disk),
             fills: FillTable::new(config.limits.waiters_max),
             // Bodies on their way into the store may take a quarter of it on top.
             fill_memory: Budget::new(config.store.memory.as_u64() / 4),
             fill_disk,
             spill,
             unshared: RecentKeys::new(Arc::clone(&clock), UNSHARED_FOR),
+            slices: Arc::default(),
+            unsliced: RecentKeys::new(Arc::clone(&clock), UNSHARED_FOR),
             unrefreshed: RecentKeys::new(Arc::clone(&clock), REFRESH_AGAIN_AFTER),
             metrics,
             draining: AtomicBool::new(false),
@@ -221,11 +233,19 @@ impl Node {
             store_bytes: store.bytes,
             store_keys: store.keys,
             evictions: store.evictions,
+            disk: self.disk_stats().await,
+            disk_late: self.store.late_lookups(),
             purge_applied: self.purges.as_of().map_or(0, |as_of| as_of.seq),
             purge_fenced: self.purges.is_fenced(),
             purge_named: self.purges.named(),
             upstreams: self.upstream_sights(),
         }
+    }
+
+    /// What the disk tier holds; `None` where there is none.
+    pub(crate) async fn disk_stats(&self) -> Option<DiskStats> {
+        let tier = Arc::clone(self.store.disk()?);
+        tokio::task::spawn_blocking(move || tier.stats()).await.ok()
     }
 
     /// Every upstream once; one that a site has as more than a backup is shown so.
@@ -310,7 +330,9 @@ fn store_limits(config: &NodeConfig) -> StoreLimits {
     StoreLimits {
         memory_bytes_max: config.store.memory.as_u64(),
         object_bytes_max: config.store.object_max.as_u64(),
+        memory_object_bytes_max: config.store.memory_object_max().as_u64(),
         variants_max: config.store.variants_max,
+        memory_kind: config.store.memory_kind,
     }
 }
 

@@ -9,6 +9,7 @@ use weir_store::StoredResponse;
 use crate::fill::{FillHead, Settled, SettledBy, Ticket};
 use crate::metrics::CacheOutcome;
 use crate::parts::PartAnswer;
+use crate::slices::{Fetcher, SlicesAnswer};
 use crate::upstream::{Answer, FillError};
 
 /// Where the response comes from.
@@ -18,6 +19,8 @@ pub(crate) enum Source {
     Stored(Arc<StoredResponse>),
     /// From parts that are stored.
     Parts(PartAnswer),
+    /// From slices that are stored, and others that are fetched.
+    Slices(SlicesAnswer),
     /// From a fill in flight.
     Filling(Arc<FillHead>, Ticket),
     /// Straight from upstream.
@@ -45,6 +48,8 @@ pub(crate) struct Outcome {
     pub(crate) stale: bool,
     /// A word more for `Cache-Status`.
     pub(crate) detail: Option<&'static str>,
+    /// Brings slices of a stored response that are found missing while it is sent.
+    pub(crate) healer: Option<Arc<Fetcher>>,
 }
 
 impl Outcome {
@@ -56,6 +61,7 @@ impl Outcome {
             collapsed: false,
             stale: false,
             detail: None,
+            healer: None,
         }
     }
 
@@ -78,6 +84,31 @@ impl Outcome {
     pub(crate) fn parts_validated(answer: PartAnswer, why: ForwardReason) -> Self {
         let forward_status = Some(StatusCode::NOT_MODIFIED);
         Self { forward: Some(why), forward_status, ..Self::parts(answer) }
+    }
+
+    /// Slices; `forward` where some of them are fetched.
+    pub(crate) fn slices(answer: SlicesAnswer, forward: Option<ForwardReason>) -> Self {
+        let detail = forward.and(Some("slices"));
+        Self { forward, detail, ..Self::new(Source::Slices(answer)) }
+    }
+
+    /// Slices that upstream has just confirmed.
+    pub(crate) fn slices_validated(answer: SlicesAnswer, why: ForwardReason) -> Self {
+        let forward_status = Some(StatusCode::NOT_MODIFIED);
+        Self { forward_status, detail: None, ..Self::slices(answer, Some(why)) }
+    }
+
+    /// Stale slices that stand in for an answer with this status, or for none.
+    pub(crate) fn slices_stand_in(
+        answer: SlicesAnswer,
+        why: ForwardReason,
+        forward_status: Option<StatusCode>,
+    ) -> Self {
+        let detail = match forward_status {
+            Some(_) => Some("stale-if-error"),
+            None => Some("upstream-unreachable"),
+        };
+        Self { forward_status, stale: true, detail, ..Self::slices(answer, Some(why)) }
     }
 
     /// The response of a fill.
@@ -157,15 +188,19 @@ impl Outcome {
     pub(crate) fn counted(&self) -> CacheOutcome {
         match (&self.source, self.forward) {
             (Source::Failed(_) | Source::Unavailable, _) => CacheOutcome::Error,
-            (Source::Stored(_), _) if self.stale => CacheOutcome::Stale,
-            (Source::Stored(_) | Source::Parts(_), None) => CacheOutcome::Hit,
+            (Source::Stored(_) | Source::Slices(_), _) if self.stale => CacheOutcome::Stale,
+            (Source::Stored(_) | Source::Parts(_) | Source::Slices(_), None) => CacheOutcome::Hit,
             (Source::Switching(_), _) => CacheOutcome::Bypass,
             (
                 Source::Forwarded(_) | Source::Filling(..),
                 Some(ForwardReason::Bypass | ForwardReason::Method | ForwardReason::Request),
             ) => CacheOutcome::Bypass,
             (
-                Source::Stored(_) | Source::Parts(_) | Source::Filling(..) | Source::Forwarded(_),
+                Source::Stored(_)
+                | Source::Parts(_)
+                | Source::Slices(_)
+                | Source::Filling(..)
+                | Source::Forwarded(_),
                 _,
             ) => CacheOutcome::Miss,
         }

@@ -3,21 +3,29 @@
 //! Preconditions and ranges are evaluated here, on the first tier that has the response, whether it
 //! lies in the store or streams in (RFC 9110 §13, §14).
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use http::header::{AGE, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, RANGE, TRAILER};
 use http::{HeaderMap, HeaderValue, Method, Response, StatusCode};
 use weir_cache::{
-    ByteRange, Precondition, RangeSpec, StoredHead, Timestamp, content_range, evaluate,
+    ByteRange, Precondition, RangeSpec, StoredHead, Timestamp, content_range, cut_of, evaluate,
     if_range_holds, not_modified_headers, resolve_range, unsatisfied_range,
 };
-use weir_store::StoredResponse;
+use weir_store::{Body, DiskBody, StoredResponse};
 
 use crate::body::Content;
+use crate::disk_reader::DiskReader;
 use crate::fill::{FillHead, Ticket};
 use crate::inbound::Inbound;
 use crate::multipart::Multipart;
 use crate::parts::PartAnswer;
 use crate::refuse;
+use crate::slices::{Fetcher, Seat, SlicesAnswer};
+
+/// Field lines that an answer has beyond those stored: Age, what is said of the cache, and what the way to the
+/// client needs.
+const FIELDS_ADDED: usize = 8;
 
 /// What a client gets of a response.
 #[derive(Debug)]
@@ -34,21 +42,83 @@ enum Part {
 pub(crate) fn from_store(
     inbound: &Inbound,
     stored: &StoredResponse,
+    healer: Option<Arc<Fetcher>>,
     now: Timestamp,
 ) -> Response<Content> {
-    let length = stored.body.len() as u64;
-    let part = part(inbound, &stored.head, Some(length), Some(&stored.body));
-    let status = status(&part, stored.head.status);
-    let mut headers = fields(inbound, &part, &stored.head.headers);
-    headers.insert(AGE, HeaderValue::from(stored.head.plan.age_secs(now)));
+    let sending = Sending { body: &stored.body, fetcher: healer, seat: None };
+    from_body(inbound, &stored.head, sending, now)
+}
+
+/// A response of which slices may be missing.
+pub(crate) fn from_slices(
+    inbound: &Inbound,
+    answer: SlicesAnswer,
+    now: Timestamp,
+) -> Response<Content> {
+    let SlicesAnswer { slices, fetcher, seat } = answer;
+    let sending = Sending { body: &slices.stored().body, fetcher: Some(fetcher), seat };
+    from_body(inbound, slices.head(), sending, now)
+}
+
+/// The bytes that a request gets of `body`, which is under `head`: from the first offset up to and without
+/// the second; `None` where it gets none.
+pub(crate) fn bytes_wanted(
+    inbound: &Inbound,
+    head: &StoredHead,
+    body: &DiskBody,
+) -> Option<(u64, u64)> {
+    match part(inbound, head, Some(body.len()), None) {
+        Part::Whole => Some((0, body.len())),
+        Part::Range { range, .. } => Some((range.first, range.last.saturating_add(1))),
+        Part::Several(_)
+        | Part::NotModified
+        | Part::PreconditionFailed
+        | Part::Unsatisfiable { .. } => None,
+    }
+}
+
+/// A body to be sent, and what brings slices of it that are missing.
+struct Sending<'a> {
+    body: &'a Body,
+    fetcher: Option<Arc<Fetcher>>,
+    seat: Option<Seat>,
+}
+
+fn from_body(
+    inbound: &Inbound,
+    head: &StoredHead,
+    sending: Sending<'_>,
+    now: Timestamp,
+) -> Response<Content> {
+    let length = sending.body.len();
+    let part = part(inbound, head, Some(length), sending.body.in_memory());
+    let status = status(&part, head.status);
+    let mut headers = fields(inbound, &part, head.headers.to_map(FIELDS_ADDED));
+    headers.insert(AGE, HeaderValue::from(head.plan.age_secs(now)));
     let content = match part {
         _ if inbound.method == Method::HEAD => Content::Empty,
-        Part::Whole => Content::Whole(stored.body.clone()),
-        Part::Range { range, .. } => Content::Whole(slice(&stored.body, range)),
+        Part::Whole => send(sending, 0, length),
+        Part::Range { range, .. } => send(sending, range.first, range.last.saturating_add(1)),
         Part::Several(parts) => Content::Row(Box::new(parts.into_row())),
         Part::NotModified | Part::PreconditionFailed | Part::Unsatisfiable { .. } => Content::Empty,
     };
     make(status, headers, content)
+}
+
+/// The bytes of a body from offset `first` up to and without `end`.
+fn send(sending: Sending<'_>, first: u64, end: u64) -> Content {
+    match sending.body {
+        Body::InMemory(bytes) if first == 0 && end >= bytes.len() as u64 => {
+            Content::Whole(bytes.clone())
+        }
+        Body::InMemory(bytes) => {
+            Content::Whole(slice(bytes, ByteRange { first, last: end.saturating_sub(1) }))
+        }
+        Body::OnDisk(body) => {
+            let reader = DiskReader::new(body, first, end);
+            Content::Disk(Box::new(reader.filled_by(sending.fetcher, sending.seat)))
+        }
+    }
 }
 
 /// A range out of the parts that are held.
@@ -63,7 +133,7 @@ pub(crate) fn from_parts(
         Precondition::Failed => Part::PreconditionFailed,
         Precondition::Proceed => Part::Range { range, length: held.pieces.length() },
     };
-    let mut headers = fields(inbound, &part, &held.head.headers);
+    let mut headers = fields(inbound, &part, held.head.headers.to_map(FIELDS_ADDED));
     headers.insert(AGE, HeaderValue::from(held.head.plan.age_secs(now)));
     let content = match (&part, held.pieces.cut(range)) {
         (Part::Range { .. }, Some(pieces)) => Content::Row(Box::new(pieces.into_iter().collect())),
@@ -76,7 +146,7 @@ pub(crate) fn from_parts(
 pub(crate) fn from_fill(inbound: &Inbound, head: &FillHead, ticket: Ticket) -> Response<Content> {
     let trailer = head.private_trailer().filter(|_| takes_trailers(inbound));
     let Some(trailer) = trailer else {
-        return streaming(inbound, head, &head.response.headers, ticket);
+        return streaming(inbound, head, head.response.headers.clone(), ticket);
     };
     let mut headers = head.response.headers.clone();
     headers.insert(TRAILER, trailer.clone());
@@ -93,20 +163,24 @@ pub(crate) fn from_shared_fill(
     now: Timestamp,
 ) -> Response<Content> {
     let Some(stored) = &head.storable else { return from_fill(inbound, head, ticket) };
-    let mut headers = stored.headers.clone();
+    let mut headers = stored.headers.to_map(FIELDS_ADDED);
     headers.insert(AGE, HeaderValue::from(stored.plan.age_secs(now)));
-    streaming(inbound, head, &headers, ticket)
+    streaming(inbound, head, headers, ticket)
 }
 
 /// A response that streams in. The place at the fill goes where the bytes go.
 fn streaming(
     inbound: &Inbound,
     head: &FillHead,
-    headers: &HeaderMap,
+    headers: HeaderMap,
     ticket: Ticket,
 ) -> Response<Content> {
     let part = match &head.storable {
         Some(stored) => part(inbound, stored, head.content_length, None),
+        // More was asked for than the client wants.
+        None if let Some(cut) = cut(inbound, head) => {
+            return from_wider(head, headers, (cut, ticket));
+        }
         // A response that is only this client's is passed on as it is.
         None => Part::Whole,
     };
@@ -124,6 +198,34 @@ fn streaming(
     make(status, headers, content)
 }
 
+/// The client's bytes of a part that is wider, with what the part begins at.
+fn cut(inbound: &Inbound, head: &FillHead) -> Option<Cut> {
+    // What says another length than its range has is passed on as it is.
+    let part = head.part.as_ref().filter(|part| head.content_length == Some(part.range().len()))?;
+    let range = cut_of(&inbound.headers, &head.response.headers)?;
+    (range != part.range()).then(|| Cut { range, part: part.range(), length: part.length() })
+}
+
+/// The bytes of a part that a client gets.
+struct Cut {
+    range: ByteRange,
+    part: ByteRange,
+    length: u64,
+}
+
+fn from_wider(
+    head: &FillHead,
+    of_part: HeaderMap,
+    (cut, ticket): (Cut, Ticket),
+) -> Response<Content> {
+    let mut headers = of_representation(of_part);
+    headers.insert(CONTENT_LENGTH, HeaderValue::from(cut.range.len()));
+    headers.insert(CONTENT_RANGE, content_range(cut.range, cut.length));
+    let skip = cut.range.first.saturating_sub(cut.part.first);
+    let reader = ticket.into_reader(skip, Some(cut.range.len()));
+    make(head.response.status, headers, Content::Fill(reader))
+}
+
 /// Gives up the place at a fill that is to be finished all the same: it was asked for.
 fn leave(ticket: &Ticket) -> Content {
     ticket.want();
@@ -132,8 +234,8 @@ fn leave(ticket: &Ticket) -> Content {
 
 /// Decides by the request's preconditions and its range, in the order of RFC 9110 §13.2.2.
 ///
-/// `body` is the whole where it is at hand. Several ranges of one that is still coming in get the
-/// whole, which RFC 9110 §14.2 leaves to the server: the first may lie behind the last.
+/// `body` is the whole where it is in memory. Several ranges of one that is still coming in, or that lies on
+/// disk, get the whole, which RFC 9110 §14.2 leaves to the server: the first may lie behind the last.
 fn part(inbound: &Inbound, stored: &StoredHead, length: Option<u64>, body: Option<&Bytes>) -> Part {
     if stored.status != StatusCode::OK {
         return Part::Whole;
@@ -159,10 +261,10 @@ fn part(inbound: &Inbound, stored: &StoredHead, length: Option<u64>, body: Optio
     }
 }
 
-/// The fields that go with the part.
-fn fields(inbound: &Inbound, part: &Part, of_whole: &HeaderMap) -> HeaderMap {
+/// The fields that go with the part, made of those of the whole.
+fn fields(inbound: &Inbound, part: &Part, of_whole: HeaderMap) -> HeaderMap {
     match *part {
-        Part::Whole => of_whole.clone(),
+        Part::Whole => of_whole,
         // A lower tier freshens what it stores, so it gets every field (RFC 9111 §4.3.4).
         Part::NotModified => not_modified_headers(of_whole, inbound.is_child()),
         Part::Range { range, length } => {
@@ -193,8 +295,7 @@ fn fields(inbound: &Inbound, part: &Part, of_whole: &HeaderMap) -> HeaderMap {
 
 /// The fields of the whole without the digests of its content, which is not the content of a part
 /// (RFC 9530 §2).
-fn of_representation(of_whole: &HeaderMap) -> HeaderMap {
-    let mut headers = of_whole.clone();
+fn of_representation(mut headers: HeaderMap) -> HeaderMap {
     for name in ["content-digest", "content-md5"] {
         headers.remove(name);
     }

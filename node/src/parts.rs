@@ -20,7 +20,7 @@ use crate::upstream::request::forward_request;
 use crate::upstream::{Answer, FillError};
 
 /// What is said in `Cache-Status` of a range that was asked for by itself.
-const DETAIL: Option<&str> = Some("range");
+pub(crate) const DETAIL: Option<&str> = Some("range");
 
 /// A range that lies wholly inside the parts that are held.
 #[derive(Debug, Clone)]
@@ -120,7 +120,7 @@ async fn confirm(
         node.store.remove(&key).await;
         return None;
     };
-    let held = HeldParts { head: head.compact(), ..old.held.clone() };
+    let held = HeldParts { head: node.store.compact(head), ..old.held.clone() };
     let stored = Arc::new(StoredParts { held, text: old.text.clone() });
     // What was removed while upstream was asked does not come back.
     node.store.replace_parts(key, old, Arc::clone(&stored)).await;
@@ -128,7 +128,7 @@ async fn confirm(
 }
 
 /// The part that streams in.
-async fn streamed(ticket: Ticket, why: ForwardReason) -> Outcome {
+pub(crate) async fn streamed(ticket: Ticket, why: ForwardReason) -> Outcome {
     match ticket.progress().await {
         Progress::Private(head) => Outcome::filling(head, ticket, why),
         Progress::Failed(error) => Outcome::failed(error, why),
@@ -156,7 +156,8 @@ async fn drop_if_contradicted(
     }
 }
 
-fn failed(asked: Asked<'_>, error: FillError, why: ForwardReason) -> Outcome {
+/// No answer: the client learns that upstream failed.
+pub(crate) fn failed(asked: Asked<'_>, error: FillError, why: ForwardReason) -> Outcome {
     let target_uri = asked.inbound.target.uri();
     let chain = crate::telemetry::chain(&error).to_string();
     tracing::warn!(site = asked.site.name, target_uri, error = chain, "not forwarded");

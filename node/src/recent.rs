@@ -1,4 +1,5 @@
-//! What has lately been learned about keys: whose responses may not be shared, whose refresh failed.
+//! What has lately been learned about keys: whose responses may not be shared or do not come in slices,
+//! whose refresh failed.
 //!
 //! Requests for a key whose responses are not shared do not wait for one another, since nobody could use
 //! what the other gets. A key whose refresh failed is not refreshed again at once, so that an origin that
@@ -16,7 +17,7 @@ use weir_cache::{CacheKey, Timestamp};
 
 use crate::clock::Clock;
 
-/// How long a key is remembered as one whose responses are not shared.
+/// How long a key is remembered as one whose responses are not shared, or do not come in slices.
 pub(crate) const UNSHARED_FOR: Duration = Duration::from_secs(60);
 /// How long a key whose refresh failed is left alone.
 pub(crate) const REFRESH_AGAIN_AFTER: Duration = Duration::from_secs(1);

@@ -1,6 +1,7 @@
 //! Turns an outcome into a response: preconditions and ranges answered, our fields added, inner
 //! fields kept from clients.
 
+use std::sync::Arc;
 use std::time::Instant;
 
 use http::header::{AGE, CONTENT_LENGTH, DATE, TRAILER, VIA};
@@ -21,6 +22,7 @@ use crate::outcome::{Outcome, Source};
 use crate::part;
 use crate::refuse;
 use crate::site::Site;
+use crate::slices::Fetcher;
 use crate::upstream::{Answer, FillError};
 
 const X_CACHE: HeaderName = HeaderName::from_static("x-cache");
@@ -45,15 +47,25 @@ pub(crate) fn finish(asking: Asking<'_>, outcome: Outcome) -> Response<ResponseB
     let status = cache_status(node, &outcome, now);
     let (counted, x_cache) = (outcome.counted(), outcome.x_cache());
     let (as_of, failed) = (as_of(node, &outcome.source), made_by_failure(&outcome.source));
+    let digest = digest(&outcome.source);
     let mut record =
         node.config.log.access.then(|| Box::new(Record::new(&site.name, inbound, &outcome, began)));
-    let mut response = content(asking, outcome.source, outcome.collapsed, now);
+    let healer = outcome.healer;
+    let mut response = content(asking, (outcome.source, healer), outcome.collapsed, now);
+    let sent = response.status();
     let headers = response.headers_mut();
     status.append_to(headers);
     headers.insert(X_CACHE, HeaderValue::from_static(x_cache.as_str()));
     headers.insert(X_REQUEST_ID, inbound.request_id.clone());
     if inbound.is_child() {
         say_to_child(headers, as_of, failed);
+        // Any other status would be that of a part, or of no body at all.
+        if let Some((of, digest)) = digest
+            && of == sent
+            && inbound.method == Method::GET
+        {
+            headers.insert(inner::DIGEST, digest);
+        }
     } else {
         hide(&site.fields, headers);
     }
@@ -70,13 +82,14 @@ pub(crate) fn finish(asking: Asking<'_>, outcome: Outcome) -> Response<ResponseB
 /// Status, fields and body as their source has them.
 fn content(
     asking: Asking<'_>,
-    source: Source,
+    (source, healer): (Source, Option<Arc<Fetcher>>),
     collapsed: bool,
     now: Timestamp,
 ) -> Response<Content> {
     let Asking { inbound, .. } = asking;
     match source {
-        Source::Stored(stored) => part::from_store(inbound, &stored, now),
+        Source::Stored(stored) => part::from_store(inbound, &stored, healer, now),
+        Source::Slices(answer) => part::from_slices(inbound, answer, now),
         Source::Parts(answer) => part::from_parts(inbound, &answer, now),
         Source::Filling(head, ticket) if collapsed => {
             part::from_shared_fill(inbound, &head, ticket, now)
@@ -135,8 +148,8 @@ fn from_failure(asking: Asking<'_>, error: &FillError) -> Response<Content> {
 /// What this node says in `Cache-Status` (RFC 9211 §2).
 fn cache_status(node: &Node, outcome: &Outcome, now: Timestamp) -> CacheStatus {
     let mut status = CacheStatus::new(node.config.tier.as_str());
-    status.hit =
-        outcome.forward.is_none() && matches!(outcome.source, Source::Stored(_) | Source::Parts(_));
+    status.hit = outcome.forward.is_none()
+        && matches!(outcome.source, Source::Stored(_) | Source::Parts(_) | Source::Slices(_));
     status.forward = outcome.forward;
     status.forward_status = outcome.forward_status.map(|status| status.as_u16());
     status.collapsed = outcome.collapsed;
@@ -144,6 +157,7 @@ fn cache_status(node: &Node, outcome: &Outcome, now: Timestamp) -> CacheStatus {
     match &outcome.source {
         Source::Stored(stored) => status.ttl = Some(stored.head.plan.ttl_secs(now)),
         Source::Parts(answer) => status.ttl = Some(answer.head().plan.ttl_secs(now)),
+        Source::Slices(answer) => status.ttl = Some(answer.slices.head().plan.ttl_secs(now)),
         Source::Filling(head, _) => status.stored = head.admitted,
         Source::Forwarded(_) | Source::Switching(_) | Source::Failed(_) | Source::Unavailable => {}
     }
@@ -156,10 +170,18 @@ fn as_of(node: &Node, source: &Source) -> Option<AsOf> {
     match source {
         Source::Stored(stored) => node.purges.told(stored.reflects()),
         Source::Parts(answer) => node.purges.told(answer.head().as_of),
+        Source::Slices(answer) => node.purges.told(answer.slices.stored().reflects()),
         Source::Filling(head, _) => node.purges.told(head.as_of),
         Source::Forwarded(answer) => answer.as_of,
         Source::Switching(_) | Source::Failed(_) | Source::Unavailable => None,
     }
+}
+
+/// The status of a stored response and the digest of its body, where that is known.
+fn digest(source: &Source) -> Option<(StatusCode, HeaderValue)> {
+    let Source::Stored(stored) = source else { return None };
+    let digest = blake3::Hash::from_bytes(*stored.digest()?);
+    Some((stored.head.status, HeaderValue::from_str(&digest.to_hex()).ok()?))
 }
 
 /// Whether this node made the answer because upstream failed it.

@@ -13,6 +13,7 @@ use crate::admin::{self, AdminToken};
 use crate::admin_listener;
 use crate::clock::Clock;
 use crate::config::NodeConfig;
+use crate::disk;
 use crate::inner::TierSecret;
 use crate::listener;
 use crate::node::{LogHome, MakeError, Node};
@@ -104,6 +105,9 @@ pub(crate) async fn start_with(
     let (data, admin) =
         (local(&data_listener, config.listen), local(&admin_listener, config.admin));
     let node = Node::new(config, clock, secret, log_home)?;
+    if let Some(tier) = node.store.disk() {
+        disk::wait_open(Arc::clone(tier)).await;
+    }
     node.begin_checks();
     let (stop, stopping) = watch::channel(false);
     let router = admin::router(Arc::clone(&node), token, reload);
@@ -198,6 +202,11 @@ impl RunningNode {
         // The admin API ends last: readiness can be asked for until here. Aborting it is how it ends.
         self.administering.abort();
         drop((&mut self.administering).await);
+        if let Some(tier) = self.node.store.disk() {
+            let tier = Arc::clone(tier);
+            // What still waits is written.
+            drop(tokio::task::spawn_blocking(move || tier.close()).await);
+        }
     }
 }
 

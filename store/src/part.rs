@@ -3,7 +3,8 @@
 use weir_cache::purge::{Subject, Tagged};
 use weir_cache::{HeldParts, KeyText};
 
-use crate::response::{ENTRY_OVERHEAD_BYTES, head_bytes, length};
+use crate::response::{head_bytes, length, text_bytes};
+use crate::weight::{COUNTS_BYTES, allocated};
 
 /// Bytes that one piece costs beyond its content.
 const PIECE_OVERHEAD_BYTES: u64 = 64;
@@ -25,16 +26,15 @@ impl StoredParts {
         Subject { resource: self.text.purged_as(), tags }
     }
 
-    /// The bytes they are charged for: head, pieces, key text and overhead.
-    ///
-    /// Costs one walk over the head's fields.
+    /// The bytes of memory that they take: themselves, their head, their pieces and the text of the key,
+    /// without what is shared with others.
     #[must_use]
     pub fn weight(&self) -> u64 {
         let (pieces, bytes) = self.held.pieces.held();
         let asked = self.held.asked.as_ref().map_or(0, |(asked, _)| length(asked.len()));
-        ENTRY_OVERHEAD_BYTES
+        allocated(size_of::<Self>() + COUNTS_BYTES)
             + head_bytes(&self.held.head)
-            + length(self.text.as_str().len())
+            + text_bytes(&self.text)
             + bytes
             + length(pieces) * PIECE_OVERHEAD_BYTES
             + asked

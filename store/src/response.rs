@@ -1,17 +1,15 @@
 //! One response at rest: its head, its whole body and the text of its key.
 
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
-use bytes::Bytes;
 use weir_cache::purge::{Subject, Tagged};
 use weir_cache::{KeyText, Seq, StoredHead};
 
-/// Bytes that one entry costs beyond its head and body: the map's node, the policy's bookkeeping
-/// and two reference counts. Measured for the map at 322 to 354 bytes an entry.
-pub(crate) const ENTRY_OVERHEAD_BYTES: u64 = 350;
+use crate::Body;
+use crate::weight::{COUNTS_BYTES, allocated};
 
-/// Bytes that one field line costs beyond its name and value (hash slot and two handles).
-const FIELD_OVERHEAD_BYTES: u64 = 40;
+const DIGEST_BYTES: usize = 32;
 
 /// A stored response (RFC 9111 §2): head and whole body.
 ///
@@ -22,9 +20,11 @@ pub struct StoredResponse {
     /// The head with the plan derived from it.
     pub head: StoredHead,
     /// The whole body.
-    pub body: Bytes,
+    pub body: Body,
     /// The canonical text of the key it is stored under.
     pub text: KeyText,
+    /// The BLAKE3 digest of the body; `None` where it has not been worked out.
+    digest: OnceLock<Box<[u8; 32]>>,
     /// Up to where in the purge log nothing matches it; begins with what its head reflects.
     reflects: AtomicU64,
     /// The newest purge that it was counted for.
@@ -34,9 +34,30 @@ pub struct StoredResponse {
 impl StoredResponse {
     /// A response whose `body` is whole, stored under the key with this `text`.
     #[must_use]
-    pub fn new(head: StoredHead, body: Bytes, text: KeyText) -> Self {
+    pub fn new(head: StoredHead, body: impl Into<Body>, text: KeyText) -> Self {
         let reflects = AtomicU64::new(head.as_of.get());
-        Self { head, body, text, reflects, counted_for: AtomicU64::new(0) }
+        let (digest, counted_for) = (OnceLock::new(), AtomicU64::new(0));
+        Self { head, body: body.into(), text, digest, reflects, counted_for }
+    }
+
+    /// The same response with its body in another place.
+    #[must_use]
+    pub fn with_body(&self, body: Body) -> Self {
+        let (head, text) = (self.head.clone(), self.text.clone());
+        let again = |counter: &AtomicU64| AtomicU64::new(counter.load(Relaxed));
+        let (reflects, counted_for) = (again(&self.reflects), again(&self.counted_for));
+        Self { head, body, text, digest: self.digest.clone(), reflects, counted_for }
+    }
+
+    /// The BLAKE3 digest of the body; `None` where it has not been worked out.
+    #[must_use]
+    pub fn digest(&self) -> Option<&[u8; 32]> {
+        self.digest.get().map(AsRef::as_ref)
+    }
+
+    /// Notes the digest of the body, which the caller has worked out; the first one stands.
+    pub fn note_digest(&self, digest: [u8; 32]) {
+        self.digest.get_or_init(|| Box::new(digest));
     }
 
     /// The position in the purge log up to which no purge matches this response.
@@ -62,24 +83,27 @@ impl StoredResponse {
         Subject { resource: self.text.purged_as(), tags: Tagged::Known(&self.head.tags) }
     }
 
-    /// The bytes this response is charged for: head, body, key text and overhead.
-    ///
-    /// Costs one walk over the head's fields.
+    /// The bytes of memory that this response takes: itself, its head, its body, its digest and the text of
+    /// its key, without what it shares with others. Never changes: a digest counts before it is noted.
     #[must_use]
     pub fn weight(&self) -> u64 {
-        let text = length(self.text.as_str().len());
-        ENTRY_OVERHEAD_BYTES + head_bytes(&self.head) + length(self.body.len()) + text
+        allocated(size_of::<Self>() + COUNTS_BYTES)
+            + head_bytes(&self.head)
+            + text_bytes(&self.text)
+            + self.body.memory_bytes()
+            + allocated(DIGEST_BYTES)
     }
 }
 
-/// The bytes that the fields of a head are charged for.
+/// The bytes that a head takes beyond the struct itself.
 pub(crate) fn head_bytes(head: &StoredHead) -> u64 {
-    head.headers
-        .iter()
-        .map(|(name, value)| length(name.as_str().len()) + length(value.len()))
-        .map(|bytes| bytes + FIELD_OVERHEAD_BYTES)
-        .sum::<u64>()
-        + length(head.tags.heap_bytes())
+    let held = [head.headers.heap_bytes(), head.vary.heap_bytes(), head.tags.heap_bytes()];
+    held.into_iter().map(allocated).sum()
+}
+
+/// The bytes that the text of a key takes beyond the struct itself.
+pub(crate) fn text_bytes(text: &KeyText) -> u64 {
+    allocated(text.as_str().len() + COUNTS_BYTES)
 }
 
 /// A length in memory as `u64`; lengths never exceed it.

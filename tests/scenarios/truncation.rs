@@ -1,7 +1,9 @@
 //! Bodies that end early or say a wrong length (RFC 9112 §8, RFC 9111 §3.3).
 
+use std::sync::Arc;
+
 use weir_origin_mock::{Script, pattern_bytes};
-use weir_tests::{Raw, Request, Shape};
+use weir_tests::{Raw, Request, Shape, TestNode, config, upstream};
 
 const LEN: u64 = 300_000;
 const SENT: u64 = 120_000;
@@ -173,4 +175,43 @@ async fn bytes_after_an_answer_without_body_never_reach_the_next_client() {
         let reply = stack.edge().get(&next).await;
         assert_eq!((reply.status.as_u16(), reply.body.as_ref()), (200, b"fine".as_slice()));
     }
+}
+
+/// What a parent says of a body and what comes of it must be the same, or nobody gets it as whole.
+#[tokio::test]
+async fn a_body_that_does_not_have_its_digest_is_cut_and_never_stored() {
+    let stack = Shape::single().start().await;
+    let mut below = config(&weir_edge::defaults(), "edge-9");
+    below.parents = vec![upstream(stack.origin.addr())];
+    below.sites = stack.edge().config().sites.clone();
+    let edge = TestNode::start(below, Arc::clone(&stack.clock)).await;
+    // Of several pieces, so that the first ones are with the client when the last one comes.
+    let whole = pattern_bytes("/a", 1, 0..LEN);
+    let answer = |digest: blake3::Hash| {
+        let script = stack.answer("/a", 200).header("cache-control", "max-age=60");
+        script.header("weir-digest", digest.to_hex().as_str()).body(whole.clone()).once().set();
+    };
+    answer(blake3::hash(b"another body"));
+    let reply = Request::get("/a").start(edge.addr()).await.finish().await;
+    assert!(reply.cut && reply.body.len() < whole.len(), "the end is kept back");
+    let metrics = edge.metrics().await;
+    let counted = [metrics.get("weir_integrity_failures_total"), metrics.get("weir_store_keys")];
+    assert_eq!(counted, [1.0, 0.0]);
+    answer(blake3::hash(&whole));
+    let reply = edge.get("/a").await;
+    assert!(reply.body == whole && reply.field("weir-digest").is_empty(), "not for clients");
+    assert_eq!(edge.metrics().await.get("weir_store_keys"), 1.0);
+}
+
+/// The digest goes from the shield to the edge with what is stored.
+#[tokio::test]
+async fn what_is_stored_travels_with_its_digest() {
+    let stack = Shape::tiers(2, 1).start().await;
+    stack.serve("/a", "max-age=60", "hello");
+    stack.edge().get("/a").await;
+    // The second edge gets a hit of the regional.
+    let reply = stack.edges[1].get("/a").await;
+    assert_eq!(reply.body, "hello");
+    let failures = stack.edges[1].metrics().await.get("weir_integrity_failures_total");
+    assert_eq!(failures, 0.0);
 }

@@ -219,7 +219,19 @@ impl Stack {
         self.clock.advance(by);
     }
 
-    /// Restarts the shield at the same address with an empty store.
+    /// Restarts the first edge at the same address; what it has on disk it keeps.
+    pub async fn restart_edge(&mut self) {
+        self.edge_while_stopped(|| {}).await;
+    }
+
+    /// The same, with something done while it does not run.
+    pub async fn edge_while_stopped(&mut self, doing: impl FnOnce()) {
+        let edge = self.edges.remove(0);
+        let again = edge.restart_after(doing).await;
+        self.edges.insert(0, again);
+    }
+
+    /// Restarts the shield at the same address; what it has in memory is gone.
     pub async fn restart_shield(&mut self) {
         let shield = self.shield.take().unwrap();
         self.shield = Some(shield.restart().await);
@@ -272,13 +284,19 @@ impl TestNode {
         &self.config
     }
 
-    /// Ends the node and starts it again at the same address, with an empty store.
+    /// Ends the node and starts it again at the same address; what it has in memory is gone.
     pub async fn restart(self) -> Self {
+        self.restart_after(|| {}).await
+    }
+
+    /// The same, with something done while it does not run.
+    pub async fn restart_after(self, doing: impl FnOnce()) -> Self {
         let mut config = self.config.clone();
         config.listen = self.addr();
         config.admin = self.admin_addr();
         let clock = Arc::clone(&self.clock);
         self.shutdown().await;
+        doing();
         Self::start(config, clock).await
     }
 

@@ -18,6 +18,9 @@ pub(super) const TAG_BYTES_MAX: usize = 1024;
 /// Bytes of all tags of one response.
 const BYTES_MAX: usize = 16 * 1024;
 
+/// What the allocator keeps beside a small piece of memory, and rounds it up by.
+const ALLOCATION_BYTES: usize = 16;
+
 const CACHE_TAG: HeaderName = HeaderName::from_static("cache-tag");
 const SURROGATE_KEY: HeaderName = HeaderName::from_static("surrogate-key");
 const XKEY: HeaderName = HeaderName::from_static("xkey");
@@ -25,7 +28,11 @@ const CACHE_GROUPS: HeaderName = HeaderName::from_static("cache-groups");
 
 /// The tags of one response, each once. Empty for most.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Tags {
+pub struct Tags(Option<Box<Labels>>);
+
+/// The tags of a response that has any.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Labels {
     list: Box<[Box<str>]>,
     overflow: bool,
 }
@@ -38,23 +45,37 @@ impl Tags {
         found.split(headers, &SURROGATE_KEY, b' ');
         found.split(headers, &XKEY, b' ');
         found.groups(headers);
-        Self { list: found.tags.into_boxed_slice(), overflow: found.overflow }
+        Self::made(found.tags.into(), found.overflow)
+    }
+
+    /// Makes the tags again that [`Tags::iter`] and [`Tags::is_overflowing`] told.
+    ///
+    /// Nothing is counted or cut: what is not `overflow` now was not when it was read.
+    pub fn from_parts<'a>(list: impl IntoIterator<Item = &'a str>, overflow: bool) -> Self {
+        Self::made(list.into_iter().map(Box::from).collect(), overflow)
+    }
+
+    fn made(list: Box<[Box<str>]>, overflow: bool) -> Self {
+        let any = overflow || !list.is_empty();
+        Self(any.then(|| Box::new(Labels { list, overflow })))
     }
 
     /// The tags kept.
     pub fn iter(&self) -> impl Iterator<Item = &str> {
-        self.list.iter().map(AsRef::as_ref)
+        self.0.iter().flat_map(|labels| labels.list.iter().map(AsRef::as_ref))
     }
 
     /// Whether the response carried more than is kept, so that every purge by tag matches it.
     pub fn is_overflowing(&self) -> bool {
-        self.overflow
+        self.0.as_ref().is_some_and(|labels| labels.overflow)
     }
 
     /// The bytes held beyond the struct itself.
     pub fn heap_bytes(&self) -> usize {
-        let texts = self.list.iter().map(|tag| tag.len().saturating_add(size_of::<Box<str>>()));
-        texts.fold(0, usize::saturating_add)
+        let Some(labels) = &self.0 else { return 0 };
+        let each = size_of::<Box<str>>().saturating_add(ALLOCATION_BYTES);
+        let texts = labels.list.iter().map(|tag| tag.len().saturating_add(each));
+        texts.fold(size_of::<Labels>().saturating_add(2 * ALLOCATION_BYTES), usize::saturating_add)
     }
 }
 
@@ -150,6 +171,10 @@ mod tests {
         let long = "x".repeat(TAG_BYTES_MAX.saturating_add(1));
         assert!(Tags::of(&headers(&format!("Cache-Tag: {long}"))).is_overflowing());
         assert!(!Tags::of(&headers("Cache-Tag: a")).is_overflowing());
+        for fields in [format!("Cache-Tag: {long}, a"), "xkey: a b".to_owned(), String::new()] {
+            let tags = Tags::of(&headers(&fields));
+            assert_eq!(Tags::from_parts(tags.iter(), tags.is_overflowing()), tags, "told again");
+        }
     }
 
     #[test]

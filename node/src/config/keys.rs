@@ -13,8 +13,9 @@ use super::kinds::{
 };
 use super::model::{
     FillConfig, LimitsConfig, LogConfig, LogFormat, LogLevel, NatsConfig, NodeConfig, PurgeConfig,
-    PushConfig, StoreConfig, UnknownHost, UpstreamConfig,
+    PushConfig, UnknownHost, UpstreamConfig,
 };
+use super::store_keys;
 use super::units::ByteSize;
 
 /// Something that is done to every key in turn.
@@ -51,7 +52,7 @@ impl NodeDraft {
             "Files with further [[site]] tables, in the order of their names.",
         );
         visit_node(&mut self.config, v);
-        visit_store(&mut self.config.store, v);
+        store_keys::visit(&mut self.config.store, v);
         visit_fill(&mut self.config.fill, v);
         visit_upstream(&mut self.config.upstream, v);
         visit_purge(&mut self.config.purge, v);
@@ -128,29 +129,6 @@ fn visit_node(node: &mut NodeConfig, v: &mut impl Visitor) {
         &Span { min: Duration::ZERO, max: HOUR },
         &mut node.drain_grace,
         "How long requests in flight may take to finish after SIGTERM.",
-    );
-}
-
-fn visit_store(store: &mut StoreConfig, v: &mut impl Visitor) {
-    v.table("store", "What is kept.");
-    v.key(
-        "memory",
-        &Size::at_least(ByteSize::from_mib(1)),
-        &mut store.memory,
-        "Bytes of stored responses kept in memory.",
-    );
-    v.key(
-        "object_max",
-        &Size::at_least(ByteSize::from_bytes(1)),
-        &mut store.object_max,
-        "Largest body stored, at most an eighth of memory. When left out, that eighth if it is \
-         less.",
-    );
-    v.key(
-        "variants_max",
-        &Count::new(1, 256),
-        &mut store.variants_max,
-        "Variants (Vary) kept for one key.",
     );
 }
 

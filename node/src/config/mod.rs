@@ -64,6 +64,8 @@ mod rules;
 mod site_keys;
 mod sites;
 mod source;
+mod store;
+mod store_keys;
 mod units;
 
 #[cfg(test)]
@@ -77,13 +79,14 @@ pub(crate) use self::address::parse_literal;
 pub use self::address::{AddressError, Scheme, UpstreamAddr};
 pub use self::model::{
     FieldSwitches, FillConfig, LimitsConfig, LogConfig, LogFormat, LogLevel, NatsConfig,
-    NodeConfig, OnIsolation, Protocol, PurgeConfig, PushConfig, SiteConfig, StoreConfig, Tier,
-    TierDefaults, UnknownHost, UpstreamConfig,
+    NodeConfig, OnIsolation, Protocol, PurgeConfig, PushConfig, SiteConfig, Tier, TierDefaults,
+    UnknownHost, UpstreamConfig,
 };
 pub use self::origin::{Balance, OriginConfig, OriginError, OriginServer, StatusRange};
 pub use self::overrides::environment;
 pub use self::problem::{ConfigErrors, ConfigProblem};
 pub use self::render::to_toml;
+pub use self::store::{OnDiskConfig, StoreConfig};
 pub use self::units::{ByteSize, UnitError, parse_duration, render_duration};
 
 use self::keys::NodeDraft;

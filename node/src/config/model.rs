@@ -13,6 +13,7 @@ use weir_cache::{HostPattern, KeyRules, Policy, Profile, RuleSet};
 
 use super::address::UpstreamAddr;
 use super::origin::{OriginConfig, OriginServer};
+use super::store::StoreConfig;
 use super::units::ByteSize;
 
 /// Role of a node in the chain from the client to the origin.
@@ -132,36 +133,6 @@ impl NodeConfig {
             log: LogConfig::default(),
             sites: Vec::new(),
         }
-    }
-}
-
-/// Limits of the store.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct StoreConfig {
-    /// Bytes of stored responses kept in memory.
-    pub memory: ByteSize,
-    /// Largest body stored. At most an eighth of `memory`, so that one response cannot empty it.
-    pub object_max: ByteSize,
-    /// Variants kept for one key, 1 to 256.
-    pub variants_max: usize,
-}
-
-impl StoreConfig {
-    /// Returns the largest body stored where only the size of the memory is given.
-    pub(super) fn object_max_for(memory: ByteSize) -> ByteSize {
-        ByteSize::from_mib(32).min(Self::object_max_limit(memory))
-    }
-
-    /// Returns the most that `object_max` may be.
-    pub(super) fn object_max_limit(memory: ByteSize) -> ByteSize {
-        ByteSize::from_bytes(memory.as_u64() / 8)
-    }
-}
-
-impl Default for StoreConfig {
-    fn default() -> Self {
-        let memory = ByteSize::from_mib(256);
-        Self { memory, object_max: Self::object_max_for(memory), variants_max: 16 }
     }
 }
 

@@ -6,12 +6,14 @@
 
 use std::collections::{HashMap, HashSet};
 use std::net::{IpAddr, SocketAddr};
+use std::path::Path;
 
 use super::address::Scheme;
-use super::model::{LimitsConfig, NodeConfig, PurgeConfig, StoreConfig, Tier, TierDefaults};
+use super::model::{LimitsConfig, NodeConfig, PurgeConfig, Tier, TierDefaults};
 use super::problem::{Place, Problems, Wrong, quote};
 use super::reader::{Given, Mark};
 use super::sites::{ReadSite, Sites};
+use super::store::StoreConfig;
 
 /// Derives the defaults that depend on other keys, and checks the keys outside of sites.
 pub(super) fn settle_node(
@@ -26,7 +28,7 @@ pub(super) fn settle_node(
     relations.check_parents(config);
     relations.check_purge_log(config);
     relations.check_nats(&config.purge);
-    relations.settle_object_max(&mut config.store);
+    relations.settle_store(&mut config.store, config.data_dir.as_deref());
     relations.settle_url_max(&mut config.limits);
 }
 
@@ -125,19 +127,34 @@ impl Relations<'_> {
         }
     }
 
-    fn settle_object_max(&mut self, store: &mut StoreConfig) {
+    fn settle_store(&mut self, store: &mut StoreConfig, data_dir: Option<&Path>) {
         if !self.given.has("store.object_max") {
-            store.object_max = StoreConfig::object_max_for(store.memory);
+            store.object_max = store.object_max_by_default();
         }
-        let limit = StoreConfig::object_max_limit(store.memory);
-        if store.object_max > limit {
-            self.report(
-                &["store.object_max", "store.memory"],
-                format!(
-                    "object_max is {} and may be at most an eighth of memory, which is {limit}",
-                    store.object_max
-                ),
+        if !self.given.has("store.memory_object_max") {
+            store.memory_object_max = store.memory_object_max_by_default().min(store.object_max);
+        }
+        let (limit, object_max) = (store.object_max_limit(), store.object_max);
+        if object_max > limit {
+            let (of, part) = match store.disk {
+                Some(_) => ("store.disk", "a quarter of disk"),
+                None => ("store.memory", "an eighth of memory"),
+            };
+            let why =
+                format!("object_max is {object_max} and may be at most {part}, which is {limit}");
+            self.report(&["store.object_max", of], why);
+        }
+        let (limit, in_memory) = (store.memory_object_limit(), store.memory_object_max);
+        if in_memory > limit && store.disk.is_some() {
+            let why = format!(
+                "memory_object_max is {in_memory} and may be at most an eighth of memory, which is {limit}"
             );
+            self.report(&["store.memory_object_max", "store.memory"], why);
+        }
+        if store.disk.is_some() && data_dir.is_none() {
+            let why =
+                "has no effect without node.data_dir; set it to a folder that outlives the node";
+            self.report(&["store.disk"], why);
         }
     }
 

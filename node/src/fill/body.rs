@@ -25,8 +25,8 @@ use bytes::Bytes;
 use http::HeaderMap;
 use parking_lot::Mutex;
 
+use super::aside::AsideReader;
 use super::budget::Reserved;
-use super::spill::SpillReader;
 use crate::upstream::FillError;
 
 /// Names one reader of one body.
@@ -47,8 +47,8 @@ pub(crate) enum End {
 pub(crate) enum Read {
     /// The next bytes, from memory.
     Bytes(Bytes),
-    /// The next bytes are in the spill file.
-    Spilled { file: SpillReader, offset: u64, length: u64 },
+    /// The next bytes are set aside on disk.
+    Spilled { file: AsideReader, offset: u64, length: u64 },
     /// The body is whole and all read.
     End,
     /// The body ended early.
@@ -88,7 +88,7 @@ struct State {
     readers: HashMap<ReaderId, Reader>,
     readers_made: u64,
     writer: Option<Waker>,
-    spill: Option<SpillReader>,
+    spill: Option<AsideReader>,
     spilled: u64,
     /// What came behind the body, for the one reader that may have it.
     trailers: Option<HeaderMap>,
@@ -181,7 +181,7 @@ impl SharedBody {
     }
 
     /// Says that the first `spilled` bytes can be read from `file`.
-    pub(crate) fn spilled(&self, file: SpillReader, spilled: u64) {
+    pub(crate) fn spilled(&self, file: AsideReader, spilled: u64) {
         let mut state = self.state.lock();
         state.spill = Some(file);
         state.spilled = spilled;

@@ -17,20 +17,22 @@
 //! 4. A body that ends early is never stored as whole, and its readers see it end early: after its rest
 //!    was looked for (see [`resume`]).
 
-pub(crate) mod body;
+pub(crate) mod aside;
+mod body;
 pub(crate) mod budget;
 mod part;
 mod progress;
 mod pump;
 mod resume;
 mod run;
+mod slice;
 mod spill;
 mod table;
 mod ticket;
 
 pub(crate) use part::Standby;
 pub(crate) use progress::{FillHead, Progress, Settled, SettledBy};
-pub(crate) use run::{FillWork, is_reusable, spawn, spawn_answered};
+pub(crate) use run::{FillWork, get, is_reusable, spawn, spawn_answered};
 pub(crate) use spill::SpillSpace;
 pub(crate) use table::{FillTable, Join, Lead, Role};
 pub(crate) use ticket::{FillReader, Ticket};

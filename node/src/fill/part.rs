@@ -24,7 +24,7 @@ use crate::node::Node;
 use crate::upstream::Answer;
 
 /// A place among the fills for a part that is being asked for. Dropped, it leaves no trace.
-pub(crate) struct Standby(Running);
+pub(crate) struct Standby(pub(super) Running);
 
 impl Standby {
     /// Takes the place of a fill that has begun and is not run yet.
@@ -134,7 +134,7 @@ pub(super) async fn keep_part(
             Kept::Nothing if old.is_some_and(|old| part.contradicts(&old.held)) => {
                 PartsChange::Drop
             }
-            kept => change_to(work, kept),
+            kept => change_to(running, work, kept),
         }
     };
     let (headers, key) = (&fill.request_headers, fill.key);
@@ -196,7 +196,7 @@ fn whole_head(
     let policy = work.site.policy_for(&work.keyed, StatusCode::OK);
     let request = request_head(running, work, None);
     let stored = held.held.completed(&policy, &request, &part, (timing, as_of))?;
-    let mut headers = stored.headers.clone();
+    let mut headers = stored.headers.to_map(1);
     if let Some(age) = part.headers.get(AGE) {
         headers.insert(AGE, age.clone());
     }
@@ -231,16 +231,16 @@ async fn on_rest(
     pump::pump(running, work, &head, answer).await;
 }
 
-fn change_to(work: &FillWork, kept: Kept) -> PartsChange {
+fn change_to(running: &Running, work: &FillWork, kept: Kept) -> PartsChange {
     let text = work.keyed.text.clone();
     match kept {
         Kept::Nothing => PartsChange::Keep,
         Kept::Parts(mut held) => {
-            held.head = held.head.compact();
+            held.head = running.node.store.compact(held.head);
             PartsChange::Parts(Arc::new(StoredParts { held: *held, text }))
         }
         Kept::Whole(head, body) => {
-            let head = head.compact();
+            let head = running.node.store.compact(*head);
             PartsChange::Whole(Arc::new(StoredResponse::new(head, body, text)))
         }
     }

@@ -12,14 +12,15 @@ use hyper::body::Frame;
 use tokio::time::error::Elapsed;
 use tokio::time::{Instant, timeout_at};
 use weir_cache::passable_trailers;
+use weir_store::StoredResponse;
 
+use super::aside::{Aside, Slices};
 use super::body::End;
 use super::budget::Reserved;
 use super::part::keep_part;
 use super::progress::{FillHead, Progress};
 use super::resume::{Breaks, Resumed};
-use super::run::{FillWork, Running, count_not_stored, keep_body};
-use super::spill::Spill;
+use super::run::{FillWork, Running, count_not_stored, keep, keep_body};
 use crate::telemetry::chain;
 use crate::upstream::{Answer, FillError, Member, UpstreamBody};
 
@@ -29,8 +30,8 @@ const PIECE_OVERHEAD_BYTES: u64 = 64;
 /// Pumps `answer` until it ends, fails, or nobody wants it.
 pub(super) async fn pump(running: &Running, work: &FillWork, head: &FillHead, answer: Answer) {
     let mut pump = Pump::new(running, head, answer);
-    if !head.admitted {
-        pump.open_window().await;
+    if !head.admitted || pump.is_too_large_for_memory() {
+        pump.open_window(work).await;
     }
     let Err(error) = pump.until_the_end(work).await else { return };
     let fill = running.fill();
@@ -48,6 +49,26 @@ pub(super) async fn pump(running: &Running, work: &FillWork, head: &FillHead, an
 
 type NextFrame = Result<Frame<Bytes>, hyper::Error>;
 
+/// A body compared with the digest that the parent sent along.
+pub(super) struct Checked {
+    expected: blake3::Hash,
+    hasher: blake3::Hasher,
+}
+
+impl Checked {
+    fn new(expected: [u8; 32]) -> Self {
+        Self { expected: expected.into(), hasher: blake3::Hasher::new() }
+    }
+
+    fn update(&mut self, bytes: &[u8]) {
+        self.hasher.update(bytes);
+    }
+
+    fn is_right(&self) -> bool {
+        self.hasher.finalize() == self.expected
+    }
+}
+
 /// Nobody reads any more, and finishing is not worth it.
 struct Deserted;
 
@@ -64,9 +85,13 @@ pub(super) struct Pump<'a> {
     /// Where a body that was gone on with ends; `None` where its own framing says so.
     pub(super) ends_at: Option<u64>,
     pub(super) breaks: Breaks,
+    /// What the body is to have, and has so far.
+    digest: Option<Checked>,
     /// Memory held for a body that is to be stored; `None` once it goes through a window.
     whole: Option<Reserved>,
-    spill: Option<Spill>,
+    aside: Option<Aside>,
+    /// Bytes set aside.
+    aside_bytes: u64,
 }
 
 impl<'a> Pump<'a> {
@@ -81,16 +106,20 @@ impl<'a> Pump<'a> {
             skip: 0,
             ends_at: None,
             breaks: Breaks::default(),
+            digest: answer.digest.map(Checked::new),
             whole: Some(node.fill_memory.reserve()),
-            spill: None,
+            aside: None,
+            aside_bytes: 0,
         }
     }
 
     async fn until_the_end(&mut self, work: &FillWork) -> Result<(), FillError> {
         while let Some(bytes) = self.next(work).await? {
+            if let Some(digest) = &mut self.digest {
+                digest.update(&bytes);
+            }
             if self.is_last(&bytes) {
-                self.finish(work, bytes).await;
-                return Ok(());
+                return self.end_with(work, bytes).await;
             }
             self.add(work, bytes).await;
             self.running.fill().body.room().await;
@@ -98,7 +127,20 @@ impl<'a> Pump<'a> {
                 return Err(FillError::Abandoned);
             }
         }
-        self.finish(work, Bytes::new()).await;
+        self.end_with(work, Bytes::new()).await
+    }
+
+    /// Ends the body with its last bytes, unless it is another one than was announced: then they are kept
+    /// back, so that every reader sees that it does not have all of it.
+    async fn end_with(&mut self, work: &FillWork, last: Bytes) -> Result<(), FillError> {
+        if self.digest.as_ref().is_some_and(|digest| !digest.is_right()) {
+            self.running.node.metrics.integrity_failures.inc();
+            let (upstream, body) =
+                (self.upstream.authority().to_owned(), &self.running.fill().body);
+            let received = body.received().saturating_add(last.len() as u64);
+            return Err(FillError::Corrupt { upstream, received });
+        }
+        self.finish(work, last).await;
         Ok(())
     }
 
@@ -209,11 +251,12 @@ impl<'a> Pump<'a> {
     /// Adds bytes, in the way that fits the body so far.
     async fn add(&mut self, work: &FillWork, bytes: Bytes) {
         if !self.fits_in_memory(&bytes) {
-            if self.head.admitted && self.whole.is_some() {
+            let had_room = self.whole.is_some();
+            self.open_window(work).await;
+            if self.head.admitted && had_room && !self.goes_to_slices() {
                 count_not_stored(self.running, work, "no-room");
             }
-            self.open_window().await;
-            self.spill_next(&bytes).await;
+            self.set_aside(&bytes).await;
         }
         self.running.fill().body.push(bytes);
     }
@@ -221,28 +264,62 @@ impl<'a> Pump<'a> {
     /// Whether the body may stay in memory whole with `bytes` added; charges for them if so.
     fn fits_in_memory(&mut self, bytes: &Bytes) -> bool {
         let length = bytes.len() as u64;
-        let limit = self.running.node.store.limits().object_bytes_max;
+        let limit = self.running.node.store.limits().memory_object_bytes_max;
         let storable = self.running.fill().body.received() + length <= limit;
         storable && self.whole.as_mut().is_some_and(|held| held.grow(length + PIECE_OVERHEAD_BYTES))
     }
 
-    /// Changes from keeping everything to keeping a window, with a spill file for what others may
-    /// still join to read.
-    async fn open_window(&mut self) {
+    /// Whether the body is announced as one that memory does not keep.
+    fn is_too_large_for_memory(&self) -> bool {
+        let limit = self.running.node.store.limits().memory_object_bytes_max;
+        self.head.content_length.is_some_and(|length| length > limit)
+    }
+
+    /// Changes from keeping everything to keeping a window. The rest goes to the disk: to stay there, if it is
+    /// to be stored, or as long as others may still join to read it.
+    async fn open_window(&mut self, work: &FillWork) {
         if self.whole.take().is_none() {
             return;
         }
         let node = &self.running.node;
-        if self.is_shared() {
-            match node.spill.create().await {
-                Ok(spill) => self.spill = Some(spill),
-                Err(error) => self.on_spill_failure(&error),
-            }
-            for bytes in self.running.fill().body.arrived() {
-                self.spill_next(&bytes).await;
-            }
+        self.aside = match self.begin_slices(work) {
+            Some(slices) => Some(Aside::Slices(Box::new(slices))),
+            None if self.is_shared() => match node.spill.create().await {
+                Ok(spill) => Some(Aside::Spill(spill)),
+                Err(error) => {
+                    self.on_spill_failure(&error);
+                    None
+                }
+            },
+            None => None,
+        };
+        for bytes in self.running.fill().body.arrived() {
+            self.set_aside(&bytes).await;
         }
         self.running.fill().body.keep_window(node.config.fill.window.as_u64());
+    }
+
+    /// The place of the body in the disk tier; `None` where it is not to be stored, there is no such tier, or
+    /// its length is not known.
+    fn begin_slices(&self, work: &FillWork) -> Option<Slices> {
+        let (node, length) = (&self.running.node, self.head.content_length?);
+        let (tier, head) = (node.store.disk()?, self.head.storable.as_ref()?);
+        if !self.head.admitted || length == 0 {
+            return None;
+        }
+        let head = node.store.compact(head.clone());
+        let stored = StoredResponse::new(head, Bytes::new(), work.keyed.text.clone());
+        match tier.begin_body(&work.keyed.key, &stored, length) {
+            Ok(writer) => Some(Slices::new(writer, stored)),
+            Err(error) => {
+                tracing::debug!(%error, "a large body is not kept on disk");
+                None
+            }
+        }
+    }
+
+    fn goes_to_slices(&self) -> bool {
+        matches!(self.aside, Some(Aside::Slices(_)))
     }
 
     /// Whether others may join.
@@ -250,12 +327,16 @@ impl<'a> Pump<'a> {
         matches!(&*self.running.fill().watch().borrow(), Progress::Shared(_))
     }
 
-    async fn spill_next(&mut self, bytes: &Bytes) {
-        let Some(spill) = &mut self.spill else { return };
-        match spill.append(bytes.clone()).await {
-            Ok(()) => self.running.fill().body.spilled(spill.reader(), spill.written()),
+    async fn set_aside(&mut self, bytes: &Bytes) {
+        let Some(aside) = &mut self.aside else { return };
+        match aside.append(bytes.clone()).await {
+            Ok(()) => {
+                let body = &self.running.fill().body;
+                self.aside_bytes = self.aside_bytes.saturating_add(bytes.len() as u64);
+                body.spilled(aside.reader(), self.aside_bytes);
+            }
             Err(error) => {
-                self.spill = None;
+                self.aside = None;
                 self.on_spill_failure(&error);
             }
         }
@@ -278,6 +359,10 @@ impl<'a> Pump<'a> {
                 tracing::debug!(target_uri = %work.keyed.target, "not kept");
             }
             fill.body.replace_by(whole);
+        } else if self.goes_to_slices() {
+            self.set_aside(&last).await;
+            self.keep_slices(work).await;
+            fill.body.push(last);
         } else {
             self.add(work, last).await;
         }
@@ -286,6 +371,18 @@ impl<'a> Pump<'a> {
         }
         fill.body.finish(End::Whole);
         node.fills.remove(fill);
+    }
+
+    /// Stores a body that went to the disk tier while it came in.
+    async fn keep_slices(&self, work: &FillWork) {
+        let Some(Aside::Slices(slices)) = &self.aside else { return };
+        let kept = match slices.whole() {
+            Some(stored) => keep(self.running, work, Arc::new(stored)).await,
+            None => false,
+        };
+        if !kept {
+            tracing::debug!(target_uri = %work.keyed.target, "not kept");
+        }
     }
 
     /// Stores `whole` as what its head says it is; returns whether it is kept.
@@ -311,7 +408,7 @@ impl<'a> Pump<'a> {
     /// explicitly, when half of it is here, or when little is left.
     fn is_worth_finishing(&self) -> bool {
         let (node, fill) = (&self.running.node, self.running.fill());
-        if self.whole.is_none() || !self.head.admitted {
+        if (self.whole.is_none() && !self.goes_to_slices()) || !self.head.admitted {
             return false;
         }
         let received = fill.body.received();

@@ -27,6 +27,7 @@ use super::part;
 use super::progress::{FillHead, Progress, Settled, SettledBy};
 use super::pump;
 use super::table::{Begun, Fill};
+use crate::config::Tier;
 use crate::inner;
 use crate::lookup::Trust;
 use crate::metrics::SiteReason;
@@ -135,7 +136,10 @@ async fn found_meanwhile(running: &Running, work: &FillWork) -> Option<Arc<Store
     let fresh = stored.head.judge(None, node.clock.now().monotonic) == Reuse::Fresh
         && work.trust == Trust::Full
         && node.purges.standing(stored) == Standing::Clear;
-    (!known && fresh).then(|| Arc::clone(stored))
+    if known || !fresh {
+        return None;
+    }
+    node.store.resident(&fill.key, Arc::clone(stored)).await
 }
 
 /// Sends the fill's request, with the conditions of `stored` if there is one.
@@ -165,7 +169,7 @@ pub(super) async fn ask_with(
 }
 
 /// The fill's request with these fields, without a way for interim responses.
-pub(super) fn get(work: &FillWork, mut headers: HeaderMap) -> OutRequest {
+pub(crate) fn get(work: &FillWork, mut headers: HeaderMap) -> OutRequest {
     if work.refresh && work.site.upstream.kind() == Kind::Parents {
         headers.insert(inner::REFRESH, HeaderValue::from_static("1"));
     }
@@ -214,7 +218,11 @@ async fn on_not_modified(running: &Running, work: &mut FillWork, answer: Answer,
         return;
     };
     let (body, text) = (stored.body.clone(), stored.text.clone());
-    let freshened = Arc::new(StoredResponse::new(head.compact(), body, text));
+    let freshened = StoredResponse::new(running.node.store.compact(head), body, text);
+    if let Some(digest) = stored.digest() {
+        freshened.note_digest(*digest);
+    }
+    let freshened = Arc::new(freshened);
     // What was removed while upstream was asked does not come back.
     running.node.store.replace(running.fill().key, &stored, Arc::clone(&freshened)).await;
     running.fill().publish(settled(freshened, SettledBy::Validated));
@@ -425,9 +433,15 @@ pub(super) async fn keep_body(
     head: &StoredHead,
     body: Bytes,
 ) -> bool {
-    let mut head = head.clone().compact();
+    let mut head = head.clone();
     // A body whose length was not announced has one once it is whole.
-    head.headers.insert(CONTENT_LENGTH, HeaderValue::from(body.len()));
+    head.headers = head.headers.with(&CONTENT_LENGTH, &HeaderValue::from(body.len()));
+    let head = running.node.store.compact(head);
+    let digest = (running.node.config.tier != Tier::Edge).then(|| blake3::hash(&body));
     let response = StoredResponse::new(head, body, work.keyed.text.clone());
+    if let Some(digest) = digest {
+        // Children compare what they get with it.
+        response.note_digest(digest.into());
+    }
     keep(running, work, Arc::new(response)).await
 }

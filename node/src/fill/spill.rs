@@ -90,11 +90,6 @@ impl Spill {
         Ok(())
     }
 
-    /// Bytes written so far.
-    pub(crate) fn written(&self) -> u64 {
-        self.written
-    }
-
     /// A handle that reads what has been written.
     pub(crate) fn reader(&self) -> SpillReader {
         SpillReader { held: Arc::clone(&self.held) }

@@ -14,6 +14,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Version};
 use http_body_util::{BodyExt, Limited};
 use weir_cache::purge::Standing;
 use weir_cache::{CacheKey, Keyed, Reuse, Target, check as check_access};
+use weir_store::{Body, StoredResponse};
 
 use crate::fill::{FillHead, Ticket};
 use crate::guard::Phase;
@@ -159,6 +160,10 @@ async fn once(node: &Arc<Node>, url: &str, headers: &HeaderMap) -> Result<Fetche
         Source::Failed(error) => {
             Err(NotFetched::passing(crate::telemetry::chain(&error).to_string()))
         }
+        Source::Slices(answer) => match answer.fetcher.bring_all().await {
+            Ok(bytes) => Ok(Fetched::Stored { bytes }),
+            Err(error) => Err(NotFetched::passing(crate::telemetry::chain(&*error).to_string())),
+        },
         // No range was asked for.
         Source::Parts(_) => Err(NotFetched::lasting("only parts of it came")),
         Source::Unavailable => Err(NotFetched::lasting("the request wants nothing fetched")),
@@ -176,7 +181,11 @@ pub(super) async fn body(node: &Arc<Node>, url: &str, bytes_max: usize) -> Resul
     match request.outcome(node).await.source {
         Source::Stored(stored) => {
             ok(stored.head.status)?;
-            if stored.body.len() > bytes_max { Err(too_long()) } else { Ok(stored.body.clone()) }
+            if stored.body.len() > bytes_max as u64 {
+                Err(too_long())
+            } else {
+                whole(&stored).await
+            }
         }
         Source::Filling(head, ticket) => {
             ok(head.response.status)?;
@@ -197,7 +206,21 @@ pub(super) async fn body(node: &Arc<Node>, url: &str, bytes_max: usize) -> Resul
             body.map(http_body_util::Collected::to_bytes).map_err(|error| error.to_string())
         }
         Source::Failed(error) => Err(crate::telemetry::chain(&error).to_string()),
-        Source::Parts(_) | Source::Unavailable => Err("it is not to be had".to_owned()),
+        Source::Parts(_) | Source::Slices(_) | Source::Unavailable => {
+            Err("it is not to be had".to_owned())
+        }
+    }
+}
+
+/// All of a stored body.
+async fn whole(stored: &StoredResponse) -> Result<Bytes, String> {
+    match &stored.body {
+        Body::InMemory(bytes) => Ok(bytes.clone()),
+        Body::OnDisk(body) => {
+            let body = Arc::clone(body);
+            let read = tokio::task::spawn_blocking(move || body.read_whole()).await;
+            read.map_err(|error| error.to_string())?.map_err(|error| error.to_string())
+        }
     }
 }
 

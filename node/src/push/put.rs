@@ -233,7 +233,7 @@ impl Object {
         let variants = node.store.lookup(&key).await;
         let newer = variants.iter().flat_map(|list| list.iter());
         alone &= !newer.into_iter().any(|stored| stored.head.as_of >= since);
-        let head = self.derive(node, as_of)?.compact();
+        let head = node.store.compact(self.derive(node, as_of)?);
         let stored = StoredResponse::new(head, self.put.body.clone(), self.keyed.text.clone());
         node.fills.overtake(&key);
         let policy = &self.site.policy;

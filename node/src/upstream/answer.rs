@@ -35,6 +35,8 @@ pub(crate) struct Answer {
     pub(crate) kind: Kind,
     /// The purge log position that the answer reflects; `None` where nothing is known.
     pub(crate) as_of: Option<AsOf>,
+    /// What the parent says is the BLAKE3 digest of the body; `None` where it says nothing.
+    pub(crate) digest: Option<[u8; 32]>,
 }
 
 impl Answer {

@@ -57,6 +57,9 @@ pub(crate) enum FillError {
     /// The body broke off, and what could be had to go on with it is of another one.
     #[error("{upstream} has another body now than the one whose first {received} bytes came")]
     Changed { upstream: String, received: u64 },
+    /// The body is not the one that the parent has, by the digest that it sent along.
+    #[error("{upstream} sent {received} bytes that do not have the digest of the body")]
+    Corrupt { upstream: String, received: u64 },
     /// The body that went on with one that had broken off ended before it should.
     #[error("{upstream} ended the rest of a body after {received} bytes in all")]
     Short { upstream: String, received: u64 },
@@ -139,6 +142,7 @@ impl FillError {
             | Self::Truncated { .. }
             | Self::BodyTimeout { .. }
             | Self::Changed { .. }
+            | Self::Corrupt { .. }
             | Self::Short { .. }
             | Self::BehindParent { .. }
             | Self::Unsolicited { .. }
@@ -166,6 +170,7 @@ impl FillError {
             | Self::Truncated { .. }
             | Self::BodyTimeout { .. }
             | Self::Changed { .. }
+            | Self::Corrupt { .. }
             | Self::Short { .. }
             | Self::BehindParent { .. }
             | Self::Unsolicited { .. }
@@ -212,6 +217,7 @@ impl FillError {
             | Self::BadResponse { .. }
             | Self::Truncated { .. }
             | Self::Changed { .. }
+            | Self::Corrupt { .. }
             | Self::Short { .. }
             | Self::Unsolicited { .. }
             | Self::Spill { .. } => StatusCode::BAD_GATEWAY,
@@ -235,6 +241,7 @@ impl FillError {
             Self::BadResponse { .. }
             | Self::Truncated { .. }
             | Self::Changed { .. }
+            | Self::Corrupt { .. }
             | Self::Short { .. }
             | Self::Unsolicited { .. } => ProxyError::HttpResponseIncomplete,
             Self::NoTunnel { .. } => ProxyError::HttpUpgradeFailed,

@@ -39,13 +39,17 @@ impl Upstreams {
             let upstream = member.authority().to_owned();
             return Err(FillError::Unsolicited { upstream, status: parts.status });
         }
-        let as_of = match kind {
+        let (as_of, digest) = match kind {
             // The origin knew nothing older than this node when it was asked.
-            Kind::Origins => request.position.own,
-            Kind::Parents => inner::position(&parts.headers, &inner::AS_OF),
+            Kind::Origins => (request.position.own, None),
+            Kind::Parents => {
+                let as_of = inner::position(&parts.headers, &inner::AS_OF);
+                (as_of, inner::digest(&parts.headers))
+            }
         };
         let answer = Answer {
             as_of,
+            digest,
             status: parts.status,
             headers: with_true_length(&request.method, parts.status, parts.headers, &body),
             version: parts.version,

@@ -2,3 +2,53 @@
 //!
 //! An index, which is an ordered map of bytes, says what is stored; bodies lie in files named by the digest of
 //! their content. Everything here blocks: it is called from threads that may wait.
+//!
+//! ```text
+//! lookup ─► tier ─► pending (not written yet) ─► index (rows) ─► codec ─► body ─► reads ─► bodies (files)
+//! change ─► tier ─► pending ─► worker ─► writer ─► bodies, index ─► evict
+//! large body ─► coming: slice after slice ─► bodies
+//! sweep: rebuild of a lost index, files that nobody uses, damage that nobody met
+//! ```
+//!
+//! # Invariants
+//!
+//! 1. A row never leads to a file that was not whole when the row was written. What it leads to is
+//!    compared with its digest before a byte of it is handed out.
+//! 2. Any part may be lost at any moment, by a crash or a fault; what is lost is fetched again.
+//! 3. Bytes, files, open files, bodies that wait and changes that wait are bounded.
+
+mod bearings;
+mod bodies;
+mod body;
+mod codec;
+mod coming;
+mod evict;
+mod files;
+pub mod fuzzing;
+mod ghosts;
+mod heat;
+pub mod index;
+mod limits;
+mod lock;
+mod loose;
+mod pending;
+mod read;
+mod reads;
+mod rebuild;
+mod record;
+mod rows;
+mod stale;
+mod sweep;
+mod tier;
+mod worker;
+mod writer;
+
+pub use bearings::{Bearings, DiskEvent};
+pub use bodies::{BodiesOpenError, BodyDamage, BodyError, OpenBody, SyncMode};
+pub use body::{DiskBody, Place};
+pub use coming::SliceWriter;
+pub use index::{IndexKind, UnknownIndexKind};
+pub use limits::DiskLimits;
+pub use lock::LockError;
+pub use read::{LaterRead, Reading};
+pub use tier::{DiskOpenError, DiskStats, DiskTier, OnDisk};

@@ -7,10 +7,10 @@ use std::fs::{File, OpenOptions};
 use std::io::{self, BufReader, ErrorKind, Seek, SeekFrom};
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
-use parking_lot::Mutex;
 use rustix::fs::OFlags;
+
+use crate::faults::{DiskOp, Faults, meet};
 
 /// The name of the log in its folder.
 const LOG: &str = "purge.log";
@@ -82,8 +82,8 @@ impl Disk {
     /// Writes all `bytes` at `at`. After an error any part of them may be there.
     pub(super) fn write(&self, file: &File, bytes: &[u8], at: u64) -> io::Result<()> {
         if let Some(fault) = self.faults.as_ref().and_then(|faults| faults.meet(DiskOp::Write)) {
-            file.write_all_at(&bytes[..fault.done.min(bytes.len())], at)?;
-            return Err(fault.kind.into());
+            file.write_all_at(fault.part_of(bytes), at)?;
+            return Err(fault.error());
         }
         file.write_all_at(bytes, at)
     }
@@ -108,7 +108,7 @@ impl Disk {
 
     /// Takes a name away; one that is not there is no failure.
     pub(super) fn remove(&self, path: &Path) -> io::Result<()> {
-        self.meet(DiskOp::Remove, || match std::fs::remove_file(path) {
+        self.meet(DiskOp::Unlink, || match std::fs::remove_file(path) {
             Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
             done => done,
         })
@@ -120,13 +120,7 @@ impl Disk {
     }
 
     fn meet<T>(&self, op: DiskOp, act: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
-        let Some(fault) = self.faults.as_ref().and_then(|faults| faults.meet(op)) else {
-            return act();
-        };
-        if fault.done > 0 {
-            drop(act()?);
-        }
-        Err(fault.kind.into())
+        meet(self.faults.as_ref(), op, act)
     }
 }
 
@@ -148,111 +142,5 @@ fn plain(file: File) -> io::Result<File> {
         Ok(file)
     } else {
         Err(io::Error::new(ErrorKind::InvalidInput, "not a plain file"))
-    }
-}
-
-/// One touch of the disk.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum DiskOp {
-    /// A file is made, or opened if it is there.
-    Create,
-    /// A file that is there is opened.
-    Open,
-    /// Reading begins.
-    Read,
-    /// A file loses its name.
-    Remove,
-    /// A file gets another name.
-    Rename,
-    /// Bytes are made durable.
-    Sync,
-    /// Names are made durable.
-    SyncFolder,
-    /// A file is cut.
-    Truncate,
-    /// Bytes are written.
-    Write,
-}
-
-/// Makes chosen operations of a disk fail, and counts those that were tried.
-///
-/// All clones share one plan. Without a plan everything works.
-#[derive(Debug, Clone, Default)]
-pub struct Faults {
-    plan: Arc<Mutex<Plan>>,
-}
-
-#[derive(Debug, Default)]
-struct Plan {
-    seen: Vec<DiskOp>,
-    faults: Vec<Fault>,
-    /// What fails everything from a crash on.
-    crash: Option<Fault>,
-}
-
-#[derive(Debug, Clone, Copy)]
-struct Fault {
-    /// `None` matches every operation.
-    op: Option<DiskOp>,
-    /// Matching operations that still work.
-    after: usize,
-    kind: ErrorKind,
-    /// How much of it is done all the same: the bytes of a write, or all of anything else unless 0.
-    done: usize,
-    crash: bool,
-}
-
-impl Faults {
-    /// Lets `op` work `after` times more, and then fail once with `kind`.
-    ///
-    /// It fails when `done` bytes of it are written. Any other operation fails undone if `done` is
-    /// 0, and else when it is done.
-    pub fn fail(&self, op: DiskOp, after: usize, kind: ErrorKind, done: usize) {
-        self.add(Fault { op: Some(op), after, kind, done, crash: false });
-    }
-
-    /// Like [`Faults::fail`], whatever the operation is.
-    pub fn fail_any(&self, after: usize, kind: ErrorKind, done: usize) {
-        self.add(Fault { op: None, after, kind, done, crash: false });
-    }
-
-    /// Like [`Faults::fail_any`], and nothing works from then on, as if the process had ended.
-    pub fn crash(&self, after: usize, done: usize) {
-        self.add(Fault { op: None, after, kind: ErrorKind::Other, done, crash: true });
-    }
-
-    /// The operations tried since this was asked last.
-    #[must_use]
-    pub fn take_seen(&self) -> Vec<DiskOp> {
-        std::mem::take(&mut self.plan.lock().seen)
-    }
-
-    fn add(&self, fault: Fault) {
-        self.plan.lock().faults.push(fault);
-    }
-
-    /// Counts `op`, and returns how it fails if it does.
-    fn meet(&self, op: DiskOp) -> Option<Fault> {
-        let mut plan = self.plan.lock();
-        plan.seen.push(op);
-        if plan.crash.is_some() {
-            return plan.crash;
-        }
-        let mut due = None;
-        for (index, fault) in plan.faults.iter_mut().enumerate() {
-            if fault.op.is_some_and(|wanted| wanted != op) {
-                continue;
-            }
-            match fault.after.checked_sub(1) {
-                Some(left) => fault.after = left,
-                None => due = Some(index),
-            }
-        }
-        let fault = plan.faults.remove(due?);
-        if fault.crash {
-            plan.crash = Some(Fault { done: 0, ..fault });
-        }
-        Some(fault)
     }
 }

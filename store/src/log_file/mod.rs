@@ -64,9 +64,9 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 
 use self::disk::Disk;
-pub use self::disk::{DiskOp, Faults};
 pub use self::error::{Damage, LogAppendError, LogOpenError};
 use self::format::{Batch, Kind, Payload};
+use crate::faults::Faults;
 
 /// Bytes of the longest payload.
 pub const LOG_PAYLOAD_BYTES_MAX: usize = 16 * 1024 * 1024;

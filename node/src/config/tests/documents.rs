@@ -24,6 +24,7 @@ fn changed() -> NodeConfig {
     config.unknown_host = UnknownHost::NotFound;
     config.store.memory = ByteSize::from_mib(64);
     config.store.object_max = ByteSize::from_bytes(12_345);
+    config.store.memory_object_max = ByteSize::from_kib(1);
     config.limits.head_max = ByteSize::from_kib(8);
     config.limits.url_max = ByteSize::from_bytes(8_000);
     config.upstream.eject_for = Duration::from_millis(90_001);

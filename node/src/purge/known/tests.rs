@@ -195,7 +195,7 @@ async fn a_file_that_is_not_whole_and_cannot_be_removed_is_owed() {
     let node = scratch.start_on(Some(faults.clone()));
     node.join(at(4)).await;
     faults.fail(DiskOp::Write, 0, ErrorKind::StorageFull, 3);
-    faults.fail(DiskOp::Remove, 0, ErrorKind::ReadOnlyFilesystem, 0);
+    faults.fail(DiskOp::Unlink, 0, ErrorKind::ReadOnlyFilesystem, 0);
     node.apply(&[(5, "url:a.b/5")]).await;
     assert!(node.known.is_owed(), "nobody may be told");
     assert!(scratch.file().exists());

@@ -125,7 +125,7 @@ fn a_log_that_was_removed_is_not_found_again() {
 
 #[test]
 fn a_log_that_cannot_be_removed_says_so() {
-    for op in [DiskOp::Remove, DiskOp::SyncFolder] {
+    for op in [DiskOp::Unlink, DiskOp::SyncFolder] {
         let (scratch, faults) = (Scratch::new(), Faults::default());
         let (mut log, _) = LogFile::open_with_faults(scratch.path(), OLD, &faults).unwrap();
         faults.fail(op, 0, std::io::ErrorKind::Other, 0);

@@ -13,6 +13,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use super::*;
+use crate::faults::DiskOp;
 
 /// The epoch of every log that the tests make first, and the one offered when it is opened again.
 const OLD: u64 = 0x00d0;

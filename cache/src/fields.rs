@@ -1,0 +1,341 @@
+//! The fields of a stored response, in little memory.
+//!
+//! A `HeaderMap` costs a hundred bytes a field line and an allocation a value, which is right for
+//! a message on its way and too much for one at rest. Here all values lie behind each other in one piece
+//! of memory, and what responses have in common is shared: see [`Shapes`](crate::Shapes), which
+//! decides what that is.
+//!
+//! # Invariants
+//!
+//! 1. Lines stay one by one and in order.
+//! 2. Nothing of the buffer that the values came in is kept alive.
+//! 3. Fields are equal if their lines are, however much of them is shared.
+
+use std::fmt;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderName, HeaderValue};
+
+use crate::common::Common;
+
+/// Header fields at rest: lines of names and values.
+///
+/// Cloning shares them.
+#[derive(Clone)]
+pub struct Fields {
+    shape: Arc<Common<Shape>>,
+    /// Each value that the shape does not have, in the order of the lines, behind its length and whether
+    /// it is sensitive.
+    values: Arc<[u8]>,
+}
+
+/// What several responses may have in common: the names of all lines, and some of the values.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Shape(Box<[Line]>);
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+struct Line {
+    name: HeaderName,
+    /// `None` where each response has its own.
+    value: Option<HeaderValue>,
+}
+
+/// One line of [`Fields`] (RFC 9110 §5).
+#[derive(Clone, Copy, Debug)]
+pub struct FieldLine<'a> {
+    /// Its name.
+    pub name: &'a HeaderName,
+    /// Its value.
+    pub value: &'a [u8],
+    /// Whether it came as never to be indexed, which holds on every hop (RFC 7541 §6.2.3).
+    pub sensitive: bool,
+}
+
+impl Fields {
+    /// Keeps `lines` in their order. Costs a copy of each value.
+    pub fn from_lines(lines: impl IntoIterator<Item = (HeaderName, HeaderValue)>) -> Self {
+        let (mut names, mut values) = (Vec::new(), Vec::new());
+        for (name, value) in lines {
+            push_value(&mut values, value.as_bytes(), value.is_sensitive());
+            names.push(Line { name, value: None });
+        }
+        Self { shape: Arc::new(Common::own(Shape(names.into()))), values: values.into() }
+    }
+
+    /// The lines in order, with all that there is to know of them.
+    pub fn lines(&self) -> impl Iterator<Item = FieldLine<'_>> {
+        let mut rest: &[u8] = &self.values;
+        self.shape.get().0.iter().map(move |line| {
+            let (value, sensitive) = match &line.value {
+                Some(value) => (value.as_bytes(), false),
+                None => next_value(&mut rest).unwrap_or_default(),
+            };
+            FieldLine { name: &line.name, value, sensitive }
+        })
+    }
+
+    /// The names and values of the lines in order.
+    pub fn iter(&self) -> impl Iterator<Item = (&HeaderName, &[u8])> {
+        self.lines().map(|line| (line.name, line.value))
+    }
+
+    /// The number of lines.
+    pub fn len(&self) -> usize {
+        self.shape.get().0.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The value of the first line with this name, or `None` if there is none.
+    pub fn get(&self, name: &HeaderName) -> Option<&[u8]> {
+        self.get_all(name).next()
+    }
+
+    /// The same as a value of its own. Costs a copy.
+    pub fn value(&self, name: &HeaderName) -> Option<HeaderValue> {
+        // The bytes were a value before, so they are one again.
+        HeaderValue::from_bytes(self.get(name)?).ok()
+    }
+
+    /// The values of all lines with this name, in order.
+    pub fn get_all(&self, name: &HeaderName) -> impl Iterator<Item = &[u8]> {
+        self.iter().filter(move |(line, _)| *line == name).map(|(_, value)| value)
+    }
+
+    /// Whether there is a line with this name.
+    pub fn contains(&self, name: &HeaderName) -> bool {
+        self.shape.get().0.iter().any(|line| line.name == name)
+    }
+
+    /// The fields as they go into a message, with room for `more` lines.
+    ///
+    /// Costs one allocation beside those of the map: values are slices of what is kept.
+    pub fn to_map(&self, more: usize) -> HeaderMap {
+        let values = Bytes::from_owner(Arc::clone(&self.values));
+        let mut rest: &[u8] = &values;
+        let mut map = HeaderMap::with_capacity(self.len().saturating_add(more));
+        for line in &self.shape.get().0 {
+            let own = || {
+                let (value, sensitive) = next_value(&mut rest)?;
+                let mut value = HeaderValue::from_maybe_shared(values.slice_ref(value)).ok()?;
+                value.set_sensitive(sensitive);
+                Some(value)
+            };
+            let Some(value) = line.value.clone().or_else(own) else { continue };
+            map.append(line.name.clone(), value);
+        }
+        map
+    }
+
+    /// These fields with one line `name` in place of all that have that name.
+    ///
+    /// Costs a copy of everything, unless it is that already.
+    #[must_use]
+    pub fn with(&self, name: &HeaderName, value: &HeaderValue) -> Self {
+        if self.get_all(name).eq([value.as_bytes()]) {
+            return self.clone();
+        }
+        let mut map = self.to_map(1);
+        map.insert(name, value.clone());
+        Self::from(&map)
+    }
+
+    /// The bytes held beyond the struct itself and beyond what is shared.
+    pub fn heap_bytes(&self) -> usize {
+        let shape = if self.shape.is_shared() { 0 } else { self.shape.get().bytes() };
+        COUNTS_BYTES.saturating_add(self.values.len()).saturating_add(shape)
+    }
+
+    #[cfg(test)]
+    pub(crate) fn shape(&self) -> &Shape {
+        self.shape.get()
+    }
+
+    /// The same lines with all values in `shape` that it has.
+    ///
+    /// `shape` is to be one of these fields: with their names, and with values that they have.
+    pub(crate) fn in_shape(&self, shape: Arc<Common<Shape>>) -> Self {
+        let mut values = Vec::with_capacity(self.values.len());
+        for (shaped, line) in shape.get().0.iter().zip(self.lines()) {
+            if shaped.value.is_none() {
+                push_value(&mut values, line.value, line.sensitive);
+            }
+        }
+        Self { shape, values: values.into() }
+    }
+
+    /// The shape that has the names of all lines, and the values of those that `takes` says and that
+    /// are not sensitive.
+    pub(crate) fn shape_with(&self, takes: impl Fn(&HeaderName) -> bool) -> Shape {
+        let line = |line: FieldLine<'_>| {
+            let taken = takes(line.name) && !line.sensitive;
+            let value = if taken { HeaderValue::from_bytes(line.value).ok() } else { None };
+            Line { name: line.name.clone(), value }
+        };
+        Shape(self.lines().map(line).collect())
+    }
+}
+
+/// Bytes of the two reference counts of an `Arc`.
+const COUNTS_BYTES: usize = 2 * size_of::<usize>();
+
+impl Shape {
+    /// The bytes that a shape takes, the values it holds included.
+    pub(crate) fn bytes(&self) -> usize {
+        let held = |line: &Line| {
+            // Names that the standards know have no text of their own; an upper bound will do.
+            let value = line.value.as_ref().map_or(0, HeaderValue::len);
+            size_of::<Line>().saturating_add(line.name.as_str().len()).saturating_add(value)
+        };
+        self.0.iter().map(held).fold(COUNTS_BYTES, usize::saturating_add)
+    }
+}
+
+/// Writes `value` behind a number: twice its length, and one more if it is `sensitive`. Of the number there
+/// are seven bits a byte, the lowest first, and a bit that says whether more follow.
+fn push_value(values: &mut Vec<u8>, value: &[u8], sensitive: bool) {
+    // No piece of memory is half as long as the type can say.
+    let mut number = value.len() << 1 | usize::from(sensitive);
+    loop {
+        let low = u8::try_from(number & 0x7f).unwrap_or_default();
+        number >>= 7;
+        if number == 0 {
+            values.push(low);
+            break;
+        }
+        values.push(low | 0x80);
+    }
+    values.extend_from_slice(value);
+}
+
+/// Takes the first value off `rest`, and whether it is sensitive; `None` at the end.
+fn next_value<'a>(rest: &mut &'a [u8]) -> Option<(&'a [u8], bool)> {
+    let (mut number, mut shift) = (0_usize, 0_u32);
+    loop {
+        let byte = *rest.split_off_first()?;
+        number |= usize::from(byte & 0x7f).checked_shl(shift)?;
+        if byte & 0x80 == 0 {
+            break;
+        }
+        shift = shift.checked_add(7)?;
+    }
+    Some((rest.split_off(..number >> 1)?, number & 1 == 1))
+}
+
+impl From<&HeaderMap> for Fields {
+    fn from(map: &HeaderMap) -> Self {
+        Self::from_lines(map.iter().map(|(name, value)| (name.clone(), value.clone())))
+    }
+}
+
+impl PartialEq for Fields {
+    fn eq(&self, other: &Self) -> bool {
+        self.iter().eq(other.iter())
+    }
+}
+
+impl Eq for Fields {}
+
+impl fmt::Debug for Fields {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let lines = self.iter().map(|(name, value)| (name, value.escape_ascii().to_string()));
+        f.debug_map().entries(lines).finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fixture::headers;
+
+    fn lines(fields: &Fields) -> Vec<(&str, &str)> {
+        let line = |(name, value)| (HeaderName::as_str(name), str::from_utf8(value).unwrap());
+        fields.iter().map(line).collect()
+    }
+
+    #[test]
+    fn lines_come_back_as_they_were() {
+        let map = headers("Link: a\nETag: \"b\"\nLink: c\nX-Empty:\nLink: a");
+        let fields = Fields::from(&map);
+        let expected =
+            [("link", "a"), ("link", "c"), ("link", "a"), ("etag", "\"b\""), ("x-empty", "")];
+        assert_eq!(lines(&fields), expected);
+        assert_eq!(fields.to_map(3), map);
+        assert_eq!(Fields::from(&fields.to_map(0)), fields);
+        assert_eq!(fields.len(), 5);
+        let link = HeaderName::from_static("link");
+        assert_eq!(fields.get(&link), Some(b"a".as_slice()));
+        assert_eq!(fields.get_all(&link).collect::<Vec<_>>(), [b"a", b"c", b"a"]);
+        assert_eq!(fields.value(&link).unwrap(), "a");
+        assert!(fields.contains(&link) && !fields.contains(&HeaderName::from_static("x")));
+        assert_eq!(fields.get(&HeaderName::from_static("x")), None);
+    }
+
+    #[test]
+    fn values_of_any_length_and_of_any_byte_are_kept() {
+        for length in [0, 1, 63, 64, 8_191, 8_192, 70_000] {
+            let long = HeaderValue::from_bytes(&vec![b'\xff'; length]).unwrap();
+            let name = HeaderName::from_static("x-long");
+            let fields = Fields::from_lines([
+                (name.clone(), long.clone()),
+                (name.clone(), HeaderValue::from_static("end")),
+            ]);
+            let expected = [long.as_bytes(), b"end"];
+            assert_eq!(fields.get_all(&name).collect::<Vec<_>>(), expected, "{length}");
+            assert_eq!(fields.to_map(0).get(&name), Some(&long), "{length}");
+        }
+        assert!(Fields::from_lines([]).is_empty());
+        assert!(Fields::from_lines([]).to_map(0).is_empty());
+    }
+
+    #[test]
+    fn what_is_never_to_be_indexed_stays_so_and_is_not_shared() {
+        let mut secret = HeaderValue::from_static("secret");
+        secret.set_sensitive(true);
+        let (a, b) = (HeaderName::from_static("a"), HeaderName::from_static("b"));
+        let plain = HeaderValue::from_static("plain");
+        let fields = Fields::from_lines([(a, secret), (b, plain)]);
+        let shaped = fields.in_shape(Arc::new(Common::own(fields.shape_with(|_| true))));
+        for fields in [&fields, &shaped] {
+            let sensitive: Vec<_> = fields.lines().map(|line| line.sensitive).collect();
+            assert_eq!(sensitive, [true, false]);
+            let map = fields.to_map(0);
+            let is_sensitive = |name| map.get(name).is_some_and(HeaderValue::is_sensitive);
+            assert!(is_sensitive("a") && !is_sensitive("b"));
+        }
+        assert_eq!(shaped.values.len(), "secret".len() + 1);
+    }
+
+    #[test]
+    fn one_line_takes_the_place_of_all_with_its_name() {
+        let fields = Fields::from(&headers("A: 1\nB: 2\nA: 3"));
+        let (a, value) = (HeaderName::from_static("a"), HeaderValue::from_static("4"));
+        let changed = fields.with(&a, &value);
+        assert_eq!(lines(&changed), [("a", "4"), ("b", "2")]);
+        let same = changed.with(&a, &value);
+        assert!(Arc::ptr_eq(&same.values, &changed.values), "nothing to copy");
+        let added = fields.with(&HeaderName::from_static("c"), &value);
+        assert_eq!(lines(&added).last(), Some(&("c", "4")));
+    }
+
+    #[test]
+    fn a_shape_with_values_changes_no_line() {
+        let fields = Fields::from(&headers("A: 1\nB: 2\nA: 3"));
+        let shape = fields.shape_with(|name| name == "a");
+        let shaped = fields.in_shape(Arc::new(Common::own(shape)));
+        assert_eq!(lines(&shaped), lines(&fields));
+        assert_eq!(shaped, fields);
+        assert_eq!(shaped.to_map(0), fields.to_map(0));
+        assert_eq!(shaped.values.len(), 2, "one value and its length");
+    }
+
+    #[test]
+    fn what_is_debugged_is_readable() {
+        let fields = Fields::from(&headers("A: 1"));
+        assert_eq!(format!("{fields:?}"), r#"{"a": "1"}"#);
+    }
+}

@@ -1,0 +1,125 @@
+//! How does a file that no row names come back into the index?
+//!
+//! It says of itself which stored response its content belongs to. What it says may be old: of two responses
+//! that answer the same request the newer is taken when they are read, and purges judge both.
+
+use weir_cache::CacheKey;
+
+use super::bodies::Digest;
+use super::codec;
+use super::index::{Batch, IndexError};
+use super::record::BodyAt;
+use super::rows::{
+    KeyRow, Queue, REBUILDING, SliceRow, TOTALS, VariantRow, key_at, order_at, seal, slice_at,
+    use_at,
+};
+use super::tier::Inner;
+use super::writer::{Writer, charge_of, key_charge};
+use crate::Body;
+
+/// Stored responses taken in under one key.
+const VARIANTS_MAX: usize = 32;
+
+/// Says whether the index is to be built anew: it has no key, or an earlier run had begun and did not end.
+/// From then on that is noted in the index.
+///
+/// # Errors
+///
+/// The index cannot be used.
+pub(super) fn begin(inner: &Inner) -> Result<bool, IndexError> {
+    let guard = inner.writer.lock();
+    let Some(writer) = guard.as_ref() else { return Ok(false) };
+    if writer.totals.keys > 0 && writer.index.get(REBUILDING)?.is_none() {
+        return Ok(false);
+    }
+    let mut batch = Batch::default();
+    batch.put(REBUILDING, Vec::new());
+    writer.index.apply(&batch)?;
+    Ok(true)
+}
+
+/// Notes that every file has been looked at. Where that fails the next start does it again.
+pub(super) fn end(inner: &Inner) {
+    let guard = inner.writer.lock();
+    let Some(writer) = guard.as_ref() else { return };
+    let mut batch = Batch::default();
+    batch.remove(REBUILDING);
+    if let Err(error) = writer.index.apply(&batch) {
+        inner.on_index_error(&error);
+    }
+}
+
+/// The content of a file: its digest, its length, and which slice of a body it is.
+pub(super) type Content<'a> = (&'a Digest, u64, u32);
+
+/// Takes in what a file says of itself; returns whether it belongs to something.
+pub(super) fn take_in(
+    writer: &mut Writer,
+    content: Content<'_>,
+    record: &[u8],
+) -> Result<bool, IndexError> {
+    let (digest, length, slice) = content;
+    let shared = &writer.shared;
+    let Some((key, stored)) = codec::decode(record, &*shared.bearings, &shared.reads) else {
+        return Ok(false);
+    };
+    let Body::OnDisk(body) = &stored.body else { return Ok(false) };
+    let at = body.at();
+    let range = body.bytes_of(slice);
+    let fits = range.end.saturating_sub(range.start) == length;
+    let is_it = match at {
+        BodyAt::Whole { digest: of, .. } => of == digest.bytes() && slice == 0,
+        BodyAt::Slices { .. } => true,
+    };
+    if !fits || !is_it {
+        return Ok(false);
+    }
+    add(writer, &key, content, VariantRow { record: record.to_vec(), at })
+}
+
+fn add(
+    writer: &mut Writer,
+    key: &CacheKey,
+    content: Content<'_>,
+    variant: VariantRow,
+) -> Result<bool, IndexError> {
+    let (digest, length, slice) = content;
+    let old = writer.row(key)?;
+    let mut row = match &old {
+        Some(old) => old.clone(),
+        None => KeyRow {
+            queue: Queue::Main,
+            rank: writer.next_rank(),
+            charge: key_charge(),
+            files: 0,
+            variants: Vec::new(),
+        },
+    };
+    let is_known = row.variants.iter().any(|known| known.at == variant.at);
+    if !is_known && row.variants.len() >= VARIANTS_MAX {
+        return Ok(false);
+    }
+    let mut batch = Batch::default();
+    if let BodyAt::Slices { id, .. } = variant.at {
+        let length = u32::try_from(length).unwrap_or(u32::MAX);
+        let row = SliceRow { digest: digest.bytes(), length };
+        batch.put(slice_at(&id, slice), seal(&row));
+    }
+    if !is_known {
+        row.variants.push(variant);
+    }
+    row.files = row.files.saturating_add(1);
+    row.charge = row.charge.saturating_add(charge_of(length));
+    let mut totals = writer.totals;
+    if let Some(old) = &old {
+        totals.take(old);
+    }
+    totals.add(&row);
+    batch.put(TOTALS, seal(&totals));
+    batch.put(key_at(key), seal(&row));
+    batch.put(order_at(row.queue, row.rank), key.as_bytes().as_slice());
+    batch.put(use_at(digest, key), Vec::new());
+    writer.index.apply(&batch)?;
+    writer.totals = totals;
+    Ok(true)
+}

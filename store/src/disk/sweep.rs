@@ -1,0 +1,137 @@
+//! The thread that looks through the files when there is nothing else to do.
+//!
+//! First, once: the index is built anew from what the files say of themselves, if it was lost; files that no
+//! row names are removed. Then, for ever and slowly: files are compared with their digests, so that damage
+//! is found before somebody asks.
+
+use std::num::NonZeroUsize;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::{Duration, Instant};
+
+use super::bearings::DiskEvent;
+use super::bodies::{Bodies, BodyError, FoundBody, Scrubbed, Scrubber};
+use super::codec;
+use super::index::IndexError;
+use super::rebuild;
+use super::tier::{Inner, Phase};
+
+/// Files looked at together.
+const LOOK: NonZeroUsize = NonZeroUsize::new(128).expect("not zero");
+/// The pause between looks at names, so that others get the disk and the writer.
+const REST: Duration = Duration::from_millis(5);
+/// The shortest time between two rounds of the scrubber.
+const ROUND_MIN: Duration = Duration::from_secs(3_600);
+
+/// Sweeps until the tier is closed.
+pub(super) fn run(inner: &Inner) {
+    if !wait_open(inner) || !tidy(inner) {
+        return;
+    }
+    if inner.limits.scrub_bytes_per_second == 0 {
+        return;
+    }
+    loop {
+        let began = Instant::now();
+        if !scrub(inner) || rest(inner, ROUND_MIN.saturating_sub(began.elapsed())) {
+            return;
+        }
+    }
+}
+
+/// Waits until the index is open; `false` if the tier ends before.
+fn wait_open(inner: &Inner) -> bool {
+    let mut phase = inner.phase.lock();
+    inner.changed.wait_while(&mut phase, |phase| *phase == Phase::Opening);
+    *phase == Phase::Open
+}
+
+/// Waits; returns whether the tier ends meanwhile.
+fn rest(inner: &Inner, time: Duration) -> bool {
+    let mut phase = inner.phase.lock();
+    let is_on = |phase: &mut Phase| *phase != Phase::Ending;
+    inner.changed.wait_while_for(&mut phase, is_on, time);
+    *phase == Phase::Ending
+}
+
+/// Builds the index anew where it is empty, and removes files that nobody uses. `false` if the tier
+/// ended meanwhile.
+fn tidy(inner: &Inner) -> bool {
+    let Ok(rebuild) = rebuild::begin(inner) else { return true };
+    let mut found: u64 = 0;
+    let mut cursor = None;
+    // A disk that cannot be read is met by others, who say so.
+    while let Ok((files, next)) = inner.shared.bodies.walk(cursor, LOOK) {
+        for file in &files {
+            found = found.saturating_add(tidy_one(inner, file, rebuild).unwrap_or(0));
+        }
+        if rest(inner, REST) {
+            return false;
+        }
+        match next {
+            Some(_) => cursor = next,
+            None => {
+                if rebuild {
+                    rebuild::end(inner);
+                }
+                break;
+            }
+        }
+    }
+    if found > 0 {
+        inner.shared.bearings.note(DiskEvent::Rebuilt { found });
+    }
+    true
+}
+
+/// Sees to one file; returns how many stored responses were found again by it.
+fn tidy_one(inner: &Inner, file: &FoundBody, rebuild: bool) -> Result<u64, IndexError> {
+    let mut guard = inner.writer.lock();
+    let Some(writer) = guard.as_mut() else { return Ok(0) };
+    if writer.is_used(&file.digest)? {
+        return Ok(0);
+    }
+    let mut found = 0;
+    match &file.contents {
+        Ok(contents) if rebuild => {
+            for record in &contents.records {
+                let Some((slice, record)) = codec::split_file_record(record) else { continue };
+                let content = (&file.digest, contents.length, slice);
+                found += u64::from(rebuild::take_in(writer, content, record)?);
+            }
+        }
+        // The disk may only be slow to answer; the next start looks again.
+        Err(BodyError::Io { .. }) => return Ok(0),
+        Ok(_) | Err(_) => {}
+    }
+    if found == 0 {
+        writer.unlink(&file.digest);
+        inner.counts.orphans.fetch_add(1, Relaxed);
+    }
+    Ok(found)
+}
+
+/// Compares every file with its digest, no faster than the limit. `false` if the tier ended meanwhile.
+fn scrub(inner: &Inner) -> bool {
+    let mut scrubber = Scrubber::new(Bodies::clone(&inner.shared.bodies), None);
+    loop {
+        match scrubber.step() {
+            Ok(Some(scrubbed)) => {
+                if rest(inner, take(inner, &scrubbed)) {
+                    return false;
+                }
+            }
+            Ok(None) | Err(_) => return true,
+        }
+    }
+}
+
+/// Sees to a file that was compared; returns how long to rest after it.
+fn take(inner: &Inner, scrubbed: &Scrubbed) -> Duration {
+    inner.counts.scrubbed_bytes.fetch_add(scrubbed.bytes, Relaxed);
+    if let Err(BodyError::Damaged { .. }) = scrubbed.result {
+        inner.shared.reads.on_damage(&scrubbed.digest);
+    }
+    let per_second = inner.limits.scrub_bytes_per_second.max(1);
+    let micros = scrubbed.bytes.saturating_mul(1_000_000).checked_div(per_second).unwrap_or(0);
+    Duration::from_micros(micros)
+}

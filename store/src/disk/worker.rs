@@ -1,0 +1,250 @@
+//! The thread that opens the index and writes changes.
+//!
+//! ```text
+//! opening ──► open: changes in their order, a flush a second ──► closed: the rest, a last flush
+//!    ▲            │ the index is damaged
+//!    └────────────┘
+//! ```
+
+use std::io::ErrorKind;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::{Duration, Instant};
+
+use super::bearings::DiskEvent;
+use super::index::{self, IndexError, IndexLimits, OpenedState};
+use super::pending::{Change, Wanted};
+use super::tier::{Inner, Phase};
+use super::writer::{WriteError, Writer};
+
+/// Changes taken from the line together.
+const TAKE: usize = 64;
+/// How long the thread waits for a change before it looks at other things.
+const IDLE: Duration = Duration::from_millis(100);
+/// What was applied is made durable as often.
+const FLUSH_EVERY: Duration = Duration::from_secs(1);
+/// The pause after a change that cannot be written in any way, and between tries to open the index.
+const PAUSE: Duration = Duration::from_millis(500);
+/// The longest pause between two openings of an index that is damaged again and again.
+const PAUSE_MAX: Duration = Duration::from_secs(60);
+/// An index that was fine for so long is opened at once if it is damaged then.
+const FINE_AFTER: Duration = Duration::from_secs(600);
+
+/// Opens and writes until the tier is closed.
+pub(super) fn run(inner: &Inner) {
+    let mut openings = Openings::default();
+    let mut flushed = Instant::now();
+    let mut dirty = false;
+    loop {
+        if inner.index().is_none() && !inner.is_stopped() {
+            if inner.pending.is_closed() {
+                break;
+            }
+            if openings.wait(inner) {
+                break;
+            }
+            open(inner);
+            continue;
+        }
+        let Some(changes) = inner.pending.next(TAKE, IDLE) else { break };
+        remove_given_up(inner);
+        dirty |= !changes.is_empty();
+        if !bring_all(inner, &changes) && pause(inner, PAUSE) {
+            break;
+        }
+        if dirty && flushed.elapsed() >= FLUSH_EVERY {
+            flush(inner);
+            (flushed, dirty) = (Instant::now(), false);
+        }
+    }
+    remove_given_up(inner);
+    flush(inner);
+    *inner.writer.lock() = None;
+    *inner.index.write() = None;
+}
+
+/// How often the index had to be opened of late.
+#[derive(Default)]
+struct Openings {
+    count: u32,
+    last: Option<Instant>,
+}
+
+impl Openings {
+    /// Waits before the next one, the longer the more there were; returns whether the tier ends meanwhile.
+    fn wait(&mut self, inner: &Inner) -> bool {
+        if self.last.is_some_and(|last| last.elapsed() > FINE_AFTER) {
+            self.count = 0;
+        }
+        let doublings = self.count.saturating_sub(1).min(16);
+        let time = PAUSE.saturating_mul(1 << doublings).min(PAUSE_MAX);
+        let is_ending = self.count > 0 && pause(inner, time);
+        self.count = self.count.saturating_add(1);
+        self.last = Some(Instant::now());
+        is_ending
+    }
+}
+
+/// Opens the index.
+fn open(inner: &Inner) {
+    let began = Instant::now();
+    *inner.writer.lock() = None;
+    let limits =
+        IndexLimits { memory_bytes: inner.limits.index_memory_bytes, ..IndexLimits::default() };
+    let opened = match index::open(inner.limits.index, &inner.limits.folder, limits) {
+        Ok(opened) => opened,
+        Err(error) => {
+            inner.writes_off(&error.to_string());
+            // Nobody waits for it any more.
+            set_phase(inner, Phase::Open);
+            return;
+        }
+    };
+    let index: Arc<dyn index::Index> = Arc::from(opened.index);
+    let made = Writer::new(Arc::clone(&index), inner.shared.clone(), Arc::clone(&inner.limits));
+    let Ok(writer) = made else { return };
+    if let OpenedState::SetAside { why } = opened.state {
+        inner.shared.bearings.note(DiskEvent::IndexSetAside { why });
+    }
+    let took_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
+    let (keys, bytes) = (writer.totals.keys, writer.totals.bytes());
+    inner.shared.bearings.note(DiskEvent::Opened { keys, bytes, took_ms });
+    *inner.writer.lock() = Some(writer);
+    *inner.index.write() = Some(index);
+    set_phase(inner, Phase::Open);
+}
+
+fn set_phase(inner: &Inner, to: Phase) {
+    let mut phase = inner.phase.lock();
+    if *phase != Phase::Ending {
+        *phase = to;
+    }
+    inner.changed.notify_all();
+}
+
+/// Waits a moment; returns whether the tier ends meanwhile.
+fn pause(inner: &Inner, time: Duration) -> bool {
+    let mut phase = inner.phase.lock();
+    let is_on = |phase: &mut Phase| *phase != Phase::Ending;
+    inner.changed.wait_while_for(&mut phase, is_on, time);
+    *phase == Phase::Ending
+}
+
+/// Brings changes to the disk; returns whether none failed that must not.
+fn bring_all(inner: &Inner, changes: &[Change]) -> bool {
+    let mut fine = true;
+    for change in changes {
+        fine &= bring(inner, change);
+    }
+    fine
+}
+
+/// Brings one change to the disk; one that fails is tried again as the wish to forget its key. Returns
+/// whether it was more than such a wish.
+fn bring(inner: &Inner, change: &Change) -> bool {
+    let mut guard = inner.writer.lock();
+    let Some(writer) = guard.as_mut() else {
+        inner.pending.failed(change);
+        return false;
+    };
+    let wanted = match &change.wanted {
+        Wanted::List(list) if inner.may_write().is_err() => {
+            inner.counts.write_failures.fetch_add(1, Relaxed);
+            if writer.holds_same(&change.key, list) {
+                inner.pending.done(change);
+                return true;
+            }
+            &Wanted::Nothing
+        }
+        wanted => wanted,
+    };
+    let mut result = write(writer, change, wanted);
+    if let Err(error) = &result
+        && is_full(error)
+        && matches!(wanted, Wanted::List(_))
+        && writer.reload().is_ok()
+        && writer.on_full().unwrap_or(false)
+    {
+        result = write(writer, change, wanted);
+    }
+    match result {
+        Ok(evicted) => {
+            inner.counts.evictions.fetch_add(evicted, Relaxed);
+            inner.counts.written.fetch_add(1, Relaxed);
+            inner.pending.done(change);
+            if matches!(wanted, Wanted::List(_)) {
+                inner.writes_on();
+            }
+            true
+        }
+        Err(error) => {
+            on_failure(inner, writer, &error);
+            let stands = match wanted {
+                Wanted::List(list) => writer.holds_same(&change.key, list),
+                Wanted::Nothing => false,
+            };
+            drop(guard);
+            if stands {
+                inner.pending.done(change);
+            } else {
+                inner.pending.failed(change);
+            }
+            matches!(wanted, Wanted::List(_))
+        }
+    }
+}
+
+fn write(writer: &mut Writer, change: &Change, wanted: &Wanted) -> Result<u64, WriteError> {
+    writer.write(&change.key, wanted)?;
+    writer.make_room(0)
+}
+
+fn is_full(error: &WriteError) -> bool {
+    match error {
+        WriteError::Body(error) => {
+            matches!(error.kind(), ErrorKind::StorageFull | ErrorKind::QuotaExceeded)
+        }
+        WriteError::Index(error) => matches!(error, IndexError::Full { .. }),
+    }
+}
+
+fn on_failure(inner: &Inner, writer: &mut Writer, error: &WriteError) {
+    if let WriteError::Index(error) = error {
+        inner.on_index_error(error);
+    }
+    let why =
+        std::error::Error::source(error).map_or_else(|| error.to_string(), ToString::to_string);
+    inner.writes_off(&why);
+    // An index that failed may have lost its newest changes; where it cannot be read, nothing is written.
+    drop(writer.reload());
+}
+
+/// Removes the files of bodies that were given up.
+fn remove_given_up(inner: &Inner) {
+    let files = inner.shared.reads.loose.take_given_up();
+    if files.is_empty() {
+        return;
+    }
+    let guard = inner.writer.lock();
+    let Some(writer) = guard.as_ref() else { return };
+    for digest in &files {
+        if writer.is_used(digest).is_ok_and(|used| !used) {
+            writer.unlink(digest);
+        }
+    }
+}
+
+fn flush(inner: &Inner) {
+    let Some(index) = inner.index() else { return };
+    if let Err(error) = index.flush() {
+        inner.on_index_error(&error);
+        inner.writes_off(&error.to_string());
+        return;
+    }
+    if inner.may_write().is_ok()
+        && let Ok(space) = inner.shared.bodies.space()
+        && let Some(writer) = inner.writer.lock().as_mut()
+    {
+        writer.widen(space.free);
+    }
+}
