@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use http::Method;
 use serde_json::{Value, json};
+use weir_node::config::{ByteSize, OnIsolation};
 use weir_tests::{Request, Shape, Stack, TestNode};
 
 /// The file of an edge.
@@ -153,4 +154,49 @@ async fn what_is_written_down_is_on_disk_before_a_purge_is_reported() {
     let receipt = purge_one(&stack, "/a").await;
     assert_eq!(receipt["nodes"]["edge-0"]["state"], "applied", "{receipt}");
     assert!(bytes() > before);
+}
+
+/// An edge with a disk that goes on when it is cut off, and has been told that `/purged` is.
+///
+/// What it had in memory was gone by then: of the purge nothing has come to the disk but the note.
+async fn purged_on_disk() -> Stack {
+    let shape = Shape::tiers(1, 0).site(|site| site.on_isolation = OnIsolation::ServeStale);
+    let shape = shape.node(|node| node.store.disk = Some(ByteSize::from_mib(64)));
+    let mut stack = shape.start().await;
+    for path in ["/kept", "/purged"] {
+        stack.serve(path, "max-age=600", "old");
+        stack.edge().get(path).await;
+    }
+    stack.edge().written().await;
+    stack.restart_edge().await;
+    stack.edge().ready().await;
+    purge(&stack, &["/purged"]).await;
+    stack.shield.take().unwrap().shutdown().await;
+    stack
+}
+
+/// It judges what it has on disk by what it had been told, also where nobody tells it anything.
+#[tokio::test]
+async fn a_restarted_node_that_is_cut_off_goes_on_with_its_disk_without_what_was_purged() {
+    let mut stack = purged_on_disk().await;
+    for round in ["first", "again"] {
+        stack.restart_edge().await;
+        let kept = stack.edge().get("/kept").await;
+        let seen = (kept.x_cache(), kept.body.as_ref() == b"old");
+        assert_eq!(seen, ("HIT".to_owned(), true), "{round}");
+        let purged = stack.edge().get("/purged").await;
+        assert_eq!(purged.status, 502, "{round}: {purged:?}");
+    }
+}
+
+/// Without the note, everything on disk may have been purged, whatever the site says.
+#[tokio::test]
+async fn a_node_whose_note_was_lost_uses_nothing_on_disk_unasked() {
+    let mut stack = purged_on_disk().await;
+    let folder = stack.edge().config().data_dir.clone().unwrap().join("purges");
+    stack.edge_while_stopped(|| std::fs::remove_dir_all(folder).unwrap()).await;
+    for path in ["/kept", "/purged"] {
+        let reply = stack.edge().get(path).await;
+        assert_eq!(reply.status, 502, "{path}: {reply:?}");
+    }
 }

@@ -245,7 +245,7 @@ impl Default for PurgeConfig {
     fn default() -> Self {
         Self {
             lease: Duration::from_secs(5),
-            known_for: Duration::from_secs(24 * 60 * 60),
+            known_for: Duration::from_secs(7 * 24 * 60 * 60),
             authority: None,
             nats: NatsConfig::default(),
         }
