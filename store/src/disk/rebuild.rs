@@ -27,24 +27,25 @@ const VARIANTS_MAX: usize = 32;
 ///
 /// The index cannot be used.
 pub(super) fn begin(inner: &Inner) -> Result<bool, IndexError> {
-    let guard = inner.writer.lock();
-    let Some(writer) = guard.as_ref() else { return Ok(false) };
+    let mut guard = inner.writer.lock();
+    let Some(writer) = guard.as_mut() else { return Ok(false) };
     if writer.totals.keys > 0 && writer.index.get(REBUILDING)?.is_none() {
         return Ok(false);
     }
     let mut batch = Batch::default();
     batch.put(REBUILDING, Vec::new());
     writer.index.apply(&batch)?;
+    writer.write_out()?;
     Ok(true)
 }
 
 /// Notes that every file has been looked at. Where that fails the next start does it again.
 pub(super) fn end(inner: &Inner) {
-    let guard = inner.writer.lock();
-    let Some(writer) = guard.as_ref() else { return };
+    let mut guard = inner.writer.lock();
+    let Some(writer) = guard.as_mut() else { return };
     let mut batch = Batch::default();
     batch.remove(REBUILDING);
-    if let Err(error) = writer.index.apply(&batch) {
+    if let Err(error) = writer.index.apply(&batch).and_then(|()| writer.write_out()) {
         inner.on_index_error(&error);
     }
 }
