@@ -77,7 +77,7 @@ impl Bearings for Around {
     }
 
     fn heard(&self, as_of: AsOf) -> Seq {
-        self.purges.kept(as_of)
+        self.purges.heard(Some(as_of))
     }
 
     fn note(&self, event: DiskEvent) {

@@ -202,6 +202,10 @@ pub(crate) struct PurgeMetrics {
     pub(crate) overflowing_tags: Counter,
     /// Invalidations by passing requests that did not get into the log.
     pub(crate) unrecorded: Counter,
+    /// Files of what was applied before that could not be believed.
+    pub(crate) known_unread: Counter,
+    /// Times that what was applied could not be written down.
+    pub(crate) known_unwritten: Counter,
 }
 
 /// The counters of push mode.
@@ -437,6 +441,16 @@ impl Metrics {
             "purge_unrecorded",
             "Invalidations by passing requests that the purge log has not",
             purge.unrecorded.clone(),
+        );
+        registry.register(
+            "purge_known_unread",
+            "Files of what was applied before that could not be read: what lies on disk is validated",
+            purge.known_unread.clone(),
+        );
+        registry.register(
+            "purge_known_unwritten",
+            "Times that what is applied of the purge log could not be written down",
+            purge.known_unwritten.clone(),
         );
     }
 

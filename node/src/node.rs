@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 use arc_swap::ArcSwap;
 use weir_cache::{HopIdentity, Now};
-use weir_store::{DiskOpenError, DiskStats, Store, StoreLimits};
+use weir_store::{DiskOpenError, DiskStats, LogOpenError, Store, StoreLimits};
 
 use crate::clock::Clock;
 use crate::config::{NodeConfig, SiteConfig};
@@ -19,8 +19,8 @@ use crate::inbound::Reading;
 use crate::inner::{TierSecret, hex8};
 use crate::metrics::{Metrics, Readings};
 use crate::purge::{
-    Above, Authority, BootClock, Floor, Implied, KeeperError, Log, Making, Nats, Place, Reporter,
-    View,
+    Above, Authority, BootClock, Found, Implied, KeeperError, Known, Log, Making, Nats, Place,
+    Reporter, View, disown,
 };
 use crate::push::Push;
 use crate::recent::{REFRESH_AGAIN_AFTER, RecentKeys, UNSHARED_FOR};
@@ -49,6 +49,8 @@ pub(crate) struct Node {
     pub(crate) upstreams: Arc<Upstreams>,
     /// What this node knows of purges.
     pub(crate) purges: Arc<View>,
+    /// The same, where it outlives the node.
+    pub(crate) known: Known,
     /// Where purges are numbered.
     pub(crate) log: Arc<dyn Log>,
     /// Whether this node numbers them itself.
@@ -93,6 +95,9 @@ pub enum MakeError {
     /// The disk tier cannot be used.
     #[error("the disk tier cannot be used")]
     Disk(#[source] DiskOpenError),
+    /// What the node has applied of the purge log cannot be kept.
+    #[error("what is applied of the purge log cannot be kept")]
+    Known(#[source] LogOpenError),
     /// The purge log cannot be used.
     #[error("the purge log cannot be used")]
     PurgeLog(#[source] KeeperError),
@@ -121,13 +126,13 @@ impl Node {
         let upstreams = Arc::new(upstreams);
         let elsewhere = config.purge.authority.is_some() || config.purge.nats.server.is_some();
         let keeps_log = config.parents.is_empty() && !elsewhere;
-        let outlives = config.store.disk.is_some() && !keeps_log;
-        let floor = config.data_dir.as_deref().filter(|_| outlives).map(Floor::new);
-        let purges = Arc::new(View::new(keeps_log, config.purge.lease, floor));
+        let found = known_before(&config, keeps_log)?;
+        let purges = Arc::new(View::new(found.ledger.clone(), keeps_log, config.purge.lease));
+        let known = Known::new(found, &purges, &metrics.purge);
         let push = Arc::new(Push::new(&config, metrics.push.clone()));
         let parts =
             LogParts { view: &purges, push: &push, upstreams: &upstreams, transport: &transport };
-        let nats = Nats::configured(&config, secret.as_ref(), &purges, &metrics);
+        let nats = Nats::configured(&config, secret.as_ref(), &known, &metrics);
         let log: Arc<dyn Log> = match &nats {
             Some(nats) => Arc::new(nats.clone()),
             None => purge_log(&config, log_home, parts)?,
@@ -148,6 +153,7 @@ impl Node {
             tunnels: Tunnels::new(),
             upstreams,
             purges,
+            known,
             log,
             keeps_log,
             nats,
@@ -274,6 +280,19 @@ struct LogParts<'a> {
     push: &'a Arc<Push>,
     upstreams: &'a Arc<Upstreams>,
     transport: &'a Arc<Transport>,
+}
+
+/// What an earlier run of the node has applied. One that keeps the log has it there, and leaves nothing
+/// that a later run, if that follows another, could take for all.
+fn known_before(config: &NodeConfig, keeps_log: bool) -> Result<Found, MakeError> {
+    let Some(folder) = config.data_dir.as_ref().map(|folder| folder.join("purges")) else {
+        return Ok(Found::nothing());
+    };
+    if keeps_log {
+        disown(&folder).map_err(|source| MakeError::DataFolder { folder, source })?;
+        return Ok(Found::nothing());
+    }
+    Found::in_folder(&folder).map_err(MakeError::Known)
 }
 
 /// The log of a node: its own, or the one that its parents or the named authority lead to.

@@ -29,16 +29,6 @@ async fn edge_with(folder: &Folder, disk: ByteSize) -> Stack {
     shape.start().await
 }
 
-/// Waits until nothing waits to be written.
-async fn written(stack: &Stack) {
-    stack
-        .edge()
-        .metrics_reach(|metrics| {
-            metrics.get("weir_disk_waiting_keys") == 0.0 && metrics.get("weir_disk_keys") > 0.0
-        })
-        .await;
-}
-
 fn body(length: u64) -> Vec<u8> {
     (0..length).map(|at| u8::try_from(at % 251).unwrap()).collect()
 }
@@ -62,7 +52,7 @@ async fn what_was_stored_is_reused_after_a_restart() {
     for path in ["/small", "/large"] {
         assert_eq!(stack.edge().get(path).await.x_cache(), "MISS");
     }
-    written(&stack).await;
+    stack.edge().written().await;
     stack.advance(Duration::from_secs(10));
     stack.restart_edge().await;
     for (path, expected) in [("/small", b"hello".to_vec()), ("/large", body(300 * KIB))] {
@@ -89,7 +79,7 @@ async fn ages_are_right_after_steps_of_the_clock() {
         let mut stack = edge_over(&folder).await;
         stack.serve("/a", "max-age=600", "hello");
         stack.edge().get("/a").await;
-        written(&stack).await;
+        stack.edge().written().await;
         stack.advance(Duration::from_secs(10));
         stack.clock.step_wall(step);
         if reboot {
@@ -137,7 +127,7 @@ async fn a_large_body_of_unannounced_length_is_kept() {
     let first = stack.edge().get("/a").await;
     assert_eq!((first.x_cache().as_str(), first.field("content-length").as_str()), ("MISS", ""));
     assert!(first.body == whole);
-    written(&stack).await;
+    stack.edge().written().await;
     stack.restart_edge().await;
     let again = stack.edge().get("/a").await;
     assert_eq!(
@@ -183,7 +173,7 @@ async fn a_purge_touches_nothing_else_over_a_restart() {
             stack.serve(path, "max-age=600", "old");
             stack.edge().get(path).await;
         }
-        written(&stack).await;
+        stack.edge().written().await;
         stack.edge().purge(&json!({"urls": ["http://www.test/before"]})).await;
         stack.restart_edge().await;
         stack.edge().ready().await;
@@ -216,7 +206,7 @@ async fn a_purge_holds_over_a_restart() {
         stack.serve(path, "max-age=600", body(length));
         stack.edge().get(path).await;
     }
-    written(&stack).await;
+    stack.edge().written().await;
     stack.restart_edge().await;
     stack.edge().purge(&json!({"prefixes": ["http://www.test/"]})).await;
     stack.restart_edge().await;
@@ -237,7 +227,7 @@ async fn all_variants_are_kept() {
         script.header("vary", "accept-language").body(language).once().set();
         stack.edge().send(&asked(language)).await;
     }
-    written(&stack).await;
+    stack.edge().written().await;
     stack.restart_edge().await;
     for language in ["de", "en"] {
         let reply = stack.edge().send(&asked(language)).await;
@@ -266,7 +256,7 @@ async fn damage_on_disk_is_found_and_fetched_again() {
             let mut stack = edge_over(&folder).await;
             stack.serve("/a", "max-age=600", body(length));
             stack.edge().get("/a").await;
-            written(&stack).await;
+            stack.edge().written().await;
             stack.edge_while_stopped(|| files(&folder).iter().for_each(|path| spoil(path))).await;
             let reply = stack.edge().get("/a").await;
             assert_eq!(reply.x_cache(), "MISS", "{why}, {length}");
@@ -285,7 +275,7 @@ async fn a_lost_index_is_built_anew_from_the_files() {
     for path in ["/small", "/large"] {
         stack.edge().get(path).await;
     }
-    written(&stack).await;
+    stack.edge().written().await;
     stack
         .edge_while_stopped(|| fs::remove_file(folder.path().join("store/index.redb")).unwrap())
         .await;
@@ -308,7 +298,7 @@ async fn the_disk_holds_no_more_than_it_may() {
         stack.serve(&path, "max-age=600", body(1_000_000));
         assert_eq!(stack.edge().get(&path).await.body.len(), 1_000_000);
     }
-    written(&stack).await;
+    stack.edge().written().await;
     let metrics = stack.edge().metrics().await;
     assert!(metrics.get("weir_disk_bytes") <= 16.0 * 1024.0 * 1024.0);
     assert!(metrics.get("weir_disk_evictions_total") >= 24.0);
@@ -335,7 +325,7 @@ async fn files_on_disk_and_open_files_are_bounded() {
             stack.serve(&path, "max-age=600", body(8 * KIB + number));
             assert_eq!(stack.edge().get(&path).await.body, body(8 * KIB + number), "{round}");
         }
-        written(&stack).await;
+        stack.edge().written().await;
         let metrics = stack.edge().metrics().await;
         let files = metrics.get("weir_disk_files");
         assert!((1.0..=64.0).contains(&files) && metrics.get("weir_disk_open_files") <= 8.0);
@@ -355,7 +345,7 @@ async fn what_memory_has_no_room_for_is_a_hit_from_disk() {
             assert_eq!(reply.x_cache(), round, "{path}");
             assert_eq!(reply.body, body(60 * KIB + number), "{path}");
         }
-        written(&stack).await;
+        stack.edge().written().await;
     }
     let metrics = stack.edge().metrics().await;
     assert!(metrics.get("weir_store_bytes") <= 4.0 * 1024.0 * 1024.0);
@@ -371,7 +361,7 @@ async fn an_object_that_was_put_is_kept() {
         .body("by hand");
     let reply = put.send(stack.edge().admin_addr()).await;
     assert!(reply.status.is_success(), "{reply:?}");
-    written(&stack).await;
+    stack.edge().written().await;
     stack.restart_edge().await;
     let reply = stack.edge().get("/a").await;
     assert_eq!((reply.x_cache().as_str(), reply.body.as_ref()), ("HIT", b"by hand".as_slice()));

@@ -28,6 +28,7 @@ mod purge;
 mod purge_api;
 mod purge_command;
 mod purge_isolation;
+mod purge_known;
 mod purge_races;
 mod push;
 mod ranges;

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use http::Method;
 use weir_cache::{HostPattern, Profile};
-use weir_node::config::{SiteConfig, TierDefaults};
+use weir_node::config::{ByteSize, SiteConfig, TierDefaults};
 use weir_node::{ManualClock, TierSecret};
 use weir_origin_mock::OriginMock;
 use weir_tests::{
@@ -219,6 +219,71 @@ async fn a_node_that_was_away_knows_what_was_purged_meanwhile() {
     let reply = purge(&regions.edges[0], r#"{"everything": true}"#).await;
     assert_eq!(receipt(&reply)["nodes"].as_object().unwrap().len(), 4, "{}", text(&reply));
     assert_eq!(regions.edges[1].get("/a").await.body, "new");
+}
+
+/// It reads what it missed, one by one, and need not validate all that it has on disk.
+#[tokio::test]
+async fn a_restarted_node_goes_on_where_it_was() {
+    let mut regions = Regions::start().await;
+    let folder = Folder::new();
+    let edge = regions.edges.pop().unwrap();
+    let mut config = edge.config().clone();
+    edge.shutdown().await;
+    config.data_dir = Some(folder.path().to_owned());
+    let start = || TestNode::start(config.clone(), Arc::clone(&regions.clock));
+    let named = async |node: &TestNode| node.metrics().await.get("weir_purge_named");
+
+    let edge = start().await;
+    edge.ready().await;
+    fenced(&edge, false).await;
+    assert_eq!(named(&edge).await, 0.0, "it took the log up at its head");
+    purge(&regions.edges[0], r#"{"urls": ["http://www.test/a"]}"#).await;
+    edge.metrics_reach(|metrics| metrics.get("weir_purge_named") == 1.0).await;
+    edge.shutdown().await;
+    purge(&regions.edges[0], r#"{"urls": ["http://www.test/b"]}"#).await;
+
+    let edge = start().await;
+    fenced(&edge, false).await;
+    edge.ready().await;
+    assert_eq!(named(&edge).await, 2.0, "what it knew and what it missed");
+    edge.shutdown().await;
+    regions.server.kill().await;
+    let edge = start().await;
+    assert_eq!(named(&edge).await, 2.0, "without the server too");
+    fenced(&edge, true).await;
+}
+
+/// Only what was purged meanwhile is fetched again.
+#[tokio::test]
+async fn a_restarted_node_goes_on_with_what_it_has_on_disk() {
+    let mut regions = Regions::start().await;
+    let folder = Folder::new();
+    let edge = regions.edges.pop().unwrap();
+    let mut config = edge.config().clone();
+    edge.shutdown().await;
+    config.data_dir = Some(folder.path().to_owned());
+    config.store.disk = Some(ByteSize::from_mib(64));
+    let edge = TestNode::start(config.clone(), Arc::clone(&regions.clock)).await;
+    edge.ready().await;
+    fenced(&edge, false).await;
+    for path in ["/kept", "/purged"] {
+        regions.serve(path, "old");
+        edge.get(path).await;
+    }
+    edge.written().await;
+    edge.shutdown().await;
+    for path in ["/kept", "/purged"] {
+        regions.serve(path, "new");
+    }
+    purge(&regions.edges[0], r#"{"urls": ["http://www.test/purged"]}"#).await;
+
+    let edge = TestNode::start(config, Arc::clone(&regions.clock)).await;
+    edge.ready().await;
+    fenced(&edge, false).await;
+    for (path, x_cache, body) in [("/kept", "HIT", "old"), ("/purged", "MISS", "new")] {
+        let reply = edge.get(path).await;
+        assert_eq!((reply.x_cache().as_str(), reply.body.as_ref()), (x_cache, body.as_bytes()));
+    }
 }
 
 #[tokio::test]

@@ -371,6 +371,14 @@ impl TestNode {
         .await;
     }
 
+    /// Waits until something is on disk and nothing waits to be written there.
+    pub async fn written(&self) {
+        self.metrics_reach(|metrics| {
+            metrics.get("weir_disk_waiting_keys") == 0.0 && metrics.get("weir_disk_keys") > 0.0
+        })
+        .await;
+    }
+
     /// Ends the node as a signal would.
     pub async fn shutdown(self) {
         soon("a shutdown", self.running.shutdown()).await;

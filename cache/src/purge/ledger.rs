@@ -15,11 +15,12 @@
 //! # Invariants
 //!
 //! 1. What is not known to be reflected is taken to be overtaken: a response from before `since`, from
-//!    another epoch, or of unknown position must be validated.
+//!    another epoch, or of unknown position must be validated; also before any log has been joined.
 //! 2. Forgetting old entries raises `since` in the same step.
 //! 3. An entry out of order is never applied: see [`Gap`].
 
 use std::fmt;
+use std::ops::RangeInclusive;
 use std::str::FromStr;
 
 use crate::seq::Seq;
@@ -36,6 +37,8 @@ const GLOBS_MAX: usize = 256;
 /// How far beyond this node's own position a parent's word is believed, in entries. Also the distance
 /// between two epochs in the node's own count, so that no number of one reaches into the next.
 const HORIZON: u64 = 1 << 32;
+/// Where a node that has applied nothing stands: above zero, which is older than every purge.
+const START: Seq = Seq::new(1);
 
 /// One life of a log. Drawn at random when the log is made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -182,6 +185,8 @@ pub struct Ledger {
     /// Entries up to here are not known one by one.
     since: Seq,
     applied: Seq,
+    /// Numbers of this epoch that a log which went back gives a second time.
+    doubled: RangeInclusive<u64>,
     named: Named,
     named_max: usize,
 }
@@ -193,7 +198,8 @@ impl Default for Ledger {
 }
 
 impl Ledger {
-    /// A ledger that has never heard of a log.
+    /// A ledger that has never heard of a log. What is of unknown position must be validated even so:
+    /// it may be from before the process, and purges may have been applied then.
     pub fn new() -> Self {
         Self::with_bound(NAMED_MAX)
     }
@@ -202,9 +208,10 @@ impl Ledger {
     pub fn with_bound(named_max: usize) -> Self {
         Self {
             epoch: None,
-            base: 0,
-            since: Seq::default(),
-            applied: Seq::default(),
+            base: START.get(),
+            since: START,
+            applied: START,
+            doubled: RangeInclusive::new(1, 0),
             named: Named::default(),
             named_max,
         }
@@ -218,6 +225,12 @@ impl Ledger {
         let is_behind = self.position(head.seq) < self.applied;
         // A log that has fewer entries than were applied of it is another one under the old name.
         if self.epoch != Some(head.epoch) || is_behind {
+            self.doubled = if self.epoch == Some(head.epoch) {
+                let newest = self.applied_seq().max(*self.doubled.end());
+                head.seq.saturating_add(1)..=newest
+            } else {
+                RangeInclusive::new(1, 0)
+            };
             self.base = self.applied.get().saturating_add(HORIZON);
             self.epoch = Some(head.epoch);
         }
@@ -242,12 +255,31 @@ impl Ledger {
         if self.epoch.is_none() || seq != wanted {
             return Err(Gap { wanted, got: seq });
         }
+        self.note(position, entry);
+        Ok(position)
+    }
+
+    /// Takes back what a run before this one has noted of itself: that it had applied the entry
+    /// numbered `entry_at`, and had noted all before it that named anything.
+    ///
+    /// So numbers may be missing, unlike in [`Ledger::apply`]. An entry of a log that is not the one
+    /// joined begins with joining that. A number that comes twice means both entries: a run may end
+    /// between noting an entry and applying it, and the log may have lost that entry since.
+    pub fn recall(&mut self, entry_at: AsOf, entry: &Entry) {
+        if self.epoch != Some(entry_at.epoch) {
+            self.join(AsOf { seq: entry_at.seq.saturating_sub(1), ..entry_at });
+        }
+        // What is marked later than it was overtakes more, never less.
+        let position = self.position(entry_at.seq).max(self.applied);
+        self.note(position, entry);
+    }
+
+    fn note(&mut self, position: Seq, entry: &Entry) {
         for selector in &entry.selectors {
             self.named.mark(selector, entry.mode, position);
         }
         self.applied = position;
         self.keep_within_bounds();
-        Ok(position)
     }
 
     /// How a response that reflects the log up to `reflects` stands.
@@ -282,10 +314,11 @@ impl Ledger {
         self.epoch.map(|epoch| AsOf { epoch, seq })
     }
 
-    /// The node's own number of what another node told it; zero, which is older than every purge, for
-    /// a position in another epoch.
+    /// The node's own number of what another node told it, or of what lies on disk; zero, which is
+    /// older than every purge, for a position in another epoch, and for one that may be from before
+    /// the log went back.
     pub fn heard(&self, as_of: AsOf) -> Seq {
-        if self.epoch != Some(as_of.epoch) {
+        if self.epoch != Some(as_of.epoch) || self.doubled.contains(&as_of.seq) {
             return Seq::default();
         }
         let farthest = self.applied.get().saturating_add(HORIZON).saturating_sub(1);
@@ -295,6 +328,11 @@ impl Ledger {
     /// Whether everything up to `as_of` has been applied here.
     pub fn reaches(&self, as_of: AsOf) -> bool {
         self.epoch == Some(as_of.epoch) && self.position(as_of.seq) <= self.applied
+    }
+
+    /// The log's name for [`Ledger::since`]; `None` before the log has been heard of.
+    pub fn since_as_of(&self) -> Option<AsOf> {
+        self.told(self.since)
     }
 
     /// The things named by the entries known one by one.
@@ -480,6 +518,17 @@ mod tests {
         ledger.join(AsOf { epoch: EPOCH, seq: 4 });
         assert!(matches!(ledger.judge(untagged("a.b/"), reflects), Standing::Invalidated { .. }));
         assert!(ledger.reaches(AsOf { epoch: EPOCH, seq: 4 }));
+        // Whoever says 7 of this log may mean the entry that was lost.
+        ledger.join(AsOf { epoch: EPOCH, seq: 12 });
+        for (seq, clear) in [(4, false), (5, false), (10, false), (11, false), (12, true)] {
+            let position = ledger.heard(AsOf { epoch: EPOCH, seq });
+            let standing = ledger.judge(untagged("a.b/"), position);
+            assert_eq!(standing == Standing::Clear, clear, "{seq}");
+        }
+        ledger.join(AsOf { epoch: EPOCH, seq: 2 });
+        assert_eq!(ledger.heard(AsOf { epoch: EPOCH, seq: 12 }), Seq::default());
+        ledger.join(AsOf { epoch: Epoch::new(8), seq: 7 });
+        assert_eq!(ledger.heard(AsOf { epoch: Epoch::new(8), seq: 7 }), ledger.applied());
     }
 
     #[test]
@@ -511,6 +560,68 @@ mod tests {
         assert!(ledger.named() <= 10);
         assert_ne!(ledger.judge(untagged("a.b/7"), before), Standing::Clear);
         assert_eq!(ledger.judge(untagged("a.b/7"), ledger.applied()), Standing::Clear);
+    }
+
+    #[test]
+    fn before_any_log_is_heard_of_nothing_of_unknown_position_is_clear() {
+        let mut ledger = Ledger::new();
+        let unknown = ledger.heard(AsOf { epoch: EPOCH, seq: 9 });
+        assert!(matches!(ledger.judge(untagged("a.b/"), unknown), Standing::Invalidated { .. }));
+        let now = ledger.applied();
+        assert_eq!(ledger.judge(untagged("a.b/"), now), Standing::Clear, "fetched by this run");
+        ledger.join(AsOf { epoch: EPOCH, seq: 0 });
+        assert_ne!(ledger.judge(untagged("a.b/"), now), Standing::Clear, "before the first word");
+    }
+
+    #[test]
+    fn what_is_recalled_is_as_it_was_applied() {
+        let mut before = joined();
+        let mut after = joined();
+        for seq in 1..=3 {
+            let entry = entry(Mode::Purge, &format!("url:a.b/{seq}"));
+            before.apply(seq, &entry).unwrap();
+            after.recall(AsOf { epoch: EPOCH, seq }, &entry);
+        }
+        assert_eq!(after.as_of(), before.as_of());
+        for reflects in 0..=4 {
+            let at = AsOf { epoch: EPOCH, seq: reflects };
+            for seq in 1..=3 {
+                let subject = format!("a.b/{seq}");
+                assert_eq!(
+                    after.judge(untagged(&subject), after.heard(at)),
+                    before.judge(untagged(&subject), before.heard(at))
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn recalling_goes_over_gaps_and_joins_what_it_meets() {
+        let mut ledger = Ledger::new();
+        let at = |epoch, seq| AsOf { epoch: Epoch::new(epoch), seq };
+        ledger.recall(at(7, 5), &entry(Mode::Purge, "url:a.b/5"));
+        assert_eq!(ledger.since_as_of(), Some(at(7, 4)), "what was before is not known");
+        ledger.recall(at(7, 9), &entry(Mode::Purge, "url:a.b/9"));
+        assert_eq!(ledger.as_of(), Some(at(7, 9)));
+        let old = ledger.heard(at(7, 6));
+        assert_eq!(ledger.judge(untagged("a.b/5"), old), Standing::Clear);
+        assert!(matches!(ledger.judge(untagged("a.b/9"), old), Standing::Purged { .. }));
+        ledger.recall(at(8, 3), &entry(Mode::Purge, "url:a.b/3"));
+        assert_eq!(ledger.as_of(), Some(at(8, 3)));
+        assert_ne!(ledger.judge(untagged("a.b/"), old), Standing::Clear, "another log");
+    }
+
+    #[test]
+    fn a_number_that_is_recalled_twice_means_both_entries() {
+        let mut ledger = joined();
+        let at = AsOf { epoch: EPOCH, seq: 1 };
+        ledger.recall(at, &entry(Mode::Purge, "url:a.b/lost"));
+        ledger.recall(at, &entry(Mode::Purge, "url:a.b/given"));
+        let before = ledger.heard(AsOf { epoch: EPOCH, seq: 0 });
+        for resource in ["a.b/lost", "a.b/given"] {
+            assert!(matches!(ledger.judge(untagged(resource), before), Standing::Purged { .. }));
+        }
+        assert_eq!(ledger.as_of(), Some(at));
     }
 
     #[test]

@@ -112,7 +112,11 @@ impl World {
             28..44 => self.freeze(node),
             44..66 => self.cut_from_log(node),
             66..76 => self.cut_from_parents(node),
-            76..84 => self.nodes[node].checkpoint(),
+            76..80 if self.weather.writes_first => {
+                self.nodes[node].lose_checkpoint();
+                self.crash(node);
+            }
+            76..84 if !self.weather.writes_first => self.nodes[node].checkpoint(),
             84..88 => self.forget(node),
             _ => self.resend(node),
         }

@@ -7,6 +7,8 @@
 
 use std::fmt;
 
+use weir_cache::purge::AsOf;
+
 use super::catalogue::{Named, RESOURCES};
 use super::network::{NodeId, name};
 
@@ -17,6 +19,8 @@ pub(crate) enum Broken {
     Incomplete { seq: u64 },
     /// A version that the origin never had.
     Invented { read: usize, version: u32 },
+    /// A read at a node that is cut off, which knew better.
+    Forgotten { read: usize, version: u32, promise: usize },
     /// A read after a purge that returned what the purge had removed.
     Stale { read: usize, version: u32, promise: usize, at_least: u32 },
 }
@@ -26,6 +30,10 @@ impl fmt::Display for Broken {
         match self {
             Self::Incomplete { seq } => write!(f, "purge {seq} is not complete after a lease"),
             Self::Invented { read, version } => write!(f, "read {read} got {version} of nowhere"),
+            Self::Forgotten { read, version, promise } => write!(
+                f,
+                "read {read} got version {version} from a node that has reported purge {promise} as applied"
+            ),
             Self::Stale { read, version, promise, at_least } => write!(
                 f,
                 "read {read} got version {version}, begun after purge {promise} was complete, \
@@ -42,6 +50,8 @@ struct Promise {
     /// The origin's versions when it was asked for.
     versions: [u32; RESOURCES.len()],
     complete: Option<u64>,
+    /// Where it is in the log, once it is safe there.
+    at: Option<AsOf>,
 }
 
 /// A read under way.
@@ -63,6 +73,8 @@ impl fmt::Display for Read {
 pub(crate) struct Checker {
     promises: Vec<Promise>,
     reads: Vec<Read>,
+    /// What each node has reported to have applied, the farthest in each life of the log.
+    reported: Vec<(NodeId, AsOf)>,
 }
 
 impl Checker {
@@ -72,13 +84,51 @@ impl Checker {
         named: Vec<Named>,
         versions: [u32; RESOURCES.len()],
     ) -> usize {
-        self.promises.push(Promise { named, versions, complete: None });
+        self.promises.push(Promise { named, versions, complete: None, at: None });
         self.promises.len() - 1
     }
 
     /// A purge is reported complete for the first time, or once more.
     pub(crate) fn on_complete(&mut self, promise: usize, now: u64) {
         self.promises[promise].complete.get_or_insert(now);
+    }
+
+    /// A purge has its number.
+    pub(crate) fn on_numbered(&mut self, promise: usize, at: AsOf) {
+        self.promises[promise].at = Some(at);
+    }
+
+    /// A node has said how far it is.
+    pub(crate) fn on_reported(&mut self, node: NodeId, at: AsOf) {
+        let known = self.reported.iter_mut().find(|(who, it)| *who == node && it.epoch == at.epoch);
+        match known {
+            Some((_, farthest)) => farthest.seq = farthest.seq.max(at.seq),
+            None => self.reported.push((node, at)),
+        }
+    }
+
+    /// A client has its answer from a node that is cut off and goes on with what it stores: nothing that
+    /// it has reported as applied may have removed it.
+    ///
+    /// # Errors
+    ///
+    /// [`Broken::Forgotten`].
+    pub(crate) fn on_answer_cut_off(&self, read: usize, version: u32) -> Result<(), Broken> {
+        let Read { resource, edge, .. } = self.reads[read];
+        let is_applied = |at: AsOf| {
+            self.reported.iter().any(|(node, farthest)| {
+                *node == edge && farthest.epoch == at.epoch && at.seq <= farthest.seq
+            })
+        };
+        let is_broken = |promise: &Promise| {
+            version < promise.versions[resource]
+                && promise.at.is_some_and(is_applied)
+                && promise.named.iter().any(|named| named.means(resource, version))
+        };
+        match self.promises.iter().position(is_broken) {
+            Some(promise) => Err(Broken::Forgotten { read, version, promise }),
+            None => Ok(()),
+        }
     }
 
     /// A client begins to ask; returns the number of its read.

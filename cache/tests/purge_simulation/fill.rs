@@ -185,7 +185,8 @@ impl Node {
         };
         if is_clear {
             let fresh_until = turn.now.saturating_add(turn.weather.fresh);
-            self.store.insert(fill.resource, Stored { version, reflects, fresh_until });
+            let as_of = self.ledger.told(reflects);
+            self.store.insert(fill.resource, Stored { version, reflects, as_of, fresh_until });
         }
     }
 }

@@ -7,6 +7,7 @@ use weir_cache::purge::{AsOf, Entry};
 
 use super::checker::Broken;
 use super::network::{Event, Message, Question, SHIELD, Timer};
+use super::rules::Rule;
 use super::world::World;
 
 impl World {
@@ -22,11 +23,21 @@ impl World {
         for (seq, entry) in self.authority.after_untrimmed(before) {
             let at = AsOf { seq, ..before };
             self.nodes[SHIELD].apply(at, &entry, self.rules);
+            self.checkpoint(SHIELD);
             self.note(|_| format!("entry {at} is safe: {entry:?}"));
+            let promise = self.authority.promise(seq);
+            self.checker.on_numbered(promise, at);
             self.past.push((at, entry));
         }
         self.answer_held(None);
         self.settle()
+    }
+
+    /// Writes down what a node has applied, where nodes do that at once.
+    pub(crate) fn checkpoint(&mut self, node: usize) {
+        if self.weather.writes_first && self.rules.hold(Rule::DurableApply) {
+            self.nodes[node].checkpoint();
+        }
     }
 
     pub(crate) fn on_report(&mut self, question: Question) -> Result<(), Broken> {
@@ -87,7 +98,7 @@ impl World {
         let position = self.nodes[SHIELD].ledger.as_of();
         let question = Question { node: SHIELD, boot, number: 0, sent: now, position };
         let answer = self.authority.answer(question);
-        self.nodes[SHIELD].follow(&answer, self.rules);
+        self.nodes[SHIELD].follow(&answer, self.rules, &self.weather);
         self.queue.push(self.now, Event::Timer { node: SHIELD, boot, timer: Timer::Settle });
     }
 }

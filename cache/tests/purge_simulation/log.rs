@@ -94,6 +94,12 @@ impl Authority {
         number(self.entries.len())
     }
 
+    /// The promise of the entry `seq`.
+    pub(crate) fn promise(&self, seq: u64) -> usize {
+        let index = usize::try_from(seq - 1).expect("it is a length");
+        self.entries[index].promise
+    }
+
     /// Entries up to `seq` are safe at `now`: their receipts are opened.
     pub(crate) fn on_durable(&mut self, seq: u64, now: Timestamp) {
         let seq = usize::try_from(seq).expect("it is a length");

@@ -10,7 +10,7 @@ use weir_cache::{Seq, Timestamp};
 
 use super::catalogue::subject;
 use super::fill::Fill;
-use super::network::{Answer, Asker, Get, Message, NodeId, Question, Reply, SHIELD, Timer};
+use super::network::{Answer, Asker, EDGES, Get, Message, NodeId, Question, Reply, SHIELD, Timer};
 use super::rules::{Rule, Rules};
 use super::weather::{LEASE, Weather};
 
@@ -27,6 +27,11 @@ pub(crate) enum Effect {
         read: usize,
         version: Option<u32>,
         is_hit: bool,
+    },
+    /// A client has its answer from the store of a node that is cut off and goes on.
+    ReadCutOff {
+        read: usize,
+        version: u32,
     },
     Send {
         to: NodeId,
@@ -58,6 +63,8 @@ impl Turn<'_> {
 pub(crate) struct Stored {
     pub(crate) version: u32,
     pub(crate) reflects: Seq,
+    /// The same as it lies on disk.
+    pub(crate) as_of: Option<AsOf>,
     pub(crate) fresh_until: Timestamp,
 }
 
@@ -107,6 +114,12 @@ impl Node {
             self.store.clear();
         }
         self.ledger = kept.unwrap_or_else(|| Ledger::with_bound(weather.named_max));
+        if weather.writes_first {
+            for stored in self.store.values_mut() {
+                let heard = stored.as_of.map(|as_of| self.ledger.heard(as_of));
+                stored.reflects = heard.unwrap_or_default();
+            }
+        }
     }
 
     /// Ends the run. What is on disk stays, with a ledger that may be older than the store.
@@ -119,6 +132,16 @@ impl Node {
     /// Writes the ledger to disk.
     pub(crate) fn checkpoint(&mut self) {
         self.kept = Some(self.ledger.clone());
+    }
+
+    /// What it has written of the log cannot be believed any more.
+    pub(crate) fn lose_checkpoint(&mut self) {
+        self.kept = None;
+    }
+
+    /// Whether it goes on with what it stores though it is cut off.
+    fn goes_on(&self, turn: &Turn<'_>) -> bool {
+        turn.weather.serves_stale && (EDGES[0]..=EDGES[2]).contains(&self.id)
     }
 
     /// Whether it may reuse nothing unasked. Who keeps the log has always heard of it.
@@ -138,7 +161,8 @@ impl Node {
             return turn.after(Timer::Again(Get { has_waited: true, ..get }));
         }
         let is_fenced = self.is_fenced(turn);
-        if !is_behind && !is_fenced && self.reuse(get, turn) {
+        let may_reuse = !is_fenced || self.goes_on(turn);
+        if !is_behind && may_reuse && self.reuse(get, turn) {
             return;
         }
         let may_join = !is_fenced || !turn.rules.hold(Rule::JoinFenced);
@@ -162,8 +186,16 @@ impl Node {
         if stored.fresh_until <= turn.now {
             return false;
         }
-        stored.reflects = stored.reflects.max(applied);
+        if stored.reflects < applied {
+            (stored.reflects, stored.as_of) = (applied, self.ledger.as_of());
+        }
         let stored = *stored;
+        if let Asker::Client { read } = get.asker
+            && self.is_fenced(turn)
+        {
+            turn.effects.push(Effect::ReadCutOff { read, version: stored.version });
+            return true;
+        }
         self.answer(get, (stored.version, stored.reflects), true, turn);
         true
     }
@@ -236,7 +268,7 @@ impl Node {
             return;
         }
         let before = self.ledger.applied();
-        if !self.follow(answer, turn.rules) {
+        if !self.follow(answer, turn.rules, turn.weather) {
             return;
         }
         self.lease.renew(if turn.rules.hold(Rule::LeaseFromSending) { sent } else { turn.now });
@@ -246,10 +278,13 @@ impl Node {
     }
 
     /// Applies all that an answer carries; says whether that is all there is.
-    pub(crate) fn follow(&mut self, answer: &Answer, rules: Rules) -> bool {
+    pub(crate) fn follow(&mut self, answer: &Answer, rules: Rules, weather: &Weather) -> bool {
         if let Some(entries) = &answer.entries {
             for (seq, entry) in entries {
                 self.apply(AsOf { seq: *seq, ..answer.head }, entry, rules);
+            }
+            if weather.writes_first && rules.hold(Rule::DurableApply) {
+                self.checkpoint();
             }
         } else {
             self.ledger.join(answer.head);

@@ -7,6 +7,8 @@ use super::weather::Kind;
 pub(crate) enum Rule {
     /// A node takes the answer to its newest question only, and once, as over HTTP it cannot but do.
     AnswersInTurn,
+    /// What was applied is kept before it is reported, or it is known that something is not.
+    DurableApply,
     /// A position of the log that was joined is kept before anything is stored under it.
     DurableJoin,
     /// A member is kept before its first lease goes out.
@@ -37,8 +39,9 @@ pub(crate) enum Rule {
 
 impl Rule {
     /// All of them.
-    pub(crate) const ALL: [Self; 14] = [
+    pub(crate) const ALL: [Self; 15] = [
         Self::AnswersInTurn,
+        Self::DurableApply,
         Self::DurableJoin,
         Self::DurableRoll,
         Self::EntryEpoch,
@@ -58,7 +61,11 @@ impl Rule {
     pub(crate) fn kind(self) -> Kind {
         match self {
             Self::AnswersInTurn | Self::EntryEpoch => Kind::Echoes,
-            Self::DurableJoin | Self::DurableRoll | Self::Epoch | Self::YoungLog => Kind::Restarts,
+            Self::DurableApply
+            | Self::DurableJoin
+            | Self::DurableRoll
+            | Self::Epoch
+            | Self::YoungLog => Kind::Restarts,
             Self::Upward => Kind::Slow,
             _ => Kind::Faults,
         }

@@ -53,6 +53,11 @@ pub(crate) struct Weather {
     pub(crate) fresh: Duration,
     /// Whether stores outlive their process.
     pub(crate) has_disks: bool,
+    /// Whether what a node has applied is on disk before it counts, and what is stored has its position
+    /// there as the log calls it.
+    pub(crate) writes_first: bool,
+    /// Whether edges go on with what they store when they are cut off. They promise then what they knew.
+    pub(crate) serves_stale: bool,
     /// Whether regionals and edges ask the origin when no parent answers.
     pub(crate) asks_origin: bool,
     /// Whether reports wait at the log for news.
@@ -89,7 +94,11 @@ impl Weather {
             log_kept: if is_quiet { 1_000 } else { rng.pick(&[3, 20, 1_000]) },
             named_max: if is_quiet { 1_000 } else { rng.pick(&[4, 15, 1_000]) },
             drift: rng.pick(&[0, 9_000]),
+            writes_first: kind != Kind::Echoes && rng.happens(50),
+            serves_stale: kind != Kind::Echoes && rng.happens(50),
         };
+        let serves_stale = usual.has_disks && usual.writes_first && usual.serves_stale && !is_quiet;
+        let usual = Self { serves_stale, ..usual };
         match kind {
             Kind::Faults | Kind::Handover | Kind::Quiet => usual,
             Kind::Echoes => Self {

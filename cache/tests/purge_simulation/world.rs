@@ -10,8 +10,8 @@ use super::checker::{Broken, Checker};
 use super::clock::Clock;
 use super::log::Authority;
 use super::network::{
-    Asker, Cuts, Event, Get, Message, NODES, NodeId, ORIGIN, Queue, Reply, SHIELD, TWIN, Timer,
-    name,
+    Asker, Cuts, Event, Get, Message, NODES, NodeId, ORIGIN, Question, Queue, Reply, SHIELD, TWIN,
+    Timer, name,
 };
 use super::node::{Effect, Node, Turn};
 use super::rng::Rng;
@@ -27,6 +27,8 @@ pub(crate) struct Stats {
     pub(crate) steps: u64,
     pub(crate) answers: u64,
     pub(crate) hits: u64,
+    /// Answers from the stores of nodes that were cut off and went on.
+    pub(crate) cut_off: u64,
     pub(crate) errors: u64,
     pub(crate) origin_fetches: u64,
     pub(crate) purges_complete: u64,
@@ -197,7 +199,9 @@ impl World {
             }
             Message::Resent { at, entry } => {
                 let rules = self.rules;
-                return self.turn(to, |node, _| node.apply(at, &entry, rules));
+                self.turn(to, |node, _| node.apply(at, &entry, rules))?;
+                self.checkpoint(to);
+                return Ok(());
             }
         }
         self.settle()
@@ -232,7 +236,17 @@ impl World {
             match effect {
                 Effect::After(timer) => self.set_timer(node, timer),
                 Effect::Read { read, version, is_hit } => self.on_read(read, version, is_hit)?,
-                Effect::Send { to, message } => self.send(node, to, message),
+                Effect::ReadCutOff { read, version } => {
+                    self.note(|_| format!("read {read} ends with {version} at a node cut off"));
+                    self.stats.cut_off += 1;
+                    self.checker.on_answer_cut_off(read, version)?;
+                }
+                Effect::Send { to, message } => {
+                    if let Message::Report(Question { position: Some(at), .. }) = &message {
+                        self.checker.on_reported(node, *at);
+                    }
+                    self.send(node, to, message);
+                }
             }
         }
         Ok(())

@@ -230,6 +230,13 @@ fn visit_purge(purge: &mut PurgeConfig, v: &mut impl Visitor) {
          that a purge takes. Set where the log is kept; other nodes are told.",
     );
     v.key(
+        "known_for",
+        &Span { min: Duration::from_secs(60), max: 30 * DAY },
+        &mut purge.known_for,
+        "How long a purge is known by what it named. Responses from before the oldest purge known are \
+         validated before their next use. An hour at most without data_dir.",
+    );
+    v.key(
         "authority",
         &Maybe(upstream_addr()),
         &mut purge.authority,

@@ -232,6 +232,8 @@ pub struct PurgeConfig {
     /// How long a node may reuse what it stores without hearing from the log. Set where the log is
     /// kept; the other nodes are told.
     pub lease: Duration,
+    /// How long a purge is known one by one. Where nothing outlives the node, an hour at most.
+    pub known_for: Duration,
     /// The node that keeps the log. `None`: the one that the parents lead to, or this node itself where
     /// it has none.
     pub authority: Option<UpstreamAddr>,
@@ -241,7 +243,12 @@ pub struct PurgeConfig {
 
 impl Default for PurgeConfig {
     fn default() -> Self {
-        Self { lease: Duration::from_secs(5), authority: None, nats: NatsConfig::default() }
+        Self {
+            lease: Duration::from_secs(5),
+            known_for: Duration::from_secs(7 * 24 * 60 * 60),
+            authority: None,
+            nats: NatsConfig::default(),
+        }
     }
 }
 

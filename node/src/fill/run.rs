@@ -286,7 +286,7 @@ pub(super) fn on_failure(running: &Running, work: &FillWork, error: FillError) {
 /// The answer's fields without those of the connection, and the purge log position they reflect.
 pub(super) fn received_fields(running: &Running, answer: &Answer) -> (HeaderMap, Seq) {
     let mut headers = answer.headers.clone();
-    let as_of = running.node.purges.heard(answer.as_of);
+    let as_of = running.node.purges.heard_now(answer.as_of);
     inner::strip(&mut headers);
     strip_hop_by_hop(&mut headers, Direction::Response);
     weir_cache::append_via(&mut headers, answer.version, &running.node.via);

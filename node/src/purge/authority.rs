@@ -19,7 +19,7 @@ use futures_util::future::BoxFuture;
 use parking_lot::Mutex;
 use tokio::sync::{Semaphore, watch};
 use weir_cache::Timestamp;
-use weir_cache::purge::{AsOf, Epoch, LeaseGranted, Roll};
+use weir_cache::purge::{AsOf, Epoch, LeaseGranted, Ledger, Roll};
 
 use super::book::{Book, wall_ms};
 use super::keeper::{Found, Keeper, KeeperError, Place};
@@ -119,7 +119,7 @@ impl Authority {
         for (name, boot) in &found.members {
             book.restore((name, *boot), now);
         }
-        apply_all(&making.view, &found);
+        making.view.keep(recalled(&found));
         let mut state = State {
             head: found.head,
             entries: VecDeque::new(),
@@ -154,24 +154,6 @@ impl Authority {
             news: watch::Sender::new(found.head),
             reports: watch::Sender::new(0),
         })))
-    }
-}
-
-/// Has the node know every entry that its log keeps one by one: what it stores on disk may be older than
-/// any of them.
-fn apply_all(view: &View, found: &Found) {
-    let at = |seq| AsOf { epoch: found.epoch, seq };
-    let oldest = found.entries.first().map_or(found.head, |entry| entry.seq.saturating_sub(1));
-    view.join(at(oldest));
-    for numbered in &found.entries {
-        if let Err(gap) = view.apply(at(numbered.seq), &numbered.record.entry()) {
-            tracing::warn!(%gap, "the purge log has a gap; what is stored from before it is validated");
-            view.join(at(numbered.seq));
-        }
-    }
-    // Entries that cannot be read are numbered all the same.
-    if !view.reaches(at(found.head)) {
-        view.join(at(found.head));
     }
 }
 
@@ -499,6 +481,22 @@ impl Log for Authority {
     }
 }
 
+/// What the node that keeps the log has applied: all of it, and what is still there one by one.
+fn recalled(found: &Found) -> Ledger {
+    let at = |seq| AsOf { epoch: found.epoch, seq };
+    let before = found.entries.first().map_or(found.head, |oldest| oldest.seq.saturating_sub(1));
+    let mut ledger = Ledger::new();
+    ledger.join(at(before));
+    for numbered in &found.entries {
+        ledger.recall(at(numbered.seq), &numbered.record.entry());
+    }
+    if ledger.as_of() != Some(at(found.head)) {
+        // The file has no gaps, so this cannot be; nothing stored is used unasked.
+        ledger.join(at(found.head));
+    }
+    ledger
+}
+
 /// The node that keeps the log is a member as well, which has always applied everything.
 fn note_self(name: &str, view: &View, state: &mut State, now: Timestamp) {
     let counts = view.counts();
@@ -516,7 +514,7 @@ fn note_self(name: &str, view: &View, state: &mut State, now: Timestamp) {
 }
 
 /// An epoch that no log has had. Without randomness the clock must do.
-fn fresh_epoch() -> Epoch {
+pub(super) fn fresh_epoch() -> Epoch {
     let mut bytes = [0; 8];
     match getrandom::fill(&mut bytes) {
         Ok(()) => Epoch::new(u64::from_le_bytes(bytes)),

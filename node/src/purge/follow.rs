@@ -8,8 +8,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use weir_cache::Timestamp;
-use weir_cache::purge::{AsOf, Epoch};
+use weir_cache::purge::{AsOf, Entry, Epoch};
 
+use super::Line;
 use super::record::{Batch, Reported};
 use crate::node::Node;
 use crate::push;
@@ -24,6 +25,7 @@ pub(crate) async fn follow(node: Arc<Node>) {
     let mut pause = PAUSES.0;
     let mut told_of_failure = false;
     loop {
+        node.known.settled().await;
         let sent = node.boot_clock.now();
         let usual = node.config.purge.lease / HOLD_PART;
         // While there are preloads, somebody may be watching how far they are.
@@ -35,7 +37,7 @@ pub(crate) async fn follow(node: Arc<Node>) {
                 }
                 told_of_failure = false;
                 pause = PAUSES.0;
-                take(&node, batch, sent);
+                take(&node, batch, sent).await;
             }
             Err(error) => {
                 node.metrics.purge.report_failures.inc();
@@ -55,7 +57,11 @@ pub(crate) async fn tell_counts(node: &Node) {
     if node.keeps_log || node.nats.is_some() || !node.purges.has_joined() {
         return;
     }
-    if let Err(error) = node.log.report(report(node, Duration::ZERO)).await {
+    let reported = report(node, Duration::ZERO);
+    if node.known.is_owed() {
+        return;
+    }
+    if let Err(error) = node.log.report(reported).await {
         tracing::debug!(%error, "counts go with the next report");
     }
 }
@@ -77,7 +83,7 @@ fn report(node: &Node, hold: Duration) -> Reported {
 }
 
 /// Applies what an answer carries, and only then renews the lease from the moment it was asked for.
-fn take(node: &Node, batch: Batch, sent: Timestamp) {
+async fn take(node: &Node, batch: Batch, sent: Timestamp) {
     if let Some(news) = batch.push {
         node.push.take(news);
     }
@@ -85,23 +91,44 @@ fn take(node: &Node, batch: Batch, sent: Timestamp) {
         tracing::error!(epoch = batch.epoch, "the purge log's epoch cannot be read");
         return;
     };
-    if batch.join {
-        tracing::info!(%epoch, head = batch.head, "taking up the purge log");
-        node.purges.join(AsOf { epoch, seq: batch.head });
+    let head = AsOf { epoch, seq: batch.head };
+    let join = batch.join.then_some(head);
+    let entries: Vec<(AsOf, Entry)> = batch
+        .entries
+        .iter()
+        .map(|numbered| (AsOf { epoch, seq: numbered.seq }, numbered.record.entry()))
+        .collect();
+    let lines = lines(join.or_else(|| node.purges.as_of()), join, &entries);
+    let _turn = node.known.keep(lines).await;
+    if let Some(head) = join {
+        tracing::info!(%epoch, head = head.seq, "taking up the purge log");
+        node.purges.join(head);
     }
-    for numbered in &batch.entries {
-        let entry = numbered.record.entry();
-        let entry_at = AsOf { epoch, seq: numbered.seq };
-        if let Err(gap) = node.purges.apply(entry_at, &entry) {
+    for ((entry_at, entry), numbered) in entries.iter().zip(&batch.entries) {
+        if let Err(gap) = node.purges.apply(*entry_at, entry) {
             // The next report says what has been applied; the answer to it begins there.
             tracing::debug!(%gap, "an entry of the purge log is missing");
             return;
         }
         node.metrics.purge.applied.inc();
-        node.push.after_purge(&numbered.record, &entry);
+        node.push.after_purge(&numbered.record, entry);
     }
     // An answer with a part of the log only is no word about the rest of it.
-    if node.purges.reaches(AsOf { epoch, seq: batch.head }) {
+    if node.purges.reaches(head) {
         node.purges.renew(sent, Duration::from_millis(batch.lease_ms));
     }
+}
+
+/// What a node that stands `at`, after a `join` if there is one, will have done with these entries.
+fn lines(at: Option<AsOf>, join: Option<AsOf>, entries: &[(AsOf, Entry)]) -> Vec<Line> {
+    let mut lines: Vec<Line> = join.map(Line::Joined).into_iter().collect();
+    let Some(mut at) = at else { return lines };
+    for (entry_at, entry) in entries {
+        let next = AsOf { seq: at.seq.saturating_add(1), ..at };
+        if *entry_at == next {
+            lines.push(Line::Applied(next, entry.clone()));
+            at = next;
+        }
+    }
+    lines
 }

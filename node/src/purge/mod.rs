@@ -6,7 +6,7 @@
 //! child nodes ─► control.rs ──┘ ├──► Above (a parent leads to it)                 │
 //!                               └──► Nats (a NATS stream is it; see nats/) ───────┤
 //!                                                                                ▼
-//! request path ◄── view.rs ◄─────────────────────────────────── follow.rs: apply, report, renew
+//! request path ◄── view.rs ◄── known/: written down first ◄──── follow.rs: apply, report, renew
 //! ```
 //!
 //! What an entry means for a stored response is decided in [`weir_cache::purge`]; [`View`] is the part
@@ -18,11 +18,11 @@ mod authority;
 mod book;
 mod boot_clock;
 mod control;
-mod floor;
 mod follow;
 mod hops;
 mod implied;
 mod keeper;
+mod known;
 mod nats;
 mod notes;
 mod order;
@@ -38,10 +38,10 @@ pub(crate) use authority::{Authority, Making};
 pub(crate) use book::rfc3339;
 pub(crate) use boot_clock::BootClock;
 pub(crate) use control::answer as answer_control;
-pub(crate) use floor::Floor;
 pub(crate) use implied::Implied;
 pub use keeper::KeeperError;
 pub(crate) use keeper::Place;
+pub(crate) use known::{Found, Known, Line, Turn, disown};
 pub(crate) use nats::Nats;
 pub(crate) use order::{Order, Wish, target_of};
 pub(crate) use record::{Log, LogError, PurgeReceipt, Record};

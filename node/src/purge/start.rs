@@ -51,6 +51,7 @@ impl KeepingStep {
                 tracing::debug!("the purge log was not told that this node leaves");
             }
         }
+        node.known.close().await;
     }
 }
 

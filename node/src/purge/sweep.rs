@@ -18,24 +18,26 @@ use crate::node::Node;
 const REST: u32 = 9;
 /// The shortest time between two sweeps.
 const REST_MIN: Duration = Duration::from_millis(200);
-/// Entries are known one by one for so long, for fills that take their time and for parents that are
-/// behind.
-const KNOWN_FOR: Duration = Duration::from_secs(60 * 60);
-/// Sweeps remembered for that; more than there can be in the time.
-const REMEMBERED_MAX: usize = 20_000;
+/// Entries are known one by one for so long where nothing outlives the node, for fills that take their
+/// time and for parents that are behind. What lies on disk has not been swept.
+const KNOWN_IN_MEMORY_FOR: Duration = Duration::from_secs(60 * 60);
+/// Sweeps remembered for that, spread over the time.
+const REMEMBERED_MAX: u32 = 1_000;
 
 /// Sweeps after every purge until the task is aborted.
 pub(crate) async fn sweep(node: Arc<Node>) {
     let mut changes = node.purges.changes();
-    let mut swept: VecDeque<(Instant, Seq)> = VecDeque::new();
+    let mut swept = Swept::new(known_for(&node));
     while changes.changed().await.is_ok() {
         let position = *changes.borrow_and_update();
         let began = Instant::now();
         once(&node).await;
         node.purges.counted(position);
         follow::tell_counts(&node).await;
-        swept.push_back((began, position));
-        forget(&node, &mut swept);
+        if let Some(position) = swept.next(began, position) {
+            node.purges.forget(position);
+        }
+        node.known.tidy().await;
         let rest = (began.elapsed() * REST).max(REST_MIN);
         tokio::time::sleep(rest).await;
     }
@@ -54,21 +56,64 @@ async fn once(node: &Arc<Node>) {
     }
 }
 
-/// Forgets what was swept long ago.
-fn forget(node: &Node, swept: &mut VecDeque<(Instant, Seq)>) {
-    if node.store.disk().is_some() {
-        // What is on disk may be older than that. The ledger bounds itself.
-        swept.clear();
-        return;
+/// How long this node knows entries one by one.
+fn known_for(node: &Node) -> Duration {
+    let known_for = node.config.purge.known_for;
+    match node.config.data_dir {
+        Some(_) => known_for,
+        None => known_for.min(KNOWN_IN_MEMORY_FOR),
     }
-    let mut oldest = None;
-    while let Some((at, position)) = swept.front()
-        && (at.elapsed() > KNOWN_FOR || swept.len() > REMEMBERED_MAX)
-    {
-        oldest = Some(*position);
-        swept.pop_front();
+}
+
+/// Sweeps of the time for which entries are known.
+struct Swept {
+    known_for: Duration,
+    /// When some sweep began, and up to where things had been applied then or shortly after.
+    marks: VecDeque<(Instant, Seq)>,
+}
+
+impl Swept {
+    fn new(known_for: Duration) -> Self {
+        Self { known_for, marks: VecDeque::new() }
     }
-    if let Some(position) = oldest {
-        node.purges.forget(position);
+
+    /// Notes a sweep that began at `at` for everything up to `position`; returns up to where entries have
+    /// been known for long enough.
+    fn next(&mut self, at: Instant, position: Seq) -> Option<Seq> {
+        let apart = self.known_for / REMEMBERED_MAX;
+        match self.marks.back_mut() {
+            // What comes close behind a mark is forgotten with it, a moment too early.
+            Some((marked, newest)) if at.duration_since(*marked) < apart => *newest = position,
+            _ => self.marks.push_back((at, position)),
+        }
+        let mut oldest = None;
+        while let Some((_, position)) =
+            self.marks.pop_front_if(|(marked, _)| at.duration_since(*marked) > self.known_for)
+        {
+            oldest = Some(position);
+        }
+        oldest
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_swept_is_forgotten_in_time_however_often_that_is() {
+        let known_for = Duration::from_secs(1_000);
+        let mut swept = Swept::new(known_for);
+        let start = Instant::now();
+        for tenth in 0..30_000_u32 {
+            let at = start + Duration::from_millis(100) * tenth;
+            let forgotten = swept.next(at, Seq::new(u64::from(tenth)));
+            assert!(swept.marks.len() <= 1_002);
+            if let Some(position) = forgotten {
+                let age = u64::from(tenth) - position.get();
+                assert!((9_990..10_020).contains(&age), "{age}");
+            }
+        }
+        assert!(swept.marks.front().unwrap().0 > start, "something was forgotten");
     }
 }

@@ -19,7 +19,7 @@ use weir_cache::purge::{AsOf, Entry, Gap, Lease, Ledger, Standing, Subject};
 use weir_cache::{Seq, Timestamp};
 use weir_store::StoredResponse;
 
-use super::{BootClock, Floor};
+use super::BootClock;
 use crate::config::OnIsolation;
 
 /// Purges whose matches are counted; the oldest go first.
@@ -40,11 +40,8 @@ pub(crate) struct View {
     stranger_seen: AtomicU64,
     /// Told of every change of `applied`.
     changed: watch::Sender<Seq>,
-    /// Whether the log has been heard of to its end since the node started.
+    /// Whether this run of the node has heard of the log.
     heard_of: watch::Sender<bool>,
-    /// Where the position is kept from which this node asks when it starts anew; `None` where nothing
-    /// stored outlives it.
-    floor: Option<Floor>,
     matched: Mutex<Matched>,
 }
 
@@ -66,25 +63,21 @@ pub(crate) struct Counts {
 }
 
 impl View {
-    /// The view of a node that has not heard of the log since it started. One that `keeps_log` is never cut
-    /// off. With a `floor` it goes on from where an earlier run took the log up.
-    pub(crate) fn new(keeps_log: bool, lease: Duration, floor: Option<Floor>) -> Self {
-        let mut ledger = Ledger::new();
-        if let Some(position) = floor.as_ref().filter(|_| !keeps_log).and_then(Floor::read) {
-            ledger.join(position);
-        }
+    /// The view of a node that had applied `ledger` before it started, by which it holds no lease and has
+    /// not heard of the log. One that `keeps_log` is never cut off.
+    pub(crate) fn new(ledger: Ledger, keeps_log: bool, lease: Duration) -> Self {
+        let applied = ledger.applied();
         Self {
             clock: BootClock,
-            applied: AtomicU64::new(ledger.applied().get()),
             ledger: RwLock::new(ledger),
+            applied: AtomicU64::new(applied.get()),
             lease: Mutex::new(Lease::new(lease)),
             lease_until: AtomicU64::new(0),
             keeps_log,
             stranger_seen: AtomicU64::new(0),
-            changed: watch::Sender::new(Seq::default()),
-            heard_of: watch::Sender::new(keeps_log),
-            floor,
-            matched: Mutex::default(),
+            changed: watch::Sender::new(applied),
+            heard_of: watch::Sender::new(false),
+            matched: Mutex::new(Matched { complete_to: applied, ..Matched::default() }),
         }
     }
 
@@ -101,28 +94,19 @@ impl View {
 
     /// Whether a site with this policy must reuse nothing unasked.
     pub(crate) fn is_fenced_for(&self, on_isolation: OnIsolation) -> bool {
-        // What was stored before the node started may have been purged in between, or even before: of that
-        // it knows nothing until it has heard of the log.
-        let knows_nothing = self.floor.is_some() && !self.has_joined();
-        (on_isolation == OnIsolation::Validate || knows_nothing) && self.is_fenced()
+        on_isolation == OnIsolation::Validate && self.is_fenced()
     }
 
     /// Whether the log has been heard of since the node started.
     pub(crate) fn has_joined(&self) -> bool {
-        self.applied() > Seq::default() && *self.heard_of.borrow()
+        *self.heard_of.borrow()
     }
 
     /// Waits until the log has been heard of.
     pub(crate) async fn joined(&self) {
-        // The sender lives as long as the view, so this ends by the value alone.
-        drop(self.heard_of.subscribe().wait_for(|heard| *heard).await);
-    }
-
-    /// This node's own number of a position that an earlier run kept with a stored response; zero for one
-    /// unknown. One that no entry known here reaches is of a log that has lost entries since.
-    pub(crate) fn kept(&self, as_of: AsOf) -> Seq {
-        let ledger = self.ledger.read();
-        if ledger.reaches(as_of) { ledger.heard(as_of) } else { Seq::default() }
+        let mut heard_of = self.heard_of.subscribe();
+        // It ends with the view only.
+        let _heard = heard_of.wait_for(|heard| *heard).await;
     }
 
     /// How a stored response stands with the purges applied.
@@ -179,14 +163,39 @@ impl View {
         tokio::time::timeout(within, reached).await.unwrap_or(false)
     }
 
-    /// What other nodes call `position`.
+    /// What other nodes, and runs of this one to come, call `position`; `None` where they could not
+    /// understand it.
     pub(crate) fn told(&self, position: Seq) -> Option<AsOf> {
         self.ledger.read().told(position)
     }
 
-    /// The node's own number of a position that another node told; zero for one unknown.
+    /// The node's own number of a position that another node told, or that lies on disk with a stored
+    /// response; zero, which is older than every purge, for one unknown.
+    ///
+    /// Right at any time, from the start on, and right for the rest of the run: whatever is joined later
+    /// begins above. What [`View::told`] says is right for longer than that.
     pub(crate) fn heard(&self, as_of: Option<AsOf>) -> Seq {
-        as_of.map_or_else(Seq::default, |as_of| self.ledger.read().heard(as_of))
+        let Some(as_of) = as_of else { return Seq::default() };
+        let ledger = self.ledger.read();
+        // Nobody knows more of a log than who keeps it, unless it was put back from a copy.
+        if self.keeps_log && !ledger.reaches(as_of) {
+            return Seq::default();
+        }
+        ledger.heard(as_of)
+    }
+
+    /// The same for an answer to a question that is under way. While no log has ever been heard of, what
+    /// is fetched reflects all that has been applied: nothing.
+    pub(crate) fn heard_now(&self, as_of: Option<AsOf>) -> Seq {
+        let ledger = self.ledger.read();
+        let unheard = ledger.as_of().is_none().then(|| ledger.applied());
+        drop(ledger);
+        unheard.unwrap_or_else(|| self.heard(as_of))
+    }
+
+    /// Entries up to here are not known one by one, in the log's numbers.
+    pub(crate) fn since(&self) -> Option<AsOf> {
+        self.ledger.read().since_as_of()
     }
 
     /// How far this node is, in the log's numbers; `None` before it has joined.
@@ -194,18 +203,20 @@ impl View {
         self.ledger.read().as_of()
     }
 
-    /// Takes up the log at `head`; see [`Ledger::join`]. Blocks, where stored responses outlive the node,
-    /// until that is kept.
+    /// Takes up the log at `head`; see [`Ledger::join`].
     pub(crate) fn join(&self, head: AsOf) {
-        if let Some(floor) = &self.floor
-            && let Err(error) = floor.write(head)
-        {
-            tracing::warn!(%error, "the position in the purge log cannot be kept; what is on disk is validated after the next start");
-            floor.forget();
-        }
         let mut ledger = self.ledger.write();
         ledger.join(head);
         self.publish(&ledger);
+        self.heard_of.send_replace(true);
+    }
+
+    /// Takes up the log that this node keeps, of which `ledger` holds what there is.
+    pub(crate) fn keep(&self, ledger: Ledger) {
+        let mut own = self.ledger.write();
+        *own = ledger;
+        self.publish(&own);
+        self.heard_of.send_replace(true);
     }
 
     /// Applies an entry of the log that was joined; see [`Ledger::apply`]. One of another epoch leaves a
@@ -235,7 +246,10 @@ impl View {
         *lease = lease.lasting(length);
         lease.renew(sent);
         self.lease_until.store(lease.until().as_micros(), Ordering::Release);
-        self.heard_of.send_if_modified(|heard| !std::mem::replace(heard, true));
+        drop(lease);
+        if !self.has_joined() {
+            self.heard_of.send_replace(true);
+        }
     }
 
     /// Gives up the right to reuse what is stored until the lease is renewed.

@@ -215,8 +215,8 @@ impl Object {
             .append(order, Duration::ZERO)
             .await
             .map_err(|error| failed(&crate::telemetry::chain(&error).to_string()))?;
-        let epoch =
-            node.purges.as_of().ok_or_else(|| failed("no purge log is followed yet"))?.epoch;
+        let followed = node.purges.as_of().filter(|_| node.purges.has_joined());
+        let epoch = followed.ok_or_else(|| failed("no purge log is followed yet"))?.epoch;
         let purged = AsOf { epoch, seq: receipt.seq };
         if !node.purges.catch_up(purged, CATCH_UP_WITHIN).await {
             return Err(failed("this node does not hear of purges"));

@@ -106,6 +106,14 @@ impl Disk {
         self.meet(DiskOp::Rename, || std::fs::rename(from, to))
     }
 
+    /// Takes a name away; one that is not there is no failure.
+    pub(super) fn remove(&self, path: &Path) -> io::Result<()> {
+        self.meet(DiskOp::Unlink, || match std::fs::remove_file(path) {
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
+            done => done,
+        })
+    }
+
     /// Makes the names in the folder durable.
     pub(super) fn sync_folder(&self) -> io::Result<()> {
         self.meet(DiskOp::SyncFolder, || sync_folder(&self.folder))

@@ -242,6 +242,32 @@ impl LogFile {
         Ok(())
     }
 
+    /// Takes the log away, durably, so that the next one to open the folder finds none.
+    ///
+    /// For a log that must not be believed any more; it refuses everything from then on. Works on a
+    /// disk that is full.
+    ///
+    /// # Errors
+    ///
+    /// What the system said. The log may be found again; this may be tried again.
+    pub fn remove(&mut self) -> std::io::Result<()> {
+        self.poisoned = true;
+        self.disk.remove(&self.disk.log())?;
+        self.disk.sync_folder()
+    }
+
+    /// Sets the log aside, as `open` does with one that is damaged, and returns where it lies.
+    ///
+    /// For a log whose payloads make no sense to the caller; it refuses everything from then on.
+    ///
+    /// # Errors
+    ///
+    /// What the system said. The log may be found again; this may be tried again.
+    pub fn set_aside(&mut self) -> std::io::Result<PathBuf> {
+        self.poisoned = true;
+        open::set_aside(&self.disk)
+    }
+
     /// The epoch of the log, the same until it is replaced.
     #[must_use]
     pub fn epoch(&self) -> u64 {

@@ -99,17 +99,23 @@ fn settle(disk: &Disk, file: &File, contents: &Contents) -> io::Result<()> {
 
 fn replace(disk: &Disk, lock: File, new_epoch: u64, why: Damage) -> Result<Opened, LogOpenError> {
     let failed = failed("set aside the damaged purge log", disk.folder());
-    let mut kept = damaged(disk.folder()).map_err(&failed)?;
+    let set_aside = set_aside(disk).map_err(failed)?;
+    made(disk, lock, new_epoch, Born::Replaced { why, set_aside })
+}
+
+/// Gives the log the name of a damaged one, durably, and removes the oldest of those.
+pub(super) fn set_aside(disk: &Disk) -> io::Result<PathBuf> {
+    let mut kept = damaged(disk.folder())?;
     let number = kept.last().map_or(1, |newest| newest.saturating_add(1));
     let set_aside = damaged_path(disk, number);
-    disk.rename(&disk.log(), &set_aside).map_err(&failed)?;
-    disk.sync_folder().map_err(&failed)?;
+    disk.rename(&disk.log(), &set_aside)?;
+    disk.sync_folder()?;
     kept.push(number);
     for old in &kept[..kept.len().saturating_sub(DAMAGED_MAX)] {
         // One that cannot be removed costs room; it is no reason for a node not to start.
         drop(std::fs::remove_file(damaged_path(disk, *old)));
     }
-    made(disk, lock, new_epoch, Born::Replaced { why, set_aside })
+    Ok(set_aside)
 }
 
 fn damaged_path(disk: &Disk, number: u64) -> PathBuf {

@@ -14,8 +14,8 @@ use futures_util::{StreamExt, TryStreamExt, stream};
 use tokio::time::MissedTickBehavior;
 
 use super::log::{Inner, Nats};
-use super::trail::{Mark, Trail};
-use super::wire::{Message, Stream, Wire, WireError};
+use super::trail::{Mark, READ_MAX, Trail};
+use super::wire::{Message, Wire, WireError};
 
 /// Renewals in the time of one lease.
 const RENEWALS: u32 = 5;
@@ -23,8 +23,6 @@ const RENEWALS: u32 = 5;
 const PAUSES: (Duration, Duration) = (Duration::from_millis(20), Duration::from_millis(500));
 /// What was written here is usually pushed at once; it is read only after so long.
 const PUSHED_WITHIN: Duration = Duration::from_millis(20);
-/// Messages that are read one by one; with more, the log is taken up at its head.
-const READ_MAX: u64 = 10_000;
 /// Messages asked for at a time.
 const READ_AT_ONCE: usize = 64;
 
@@ -115,14 +113,14 @@ impl Inner {
                 wire.look().await?.ok_or(Ended::Astray)?
             }
         };
-        let trail = self.trail();
-        if !trail.as_ref().is_some_and(|trail| follows(trail, &stream)) {
-            // Within one epoch, numbers only grow.
-            if trail.is_some_and(|t| t.created() == stream.created && t.end().0 > stream.last) {
+        let follows = self.trail().is_some_and(|trail| trail.leads_into(&stream));
+        if !follows && !self.resume(&stream) {
+            // Within one epoch, numbers only grow, also over a restart of this node.
+            if self.applied_of(&stream).is_some_and(|applied| applied > stream.last) {
                 return Err(Ended::Astray);
             }
             let last = if stream.last == 0 { None } else { wire.read(stream.last).await? };
-            self.join(&stream, last.as_ref());
+            self.join(&stream, last.as_ref()).await;
         }
         Ok(())
     }
@@ -134,8 +132,7 @@ impl Inner {
     /// what they store.
     async fn leave_astray(&self, wire: &Wire) -> Result<(), Ended> {
         let stream = wire.look().await?;
-        let created = stream.as_ref().map(|stream| stream.created.as_str());
-        if created.is_some() && self.trail().as_ref().map(Trail::created) == created {
+        if stream.is_some_and(|stream| self.applied_of(&stream).is_some()) {
             tracing::error!(
                 stream = self.names.stream,
                 "the stream has lost messages that it had confirmed; it is made anew, and all nodes validate what they store. Does its server write to disk in time (sync_interval), and has it replicas?"
@@ -145,11 +142,11 @@ impl Inner {
         Ok(())
     }
 
-    async fn take_news(&self, mut news: Subscriber) -> Result<Infallible, Ended> {
+    async fn take_news(&self, news: Subscriber) -> Result<Infallible, Ended> {
+        let mut news = std::pin::pin!(news.ready_chunks(READ_AT_ONCE));
         while let Some(pushed) = news.next().await {
-            if let Some(message) = Message::pushed(&pushed) {
-                self.take_pushed(&message);
-            }
+            let messages: Vec<Message> = pushed.iter().filter_map(Message::pushed).collect();
+            self.take_pushed(&messages).await;
         }
         Err(Ended::Silent)
     }
@@ -165,7 +162,7 @@ impl Inner {
     async fn tell(&self, wire: &Wire) -> Result<Infallible, Ended> {
         loop {
             self.purged.notified().await;
-            wire.tell(self.report(false)).await?;
+            wire.tell(self.report(false).await).await?;
         }
     }
 
@@ -193,6 +190,7 @@ impl Inner {
     /// Writes a report, applies everything up to it, makes sure that the stream is whole, and only then
     /// renews the lease from the moment before.
     async fn renew_lease(&self, wire: &Wire) -> Result<(), Ended> {
+        self.known.settled().await;
         let before = self.trail().ok_or(Ended::Astray)?.end();
         let sent = self.clock.now();
         let seq = self.write_report(wire, false).await?;
@@ -236,24 +234,17 @@ impl Inner {
         if seq.saturating_sub(applied) > READ_MAX {
             return Err(Ended::Behind);
         }
-        let mut read =
+        let read =
             stream::iter((applied + 1)..=seq).map(|seq| wire.read(seq)).buffered(READ_AT_ONCE);
-        while let Some(message) = read.try_next().await? {
+        let mut read = std::pin::pin!(read.try_ready_chunks(READ_AT_ONCE));
+        while let Some(messages) = read.try_next().await.map_err(|error| error.1)? {
             // What is not there any more is never known one by one.
-            let message = message.ok_or(Ended::Behind)?;
-            if !self.take(&message) {
+            let messages: Vec<Message> =
+                messages.into_iter().collect::<Option<_>>().ok_or(Ended::Behind)?;
+            if !self.take_read(&messages).await {
                 return Err(Ended::Behind);
             }
         }
         Ok(())
     }
-}
-
-/// Whether `stream` goes on where `trail` ends.
-fn follows(trail: &Trail, stream: &Stream) -> bool {
-    let applied = trail.end().0;
-    !trail.is_forgotten()
-        && trail.created() == stream.created
-        && stream.first <= applied.saturating_add(1)
-        && stream.last.saturating_sub(applied) <= READ_MAX
 }

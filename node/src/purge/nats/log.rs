@@ -19,8 +19,8 @@ use super::super::book::{Book, wall_ms};
 use super::super::record::{Batch, Log, LogError, PurgeReceipt, Record, Reported};
 use super::super::reporter::Reporter;
 use super::super::settled::settled;
-use super::super::{BootClock, Order, View};
-use super::trail::{Step, Trail};
+use super::super::{BootClock, Known, Line, Order, Turn, View};
+use super::trail::{Mark, Step, Trail};
 use super::wire::{Kind, Message, Names, Stream, Wire, WireError};
 use crate::config::{NatsConfig, NodeConfig};
 use crate::inner::TierSecret;
@@ -49,6 +49,8 @@ pub(super) struct Inner {
     pub(super) names: Names,
     pub(super) clock: BootClock,
     pub(super) view: Arc<View>,
+    /// Everything is written down there before it is published in the view.
+    pub(super) known: Known,
     pub(super) metrics: Arc<Metrics>,
     pub(super) wire: ArcSwapOption<Wire>,
     state: Mutex<State>,
@@ -59,6 +61,41 @@ pub(super) struct Inner {
     pub(super) missing: Notify,
     /// Told when a purge has been applied here.
     pub(super) purged: Notify,
+}
+
+/// How a message came here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Way {
+    /// The server sent it by itself.
+    Pushed,
+    /// It was asked for.
+    Read,
+}
+
+/// A message that comes next.
+struct Next<'a> {
+    message: &'a Message,
+    /// What is purged; `None` for a report.
+    record: Option<Record>,
+}
+
+impl<'a> Next<'a> {
+    fn of(message: &'a Message) -> Self {
+        let seq = message.seq;
+        let read = match message.kind {
+            Kind::Report => return Self { message, record: None },
+            Kind::Purge => serde_json::from_slice(&message.payload).ok(),
+            Kind::Unknown => None,
+        };
+        let record = read.unwrap_or_else(|| {
+            tracing::warn!(
+                seq,
+                "an entry of the purge log cannot be read; it is taken to purge everything"
+            );
+            Record::unreadable(seq)
+        });
+        Self { message, record: Some(record) }
+    }
 }
 
 struct State {
@@ -74,7 +111,7 @@ impl Nats {
     pub(crate) fn configured(
         config: &NodeConfig,
         secret: Option<&TierSecret>,
-        view: &Arc<View>,
+        known: &Known,
         metrics: &Arc<Metrics>,
     ) -> Option<Self> {
         let nats = &config.purge.nats;
@@ -87,7 +124,8 @@ impl Nats {
             lease,
             names: Names::new(secret?.cdn_id(), nats.stream.as_deref()),
             clock: BootClock,
-            view: Arc::clone(view),
+            view: Arc::clone(known.view()),
+            known: known.clone(),
             metrics: Arc::clone(metrics),
             wire: ArcSwapOption::empty(),
             state: Mutex::new(State { trail: None, book, words: 0 }),
@@ -105,14 +143,25 @@ impl Inner {
         self.state.lock().trail.clone()
     }
 
+    /// How far this node has applied `stream`, in this run or one before; `None` if it has followed another
+    /// one, or none.
+    pub(super) fn applied_of(&self, stream: &Stream) -> Option<u64> {
+        let trail = Trail::new(&self.names.stream, &stream.created, stream.lease, (0, None));
+        let as_of = self.view.as_of()?;
+        (as_of.epoch == trail.as_of().epoch).then_some(as_of.seq)
+    }
+
     /// Takes up `stream` after its newest message, which was `last`.
     ///
     /// All that is stored must be validated from then on, and purges wait for leases of which this node
     /// has not met the reports.
-    pub(super) fn join(&self, stream: &Stream, last: Option<&Message>) {
-        let mut state = self.state.lock();
+    pub(super) async fn join(&self, stream: &Stream, last: Option<&Message>) {
         let end = (stream.last, last.map(Message::mark));
         let trail = Trail::new(&self.names.stream, &stream.created, stream.lease, end);
+        let mut lines = vec![Line::Joined(trail.as_of())];
+        lines.extend(last.map(|last| Line::Met(trail.as_of(), *last.mark().as_bytes())));
+        let _turn = self.known.keep(lines).await;
+        let mut state = self.state.lock();
         tracing::info!(epoch = %trail.as_of().epoch, head = stream.last, "taking up the purge log");
         if stream.lease != self.lease {
             tracing::warn!(counts = ?stream.lease, configured = ?self.lease, "the lease of the stream counts, not the one configured");
@@ -123,6 +172,24 @@ impl Inner {
         state.trail = Some(trail);
         drop(state);
         self.tell_met();
+    }
+
+    /// Goes on with `stream` where an earlier run of this node has left it, if what it missed is there;
+    /// returns whether it is. Purges wait for leases as after [`Inner::join`].
+    pub(super) fn resume(&self, stream: &Stream) -> bool {
+        let Some((at, mark)) = self.known.met_before() else { return false };
+        let end = (at.seq, Some(Mark::from_bytes(mark)));
+        let trail = Trail::new(&self.names.stream, &stream.created, stream.lease, end);
+        let mut state = self.state.lock();
+        let is_first = state.trail.is_none() && self.view.as_of() == Some(at);
+        if !is_first || trail.as_of() != at || !trail.leads_into(stream) {
+            return false;
+        }
+        tracing::info!(epoch = %at.epoch, at = at.seq, head = stream.last, "going on with the purge log");
+        state.book = Book::new(Roll::new(stream.lease, Timestamp::ZERO));
+        state.book.expect_strangers(self.clock.now());
+        state.trail = Some(trail);
+        true
     }
 
     /// Gives up following the stream one by one, so that it is taken up at its head.
@@ -153,63 +220,84 @@ impl Inner {
         self.view.renew(sent, lease);
     }
 
-    /// Takes a message that the server has pushed.
-    pub(super) fn take_pushed(&self, message: &Message) {
-        let step = {
-            let mut state = self.state.lock();
-            let now = self.clock.now();
-            let Some(trail) = &mut state.trail else { return };
-            trail.learn_of(message.seq);
-            let step = trail.step_pushed(message.seq, now);
-            if step == Step::Next {
-                self.apply(&mut state, message, now);
-            }
-            step
-        };
-        match step {
-            Step::Known => {}
-            Step::Missing => self.missing.notify_one(),
-            Step::Next => self.tell_met(),
+    /// Takes messages that the server has pushed.
+    pub(super) async fn take_pushed(&self, messages: &[Message]) {
+        let turn = self.known.turn().await;
+        let (next, is_missing) = self.following(messages, Way::Pushed);
+        self.apply_all(turn, next).await;
+        if is_missing {
+            self.missing.notify_one();
         }
     }
 
-    /// Takes a message that was read; returns whether it has been applied, now or before.
-    pub(super) fn take(&self, message: &Message) -> bool {
+    /// Takes messages that were read; returns whether they have been applied, now or before.
+    pub(super) async fn take_read(&self, messages: &[Message]) -> bool {
+        let turn = self.known.turn().await;
+        let (next, is_missing) = self.following(messages, Way::Read);
+        self.apply_all(turn, next).await;
+        !is_missing
+    }
+
+    /// Which of `messages` come next, one after another, and whether one is there that does not.
+    fn following<'a>(&self, messages: &'a [Message], way: Way) -> (Vec<Next<'a>>, bool) {
         let mut state = self.state.lock();
-        let step = state.trail.as_ref().map_or(Step::Missing, |trail| trail.step(message.seq));
-        if step == Step::Next {
-            let now = self.clock.now();
-            self.apply(&mut state, message, now);
+        let now = self.clock.now();
+        let mut next = Vec::new();
+        let Some(known) = &mut state.trail else { return (next, way == Way::Read) };
+        if let (Way::Pushed, Some(last)) = (way, messages.iter().map(|message| message.seq).max()) {
+            known.learn_of(last);
+        }
+        let (mut trail, mut is_missing) = (known.clone(), false);
+        for message in messages {
+            let step = match way {
+                Way::Pushed => trail.step_pushed(message.seq, now),
+                Way::Read => trail.step(message.seq),
+            };
+            match step {
+                Step::Known => {}
+                Step::Missing => is_missing = true,
+                Step::Next => {
+                    trail.advance(message.mark());
+                    next.push(Next::of(message));
+                }
+            }
+        }
+        (next, is_missing)
+    }
+
+    /// Writes down what comes next and applies it. Only whoever has the turn moves the trail on, so it
+    /// still comes next then.
+    async fn apply_all(&self, turn: Turn, next: Vec<Next<'_>>) {
+        if next.is_empty() {
+            return;
+        }
+        let Some(epoch) = self.trail().map(|trail| trail.as_of().epoch) else { return };
+        // What names nothing need not be known: numbers may be missing there.
+        let at = |next: &Next<'_>| AsOf { epoch, seq: next.message.seq };
+        let purges = next
+            .iter()
+            .filter_map(|next| Some(Line::Applied(at(next), next.record.as_ref()?.entry())));
+        let mut lines: Vec<Line> = purges.collect();
+        if let (false, Some(last)) = (lines.is_empty(), next.last()) {
+            lines.push(Line::Met(at(last), *last.message.mark().as_bytes()));
+        }
+        let _turn = turn.write(lines).await;
+        let mut state = self.state.lock();
+        let now = self.clock.now();
+        for Next { message, record } in next {
+            match record {
+                None => self.apply_report(&mut state, message, now),
+                Some(record) => self.apply_purge(&mut state, message.seq, record, now),
+            }
+            if let Some(trail) = &mut state.trail {
+                trail.advance(message.mark());
+            }
         }
         drop(state);
         self.tell_met();
-        step != Step::Missing
     }
 
-    /// Applies the next message.
-    fn apply(&self, state: &mut State, message: &Message, now: Timestamp) {
-        match message.kind {
-            Kind::Report => self.apply_report(state, message, now),
-            Kind::Purge | Kind::Unknown => self.apply_purge(state, message, now),
-        }
-        if let Some(trail) = &mut state.trail {
-            trail.advance(message.mark());
-        }
-    }
-
-    fn apply_purge(&self, state: &mut State, message: &Message, now: Timestamp) {
-        let seq = message.seq;
-        let read = match message.kind {
-            Kind::Purge => serde_json::from_slice(&message.payload).ok(),
-            Kind::Report | Kind::Unknown => None,
-        };
-        let record = read.unwrap_or_else(|| {
-            tracing::warn!(
-                seq,
-                "an entry of the purge log cannot be read; it is taken to purge everything"
-            );
-            Record::unreadable(seq)
-        });
+    fn apply_purge(&self, state: &mut State, seq: u64, record: Record, now: Timestamp) {
         if let Err(gap) = self.apply_entry(state, seq, &record.entry()) {
             tracing::error!(%gap, "the trail and the ledger differ; please report this");
             return;
@@ -282,16 +370,22 @@ impl Inner {
         self.met.send_modify(|count| *count = count.wrapping_add(1));
     }
 
-    /// What this node says of itself, as it travels.
-    pub(super) fn report(&self, leaving: bool) -> Vec<u8> {
-        let reported = Reported { leaving, ..self.reporter.report(&self.view) };
+    /// What this node says of itself, as it travels, as soon as it may be told.
+    pub(super) async fn report(&self, leaving: bool) -> Vec<u8> {
+        let reported = loop {
+            let reported = self.reporter.report(&self.view);
+            if !self.known.is_owed() || leaving {
+                break Reported { leaving, ..reported };
+            }
+            self.known.settled().await;
+        };
         serde_json::to_vec(&reported).unwrap_or_default()
     }
 
     /// Enters how far this node is without waiting for its own word to come round.
     fn note_self(&self, state: &mut State, now: Timestamp) {
         let reported = self.reporter.report(&self.view);
-        if state.book.roll().knows(&reported.name, reported.boot) {
+        if !self.known.is_owed() && state.book.roll().knows(&reported.name, reported.boot) {
             match state.book.on_report(&reported, reported.applied, now) {
                 LeaseGranted::Known | LeaseGranted::New | LeaseGranted::Full => {}
             }
@@ -301,7 +395,7 @@ impl Inner {
     /// Writes a report and returns its number.
     pub(super) async fn write_report(&self, wire: &Wire, leaving: bool) -> Result<u64, WireError> {
         let id = random_text().map_err(|error| WireError::Refused { why: error.to_string() })?;
-        wire.write(Kind::Report, &id, Bytes::from(self.report(leaving))).await
+        wire.write(Kind::Report, &id, Bytes::from(self.report(leaving).await)).await
     }
 
     /// Says that this node reuses nothing any more, so that purges do not wait for it.

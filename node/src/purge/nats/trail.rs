@@ -5,6 +5,11 @@ use std::time::Duration;
 use weir_cache::Timestamp;
 use weir_cache::purge::{AsOf, Epoch};
 
+use super::wire::Stream;
+
+/// Messages that are read one by one; with more, the log is taken up at its head.
+pub(super) const READ_MAX: u64 = 10_000;
+
 /// What a message was, so that it can be told from another with the same number.
 pub(super) type Mark = blake3::Hash;
 
@@ -126,9 +131,12 @@ impl Trail {
         self.is_forgotten = true;
     }
 
-    /// Whether the log is to be taken up at its head.
-    pub(super) fn is_forgotten(&self) -> bool {
-        self.is_forgotten
+    /// Whether `stream` goes on where this ends, one by one. Else the log is to be taken up at its head.
+    pub(super) fn leads_into(&self, stream: &Stream) -> bool {
+        !self.is_forgotten
+            && self.created == stream.created
+            && stream.first <= self.applied.saturating_add(1)
+            && stream.last.saturating_sub(self.applied) <= READ_MAX
     }
 
     /// Goes on to the next message.

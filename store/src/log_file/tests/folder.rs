@@ -108,3 +108,41 @@ fn a_damaged_log_is_not_followed_by_one_of_the_same_epoch() {
     assert_eq!(std::fs::read(scratch.log()).unwrap(), bytes);
     assert_eq!(scratch.open(FRESH).1.epoch, FRESH);
 }
+
+#[test]
+fn a_log_that_was_removed_is_not_found_again() {
+    let scratch = Scratch::new();
+    let (mut log, _) = scratch.open(OLD);
+    log.append(&[b"one"]).unwrap();
+    log.remove().unwrap();
+    assert!(matches!(log.append(&[b"two"]), Err(LogAppendError::Poisoned)));
+    log.remove().unwrap();
+    drop(log);
+    let (log, recovered) = scratch.open(FRESH);
+    assert_eq!((recovered.born, recovered.entries.len()), (Born::New, 0));
+    assert_eq!(log.epoch(), FRESH);
+}
+
+#[test]
+fn a_log_that_cannot_be_removed_says_so() {
+    for op in [DiskOp::Unlink, DiskOp::SyncFolder] {
+        let (scratch, faults) = (Scratch::new(), Faults::default());
+        let (mut log, _) = LogFile::open_with_faults(scratch.path(), OLD, &faults).unwrap();
+        faults.fail(op, 0, std::io::ErrorKind::Other, 0);
+        assert!(log.remove().is_err(), "{op:?}");
+        log.remove().unwrap();
+        assert!(!scratch.log().exists());
+    }
+}
+
+#[test]
+fn a_log_that_makes_no_sense_is_set_aside_whole() {
+    let scratch = Scratch::new();
+    let (mut log, _) = scratch.open(OLD);
+    log.append(&[b"one"]).unwrap();
+    let bytes = std::fs::read(scratch.log()).unwrap();
+    let aside = log.set_aside().unwrap();
+    assert_eq!(std::fs::read(aside).unwrap(), bytes);
+    drop(log);
+    assert_eq!(scratch.open(FRESH).1.born, Born::New);
+}
