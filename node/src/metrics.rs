@@ -246,6 +246,7 @@ struct Gauges {
     store_bytes: Gauge,
     store_keys: Gauge,
     evictions: Counter<u64, AtomicU64>,
+    variants_dropped: Counter<u64, AtomicU64>,
     purge_applied: Gauge,
     purge_fenced: Gauge,
     purge_named: Gauge,
@@ -261,6 +262,7 @@ pub(crate) struct Readings {
     pub(crate) store_bytes: u64,
     pub(crate) store_keys: u64,
     pub(crate) evictions: u64,
+    pub(crate) variants_dropped: u64,
     /// The disk tier; `None` where there is none.
     pub(crate) disk: Option<DiskStats>,
     /// Lookups that did not wait for the disk any longer.
@@ -517,6 +519,11 @@ impl Metrics {
         registry.register("store_keys", "Keys stored", gauges.store_keys.clone());
         registry.register("evictions", "Keys dropped for room", gauges.evictions.clone());
         registry.register(
+            "variants_dropped",
+            "Variants dropped because their key had too many",
+            gauges.variants_dropped.clone(),
+        );
+        registry.register(
             "purge_applied_seq",
             "Purge log position applied",
             gauges.purge_applied.clone(),
@@ -571,6 +578,8 @@ impl Metrics {
         gauges.purge_named.set(signed(readings.purge_named as u64));
         let evictions = readings.evictions.saturating_sub(gauges.evictions.get());
         gauges.evictions.inc_by(evictions);
+        let dropped = readings.variants_dropped.saturating_sub(gauges.variants_dropped.get());
+        gauges.variants_dropped.inc_by(dropped);
         if let Some(disk) = &readings.disk {
             self.disk.read(disk, readings.disk_late);
         }

@@ -233,6 +233,7 @@ impl Node {
             store_bytes: store.bytes,
             store_keys: store.keys,
             evictions: store.evictions,
+            variants_dropped: self.store.variants_dropped(),
             disk: self.disk_stats().await,
             disk_late: self.store.late_lookups(),
             purge_applied: self.purges.as_of().map_or(0, |as_of| as_of.seq),

@@ -326,6 +326,12 @@ impl Store {
         self.memory.stats().await
     }
 
+    /// Variants dropped since start because their key had too many, or too many bytes.
+    #[must_use]
+    pub fn variants_dropped(&self) -> u64 {
+        self.memory.variants_dropped()
+    }
+
     /// Lookups that did not wait for the disk any longer.
     pub fn late_lookups(&self) -> u64 {
         self.disk.as_ref().map_or(0, |disk| disk.late.load(Relaxed))

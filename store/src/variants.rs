@@ -1,25 +1,30 @@
 //! Which of the responses stored under one key answers a request (RFC 9111 §4.1)?
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use http::HeaderMap;
 use weir_cache::{Policy, StoredHead};
 
+use crate::response::length;
 use crate::weight::{COUNTS_BYTES, allocated};
 use crate::{StoredParts, StoredResponse, StoredSlices};
 
 /// What one key may hold.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct KeyBounds {
+pub(crate) struct KeyBounds<'a> {
     /// Variants, at least 1.
     pub(crate) variants_max: usize,
     /// Bytes of all of them; one is kept even if it is larger.
     pub(crate) bytes_max: u64,
+    /// Counts variants that were dropped for these bounds.
+    pub(crate) dropped: &'a AtomicU64,
 }
 
-impl KeyBounds {
+impl KeyBounds<'_> {
     /// Drops the oldest variants beyond the bounds.
     fn cut(self, newest_first: &mut Vec<Arc<StoredResponse>>) {
+        let before = newest_first.len();
         newest_first.truncate(self.variants_max);
         let mut bytes = 0;
         let fitting = newest_first
@@ -30,12 +35,22 @@ impl KeyBounds {
             })
             .count();
         newest_first.truncate(fitting.max(1));
+        self.count(before, newest_first.len());
     }
 
     /// Drops the oldest of those with missing slices beyond the bounds. They lie on disk, so what they take of
     /// memory is little.
     fn cut_slices(self, slices: &mut Vec<StoredSlices>) {
+        let before = slices.len();
         slices.truncate(self.variants_max);
+        self.count(before, slices.len());
+    }
+
+    fn count(self, before: usize, after: usize) {
+        let dropped = before.saturating_sub(after);
+        if dropped > 0 {
+            self.dropped.fetch_add(length(dropped), Ordering::Relaxed);
+        }
     }
 
     /// Drops the oldest parts beyond what the whole responses leave.
@@ -235,7 +250,7 @@ impl Variants {
         response: Arc<StoredResponse>,
         request_headers: &HeaderMap,
         policy: &Policy,
-        bounds: KeyBounds,
+        bounds: KeyBounds<'_>,
     ) -> Self {
         let mut newest_first = vec![response];
         newest_first.extend(
@@ -266,7 +281,7 @@ impl Variants {
         added: StoredSlices,
         request_headers: &HeaderMap,
         policy: &Policy,
-        bounds: KeyBounds,
+        bounds: KeyBounds<'_>,
     ) -> Self {
         let mut slices = vec![added];
         slices.extend(self.slices_for_others(request_headers, policy));
@@ -333,7 +348,7 @@ impl Variants {
         change: PartsChange,
         request_headers: &HeaderMap,
         policy: &Policy,
-        bounds: KeyBounds,
+        bounds: KeyBounds<'_>,
     ) -> Option<Self> {
         let added = match change {
             PartsChange::Keep => return None,

@@ -10,6 +10,7 @@ mod quick;
 mod tests;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use http::HeaderMap;
 use parking_lot::Mutex;
@@ -66,6 +67,7 @@ pub struct MemoryStore {
     map: Map,
     limits: StoreLimits,
     shapes: Mutex<Shapes>,
+    variants_dropped: AtomicU64,
 }
 
 #[derive(Debug)]
@@ -86,7 +88,7 @@ impl MemoryStore {
                 Map::Quick(QuickMap::new(bytes_max, entry_bytes))
             }
         };
-        Self { map, limits, shapes: Mutex::default() }
+        Self { map, limits, shapes: Mutex::default(), variants_dropped: AtomicU64::new(0) }
     }
 
     /// The limits this store was made with.
@@ -130,13 +132,14 @@ impl MemoryStore {
     }
 
     /// What one key may hold, so that no key outgrows the store and is dropped as a whole.
-    fn of_one_key(&self) -> KeyBounds {
+    fn of_one_key(&self) -> KeyBounds<'_> {
         let StoreLimits { variants_max, memory_bytes_max, .. } = self.limits;
         let entry_bytes_max = match &self.map {
             Map::Moka(map) => map.entry_bytes_max(),
             Map::Quick(map) => map.entry_bytes_max(),
         };
-        KeyBounds { variants_max, bytes_max: entry_bytes_max.min(memory_bytes_max / 4) }
+        let bytes_max = entry_bytes_max.min(memory_bytes_max / 4);
+        KeyBounds { variants_max, bytes_max, dropped: &self.variants_dropped }
     }
 
     /// Stores `response` under `key`, in place of what answered the same request before.
@@ -341,5 +344,11 @@ impl MemoryStore {
             Map::Moka(map) => map.stats().await,
             Map::Quick(map) => map.stats().await,
         }
+    }
+
+    /// Variants dropped since start because their key had too many, or too many bytes.
+    #[must_use]
+    pub fn variants_dropped(&self) -> u64 {
+        self.variants_dropped.load(Ordering::Relaxed)
     }
 }

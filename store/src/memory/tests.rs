@@ -121,6 +121,7 @@ async fn variants_and_bodies_are_bounded(store: MemoryStore) {
         put(&store, "/a", &language(tag), tag).await;
     }
     assert_eq!(store.lookup(&keyed("/a").key).await.unwrap().iter().count(), 2);
+    assert_eq!(store.variants_dropped(), 1);
     assert!(!put(&store, "/b", &language("en"), &"x".repeat(2_001)).await, "too large");
     assert_eq!(got(&store, "/b", &language("en")).await, None);
 }
