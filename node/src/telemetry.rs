@@ -34,10 +34,23 @@ pub fn start(config: &LogConfig) -> WorkerGuard {
         LogFormat::Json => registry.with(layer.json().flatten_event(true)).try_init(),
         LogFormat::Text => registry.with(layer).try_init(),
     };
-    if started.is_err() {
-        tracing::debug!("logging was started before");
+    match started {
+        Ok(()) => log_panics(),
+        Err(_) => tracing::debug!("logging was started before"),
     }
     guard
+}
+
+/// Has panics go where the events go, a line each, instead of beside them.
+///
+/// Those that are caught are seen here as well, such as one of a library over a file that was spoilt.
+fn log_panics() {
+    std::panic::set_hook(Box::new(|panic| {
+        let thread = std::thread::current();
+        let at = panic.location().map(ToString::to_string);
+        let message = panic.payload_as_str().unwrap_or("without a message");
+        tracing::error!(thread = thread.name(), at, "panicked: {message}");
+    }));
 }
 
 /// Shows an error with all its causes, outermost first.
