@@ -144,7 +144,9 @@ async def forget_old(memory, edge, number):
         memory.begin_purge(paths)
         memory.origin.epoch += 1
         versions = {path: memory.origin.version(path) for path in paths}
-        holds = await edge.purge(prefixes=[f"{kit.HOST}/r{at}/"])
+        # Those that were kept for later rounds lie under the prefixes of earlier ones.
+        prefixes = sorted({f"{kit.HOST}/{path.split('/')[1]}/" for path in paths})
+        holds = await edge.purge(prefixes=prefixes)
         memory.end_purge(versions, holds)
         # A few are read in later rounds, too.
         memory.paths[at + 1][:0] = paths[:5]
