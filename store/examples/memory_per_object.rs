@@ -45,7 +45,7 @@ async fn main() {
     for index in 0..objects {
         let keyed = keyed(index);
         let stored = response(&store, &policy, &keyed, (index, body_bytes));
-        store.insert(keyed.key, Arc::new(stored), &HeaderMap::new(), &policy).await;
+        store.writing(|_| {}).insert(keyed.key, Arc::new(stored), &HeaderMap::new(), &policy).await;
     }
     let nanos = (busy_nanos() - began) / objects;
     let stats = store.stats().await;

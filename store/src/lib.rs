@@ -32,7 +32,7 @@ pub use log_file::{
     Born, Damage, LOG_APPEND_BYTES_MAX, LOG_BYTES_MAX, LOG_MEMBER_BYTES_MAX, LOG_PAYLOAD_BYTES_MAX,
     LogAppendError, LogFile, LogOpenError, Recovered,
 };
-pub use memory::{MemoryKind, MemoryStore, StoreLimits, StoreStats};
+pub use memory::{MemoryKind, MemoryStore, StoreLimits, StoreStats, Writing};
 pub use part::StoredParts;
 pub use response::StoredResponse;
 pub use slices::StoredSlices;

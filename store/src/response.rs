@@ -49,6 +49,20 @@ impl StoredResponse {
         Self { head, body, text, digest: self.digest.clone(), reflects, counted_for }
     }
 
+    /// Whether `other` is this response, be it read from disk once more: it answers with the same head, is as old,
+    /// reflects the same purges, and its body is as long.
+    #[must_use]
+    pub fn is_same(&self, other: &Self) -> bool {
+        let key = |stored: &Self| {
+            let head = &stored.head;
+            (head.status, head.plan.date, head.as_of, stored.body.len())
+        };
+        std::ptr::eq(self, other)
+            || (key(self) == key(other)
+                && self.head.headers == other.head.headers
+                && self.head.vary == other.head.vary)
+    }
+
     /// The BLAKE3 digest of the body; `None` where it has not been worked out.
     #[must_use]
     pub fn digest(&self) -> Option<&[u8; 32]> {

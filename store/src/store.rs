@@ -120,7 +120,8 @@ impl Store {
                 OnDisk::Unknown => return OnDisk::Unknown,
             };
             let is_current = || disk.tier.version(key) == version;
-            if let Some(list) = self.memory.adopt(*key, &list, is_current).await {
+            let adopting = self.memory.writing(|_| {});
+            if let Some(list) = adopting.adopt(*key, &list, is_current).await {
                 return OnDisk::Found(list);
             }
         }
@@ -162,7 +163,7 @@ impl Store {
             Ok(Some(bytes)) => {
                 let resident = Arc::new(stored.with_body(bytes.into()));
                 // Nothing changes for the disk.
-                self.memory.replace(*key, &stored, Arc::clone(&resident)).await;
+                self.memory.writing(|_| {}).replace(*key, &stored, Arc::clone(&resident)).await;
                 Some(resident)
             }
             Err(BodyError::Io { .. }) => None,
@@ -195,8 +196,8 @@ impl Store {
         policy: &Policy,
     ) -> bool {
         let prepared = self.prepare(&key).await;
-        let list = self.memory.insert(key, response, request_headers, policy).await;
-        self.follow(key, prepared, list)
+        let writing = self.memory.writing(self.follow(key, prepared));
+        writing.insert(key, response, request_headers, policy).await.is_some()
     }
 
     /// Stores `response` in place of `old`, unless `old` is not stored any more; returns whether it
@@ -210,15 +211,15 @@ impl Store {
         response: Arc<StoredResponse>,
     ) -> bool {
         let prepared = self.prepare(&key).await;
-        let list = self.memory.replace(key, old, response).await;
-        self.follow(key, prepared, list)
+        let writing = self.memory.writing(self.follow(key, prepared));
+        writing.replace(key, old, response).await.is_some()
     }
 
     /// Removes `response` from what is stored under `key`, if it is still there; returns whether it was.
     pub async fn discard(&self, key: &CacheKey, response: &Arc<StoredResponse>) -> bool {
         let prepared = self.prepare(key).await;
-        let list = self.memory.discard(key, response).await;
-        self.follow(*key, prepared, list)
+        let writing = self.memory.writing(self.follow(*key, prepared));
+        writing.discard(key, response).await.is_some()
     }
 
     /// Stores `slices` under `key`, in place of what answered the same request before; otherwise as
@@ -231,23 +232,23 @@ impl Store {
         policy: &Policy,
     ) -> bool {
         let prepared = self.prepare(&key).await;
-        let list = self.memory.insert_slices(key, slices, request_headers, policy).await;
-        self.follow(key, prepared, list)
+        let writing = self.memory.writing(self.follow(key, prepared));
+        writing.insert_slices(key, slices, request_headers, policy).await.is_some()
     }
 
     /// Takes note of another head of `slices`, or that more or fewer of them are here, unless the body is not
     /// stored any more; returns whether it is. Once nothing is missing it is a stored response like any other.
     pub async fn place_slices(&self, key: CacheKey, slices: &StoredSlices) -> bool {
         let prepared = self.prepare(&key).await;
-        let list = self.memory.place_slices(key, slices).await;
-        self.follow(key, prepared, list)
+        let writing = self.memory.writing(self.follow(key, prepared));
+        writing.place_slices(key, slices).await.is_some()
     }
 
     /// Removes `slices`, under whatever head, from what is stored under `key`; returns whether they were there.
     pub async fn discard_slices(&self, key: CacheKey, slices: &StoredSlices) -> bool {
         let prepared = self.prepare(&key).await;
-        let list = self.memory.discard_slices(key, slices).await;
-        self.follow(key, prepared, list)
+        let writing = self.memory.writing(self.follow(key, prepared));
+        writing.discard_slices(key, slices).await.is_some()
     }
 
     /// Every response stored in memory with its key, in no order. Others may come and go meanwhile; each that
@@ -269,8 +270,8 @@ impl Store {
         change: impl FnOnce(Option<&Arc<StoredParts>>) -> PartsChange,
     ) -> bool {
         let prepared = self.prepare(&key).await;
-        let list = self.memory.change_parts(key, request_headers, policy, change).await;
-        self.follow(key, prepared, list)
+        let writing = self.memory.writing(self.follow(key, prepared));
+        writing.change_parts(key, request_headers, policy, change).await.is_some()
     }
 
     /// Stores `parts` in place of `old`, unless `old` is not stored any more; returns whether they
@@ -281,18 +282,16 @@ impl Store {
         old: &Arc<StoredParts>,
         parts: Arc<StoredParts>,
     ) -> bool {
-        self.memory.replace_parts(key, old, parts).await
+        self.memory.writing(|_| {}).replace_parts(key, old, parts).await
     }
 
     /// Removes everything stored under `key`; returns whether there was something in memory.
     pub async fn remove(&self, key: &CacheKey) -> bool {
+        let prepared = Prepared { blank_at: None };
         if let Some(disk) = &self.disk {
-            // In this order: who has read the key from disk and comes too late to have it removed from
-            // memory sees that it was changed.
             disk.tier.changing(key);
-            disk.tier.forget(*key);
         }
-        self.memory.remove(key).await
+        self.memory.writing(self.follow(*key, prepared)).remove(key).await
     }
 
     /// Sees to it that memory has all variants of `key` before one of them changes, and that nobody puts
@@ -311,14 +310,20 @@ impl Store {
             || matches!(Box::pin(self.look_on_disk(disk, key)).await, OnDisk::Nothing)
     }
 
-    /// Hands a changed list to the disk; returns whether it was changed.
-    fn follow(&self, key: CacheKey, prepared: Prepared, list: Option<Variants>) -> bool {
-        let Some(list) = list else { return false };
-        if let Some(disk) = &self.disk {
-            let is_new = prepared.blank_at == Some(disk.tier.version(&key));
-            disk.tier.put(key, list, is_new);
+    /// What hands a changed list to the disk, in the turn in which memory changes.
+    fn follow(&self, key: CacheKey, prepared: Prepared) -> impl FnOnce(&Variants) + Send {
+        let tier = self.disk.as_ref().map(|disk| Arc::clone(&disk.tier));
+        move |list| {
+            let Some(tier) = tier else { return };
+            let is_new = prepared.blank_at == Some(tier.version(&key));
+            // Once more: who has read the key since it was prepared is too late as well.
+            tier.changing(&key);
+            if list.persisted().next().is_some() {
+                tier.put(key, list.clone(), is_new);
+            } else if !is_new {
+                tier.forget(key);
+            }
         }
-        true
     }
 
     /// What memory holds at this moment. Costs a pass over pending bookkeeping.
@@ -330,6 +335,12 @@ impl Store {
     #[must_use]
     pub fn variants_dropped(&self) -> u64 {
         self.memory.variants_dropped()
+    }
+
+    /// Whether there is a disk tier that is written to at present.
+    #[must_use]
+    pub fn takes_writes(&self) -> bool {
+        self.disk.as_ref().is_some_and(|disk| disk.tier.takes_writes())
     }
 
     /// Lookups that did not wait for the disk any longer.

@@ -236,7 +236,7 @@ impl Variants {
 
     /// A list without `response`; `None` if it is not in this one.
     pub(crate) fn without(&self, response: &Arc<StoredResponse>) -> Option<Self> {
-        let others = self.whole().iter().filter(|stored| !Arc::ptr_eq(stored, response));
+        let others = self.whole().iter().filter(|stored| !stored.is_same(response));
         let newest_first: Vec<_> = others.map(Arc::clone).collect();
         (newest_first.len() < self.whole().len())
             .then(|| Self::of(newest_first, self.slices().to_vec(), self.parts().to_vec()))
@@ -387,7 +387,7 @@ impl Variants {
         old: &Arc<StoredResponse>,
         response: Arc<StoredResponse>,
     ) -> Option<Self> {
-        let place = self.whole().iter().position(|stored| Arc::ptr_eq(stored, old))?;
+        let place = self.whole().iter().position(|stored| stored.is_same(old))?;
         let mut newest_first = self.whole().to_vec();
         newest_first.remove(place);
         // Confirmed last, hence the newest.

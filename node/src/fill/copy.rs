@@ -1,7 +1,7 @@
 //! What becomes of a large body whose length only its end tells?
 //!
 //! A place in the disk tier is for a body of known length, so such a one goes to a spill file while it comes
-//! in, and is copied into the tier once it is whole. Its readers have all its bytes by then.
+//! in, and is copied into the tier once it is whole. Its readers are told of its end before that.
 
 use std::io;
 

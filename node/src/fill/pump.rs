@@ -366,15 +366,16 @@ impl<'a> Pump<'a> {
             fill.body.push(last);
         } else {
             self.add(work, last).await;
-            if self.may_be_copied() {
-                self.copy_to_slices(work).await;
-                self.keep_slices(work).await;
-            }
         }
         if let Some(held) = self.whole.take() {
             fill.body.charge(held);
         }
         fill.body.finish(End::Whole);
+        // Who comes until it is copied joins the fill, which has all of it.
+        if self.may_be_copied() {
+            self.copy_to_slices(work).await;
+            self.keep_slices(work).await;
+        }
         node.fills.remove(fill);
     }
 

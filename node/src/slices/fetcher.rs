@@ -29,6 +29,8 @@ use crate::upstream::{Answer, FillError, Member, OutBody, OutRequest, Position, 
 
 /// How often in a row one reader asks for a slice that does not come.
 const FAILURES_MAX: u32 = 3;
+/// How long a run waits at the border of a slice for its readers, with the connection and the turn that it has.
+const BORDER_PATIENCE: Duration = Duration::from_secs(10);
 /// How long it waits before it asks the second time; each further time twice as long.
 const PAUSE: Duration = Duration::from_millis(100);
 
@@ -286,8 +288,12 @@ impl Fetcher {
         let mut source = Source::new(answer, self.node.upstreams.config().idle_timeout);
         while at < body.len() && body.slice_of(at) <= run.last() {
             let slice = body.bytes_of(body.slice_of(at));
-            if at == slice.start && at > began && !run.goes_on(at, window).await {
-                break;
+            if at == slice.start && at > began {
+                // Who reads so slowly asks anew for what follows, and gives way to others until then.
+                let goes_on = timeout(BORDER_PATIENCE, run.goes_on(at, window)).await;
+                if !goes_on.unwrap_or(false) {
+                    break;
+                }
             }
             if came.is_empty() {
                 came = source.next(at.saturating_sub(began)).await?;

@@ -69,6 +69,11 @@ pub(crate) async fn serve(
     fresh: bool,
 ) -> Attempt {
     let (wanted, missing) = wanted(asked, &slices);
+    if missing.is_some() && !node.store.takes_writes() {
+        // What is missing cannot be brought here: the client gets it from upstream.
+        let why = if fresh { ForwardReason::Partial } else { ForwardReason::Stale };
+        return Attempt::done(Box::pin(parts::fetch(node, asked, why, None)).await);
+    }
     note_hits(node, wanted, &slices);
     let fetcher = Fetcher::new(node, asked, slices.clone());
     let first = wanted.map_or(0, |(first, _)| first);

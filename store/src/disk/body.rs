@@ -294,7 +294,8 @@ impl DiskBody {
         was_missing
     }
 
-    fn lose(&self, slice: u32, digest: &Digest) {
+    /// Notes that the file of a slice is gone, unless another has taken its place.
+    pub(super) fn lose(&self, slice: u32, digest: &Digest) {
         let mut slots = self.slots.lock();
         let slot = usize::try_from(slice).ok().and_then(|slot| slots.files.get_mut(slot));
         if let Some(slot) = slot.filter(|slot| slot.as_ref() == Some(digest)) {

@@ -92,8 +92,14 @@ impl SliceWriter {
         let written = writer.finish(&[&record]).inspect_err(|_| {
             self.body.comes_no_further(&readable);
         })?;
-        self.inner.shared.reads.written(&written.digest);
+        if !written.existed {
+            self.inner.shared.reads.written(&written.digest);
+        }
         self.body.arrived(slice, written.digest);
+        // Before it was noted as one in flight, it could be taken for nobody's.
+        if !self.inner.shared.bodies.has(&written.digest) {
+            self.body.lose(slice, &written.digest);
+        }
         self.inner.writes_on();
         Ok(())
     }

@@ -22,8 +22,6 @@ pub(super) struct Step {
     batches: Vec<Batch>,
     /// Files that its key does not use any more.
     pub(super) dropped: Vec<Digest>,
-    /// Whether its key goes, so that nobody needs its files even where its rows stay.
-    pub(super) forgets: bool,
 }
 
 /// What follows when what is staged is in the index.
@@ -33,8 +31,8 @@ pub(super) struct Then {
     settle: Vec<(Arc<DiskBody>, Vec<Digest>)>,
     /// Files that keys do not use from then on.
     dropped: Vec<Digest>,
-    /// Files of keys that go in any case.
-    forgotten: Vec<Digest>,
+    /// Files that were written for what is staged.
+    written: Vec<Digest>,
 }
 
 impl Step {
@@ -58,6 +56,11 @@ impl Step {
 }
 
 impl Then {
+    /// Notes a file that was written for what is staged.
+    pub(super) fn wrote(&mut self, digest: Digest) {
+        self.written.push(digest);
+    }
+
     /// Has `body` know, once they are there, that `files` are in the index.
     pub(super) fn settle(&mut self, body: &Arc<DiskBody>, files: &[Digest]) {
         self.settle.push((Arc::clone(body), files.to_vec()));
@@ -75,8 +78,7 @@ impl Writer {
             self.index.apply(batch)?;
         }
         self.totals = totals;
-        let files = if step.forgets { &mut self.then.forgotten } else { &mut self.then.dropped };
-        files.extend(step.dropped);
+        self.then.dropped.extend(step.dropped);
         Ok(())
     }
 
@@ -86,19 +88,13 @@ impl Writer {
     ///
     /// The index refused: undo what is staged. A file that could not be looked up stays for the sweep.
     pub(super) fn write_out(&mut self) -> Result<(), IndexError> {
-        if let Err(error) = self.index.write_out() {
-            if matches!(error, IndexError::Full { .. }) {
-                // A full disk refuses rows, but lets go of files, and without those the rows lead nowhere.
-                let files = std::mem::take(&mut self.then.forgotten);
-                files.iter().for_each(|digest| self.unlink(digest));
-            }
-            return Err(error);
-        }
-        let Then { settle, dropped, forgotten } = std::mem::take(&mut self.then);
+        self.index.write_out()?;
+        *self.shared.totals.lock() = self.totals;
+        let Then { settle, dropped, written: _ } = std::mem::take(&mut self.then);
         for (body, files) in settle {
             body.settled(|digest| files.binary_search(digest).is_ok());
         }
-        for digest in dropped.iter().chain(&forgotten) {
+        for digest in &dropped {
             if !self.is_used(digest)? {
                 self.unlink(digest);
             }
@@ -106,18 +102,34 @@ impl Writer {
         Ok(())
     }
 
-    /// Forgets what is staged, and reads again what everything adds up to: an index that failed may have lost
-    /// its newest changes.
+    /// Forgets what is staged, with the files that were written for it.
     ///
     /// # Errors
     ///
     /// The index cannot be read.
     pub(super) fn undo(&mut self) -> Result<(), IndexError> {
         self.index.undo();
-        self.then = Then::default();
+        let Then { written, .. } = std::mem::take(&mut self.then);
+        self.refresh()?;
+        for digest in &written {
+            if !self.is_used(digest)? {
+                self.unlink(digest);
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads again what everything adds up to. An index that has failed, whoever was told, may have lost its
+    /// newest changes.
+    ///
+    /// # Errors
+    ///
+    /// The index cannot be read.
+    pub(super) fn refresh(&mut self) -> Result<(), IndexError> {
         let next_rank = self.totals.next_rank;
         self.totals = self.index.get(TOTALS)?.and_then(|bytes| unseal(&bytes)).unwrap_or_default();
         self.totals.next_rank = self.totals.next_rank.max(next_rank);
+        *self.shared.totals.lock() = self.totals;
         Ok(())
     }
 

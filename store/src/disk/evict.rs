@@ -107,6 +107,9 @@ impl Writer {
             return Ok(false);
         }
         self.remove(&key, &row)?;
+        if let Some(changed) = &mut self.changed {
+            changed.add(&key);
+        }
         if queue == Queue::Trial {
             self.ghosts.add(&key, self.totals.keys);
         }

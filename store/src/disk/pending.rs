@@ -115,6 +115,15 @@ impl Pending {
         taken
     }
 
+    /// Wishes that `key` be forgotten, unless a change of it waits.
+    pub(super) fn forget_if_idle(&self, key: CacheKey) {
+        let mut state = self.state.lock();
+        if !state.by_key.contains_key(&key) && state.by_key.len() < self.changes_max {
+            state.insert(key, Wanted::Nothing);
+            self.changed.notify_one();
+        }
+    }
+
     /// What waits for `key`; `None` where the disk may be read.
     pub(super) fn get(&self, key: &CacheKey) -> Option<Wanted> {
         self.state.lock().by_key.get(key).map(|waiting| waiting.wanted.clone())

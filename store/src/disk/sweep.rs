@@ -67,11 +67,16 @@ fn rest(inner: &Inner, opening: u64, time: Duration) -> bool {
 fn tidy(inner: &Inner, opening: u64) -> bool {
     let Ok(rebuild) = rebuild::is_due(inner) else { return true };
     let mut found: u64 = 0;
+    let mut is_whole = true;
     let mut cursor = None;
     // A disk that cannot be read is met by others, who say so.
     while let Ok((files, next)) = inner.shared.bodies.walk(cursor, LOOK) {
         for file in &files {
-            found = found.saturating_add(tidy_one(inner, file, rebuild).unwrap_or(0));
+            match tidy_one(inner, file, rebuild) {
+                Ok(more) => found = found.saturating_add(more),
+                // The next start looks again.
+                Err(_) => is_whole = false,
+            }
         }
         if rest(inner, opening, REST) {
             return false;
@@ -79,7 +84,7 @@ fn tidy(inner: &Inner, opening: u64) -> bool {
         match next {
             Some(_) => cursor = next,
             None => {
-                if rebuild {
+                if rebuild && is_whole {
                     rebuild::end(inner);
                 }
                 break;
@@ -102,10 +107,19 @@ fn tidy_one(inner: &Inner, file: &FoundBody, rebuild: bool) -> Result<u64, Index
     let mut found = 0;
     match &file.contents {
         Ok(contents) if rebuild => {
+            writer.refresh()?;
             for record in &contents.records {
                 let Some((slice, record)) = codec::split_file_record(record) else { continue };
                 let content = (&file.digest, contents.length, slice);
-                found += u64::from(rebuild::take_in(writer, content, record)?);
+                if let Some(key) = rebuild::take_in(writer, content, record)? {
+                    // Who has not found it before is to look again.
+                    inner.changing(&key);
+                    found += 1;
+                }
+            }
+            if let Err(error) = writer.write_out() {
+                drop(writer.undo());
+                return Err(error);
             }
         }
         // The disk may only be slow to answer; the next start looks again.

@@ -150,6 +150,8 @@ pub(super) struct Inner {
     versions: Box<[AtomicU64]>,
     /// How often an index was opened.
     openings: AtomicU64,
+    /// Whether a change waits that could not be written.
+    owes: AtomicBool,
     /// Nothing is read or written any more.
     stopped: AtomicBool,
     /// Since the disk refused: until when nothing is written. `None` while it takes what it is given.
@@ -189,11 +191,12 @@ impl DiskTier {
     /// [`DiskOpenError`]; a damaged index is none.
     pub fn open(limits: DiskLimits, bearings: Arc<dyn Bearings>) -> Result<Self, DiskOpenError> {
         let lock = FolderLock::take(&limits.folder)?;
-        stale::clear_if_marked(&limits.folder).map_err(DiskOpenError::Stale)?;
+        stale::clear_unless_current(&limits.folder).map_err(DiskOpenError::Stale)?;
         let bodies = Arc::new(Bodies::open(&limits.folder, limits.sync, None)?);
         let reads =
             Arc::new(Reads::new(Arc::clone(&bodies), Arc::clone(&bearings), limits.open_files_max));
-        let shared = Shared { bodies, reads, heat: Arc::new(Heat::new()), bearings };
+        let (heat, totals) = (Arc::new(Heat::new()), Arc::default());
+        let shared = Shared { bodies, reads, heat, bearings, totals };
         let inner = Arc::new(Inner {
             shared,
             pending: Pending::new(limits.waiting_bytes_max, CHANGES_MAX),
@@ -202,6 +205,7 @@ impl DiskTier {
             counts: Counts::default(),
             versions: (0..VERSIONS).map(|_| AtomicU64::new(0)).collect(),
             openings: AtomicU64::new(0),
+            owes: AtomicBool::new(false),
             stopped: AtomicBool::new(false),
             off_until: Mutex::new(None),
             phase: Mutex::new(Phase::Opening),
@@ -238,7 +242,13 @@ impl DiskTier {
     /// To be called before `key` is changed in memory: what was read of it until now is not to be put there
     /// any more. Returns the version from then on.
     pub fn changing(&self, key: &CacheKey) -> u64 {
-        self.inner.version(key).fetch_add(1, Ordering::AcqRel).wrapping_add(1)
+        self.inner.changing(key)
+    }
+
+    /// Whether anything is written to the disk at present.
+    #[must_use]
+    pub fn takes_writes(&self) -> bool {
+        self.inner.may_write().is_ok()
     }
 
     /// Notes that `key` was hit, wherever it was found. Costs one load for a key that is asked for often.
@@ -375,6 +385,10 @@ impl Inner {
         &self.versions[place]
     }
 
+    pub(super) fn changing(&self, key: &CacheKey) -> u64 {
+        self.version(key).fetch_add(1, Ordering::AcqRel).wrapping_add(1)
+    }
+
     fn want(&self, key: CacheKey, wanted: Wanted, is_new: bool) {
         if self.stopped.load(Ordering::Relaxed) {
             return;
@@ -391,28 +405,36 @@ impl Inner {
     /// Reads `key` from disk.
     fn read(&self, key: &CacheKey) -> OnDisk {
         let Some(index) = self.index() else { return OnDisk::Unknown };
-        let row = match index.get(&key_at(key)) {
-            Ok(Some(row)) => row,
-            Ok(None) => return OnDisk::Nothing,
+        let version = self.version(key).load(Ordering::Acquire);
+        let found = index.get(&key_at(key)).and_then(|row| {
+            let Some(row) = row else { return Ok(OnDisk::Nothing) };
+            let row: Option<KeyRow> = unseal(&row);
+            let list = row.map(|row| self.restore(&*index, key, &row)).transpose()?;
+            Ok(list.filter(|list| !list.is_empty()).map_or(OnDisk::Unknown, OnDisk::Found))
+        });
+        match found {
+            Ok(OnDisk::Unknown) => {
+                // Nothing of it can be used, now or later, unless it was changed while it was read.
+                self.counts.unreadable.fetch_add(1, Ordering::Relaxed);
+                if self.version(key).load(Ordering::Acquire) == version {
+                    self.pending.forget_if_idle(*key);
+                }
+                OnDisk::Unknown
+            }
+            Ok(found) => found,
             Err(error) => {
                 self.on_index_error(&error);
-                return OnDisk::Unknown;
-            }
-        };
-        let row: Option<KeyRow> = unseal(&row);
-        let list = row.map(|row| self.restore(&*index, key, &row));
-        match list {
-            Some(list) if !list.is_empty() => OnDisk::Found(list),
-            // Nothing of it can be used, now or later.
-            _ => {
-                self.counts.unreadable.fetch_add(1, Ordering::Relaxed);
-                self.want(*key, Wanted::Nothing, false);
                 OnDisk::Unknown
             }
         }
     }
 
-    fn restore(&self, index: &dyn Index, key: &CacheKey, row: &KeyRow) -> Variants {
+    fn restore(
+        &self,
+        index: &dyn Index,
+        key: &CacheKey,
+        row: &KeyRow,
+    ) -> Result<Variants, IndexError> {
         let mut found = Vec::new();
         for variant in &row.variants {
             let decoded =
@@ -421,23 +443,23 @@ impl Inner {
                 self.counts.unreadable.fetch_add(1, Ordering::Relaxed);
                 continue;
             };
-            self.fill_in(index, variant.at, &stored);
+            Self::fill_in(index, variant.at, &stored)?;
             found.push(Arc::new(stored));
         }
-        Variants::restored(found)
+        Ok(Variants::restored(found))
     }
 
     /// Tells a body in slices which of them are here.
-    fn fill_in(&self, index: &dyn Index, at: BodyAt, stored: &StoredResponse) {
-        let (BodyAt::Slices { id, .. }, Body::OnDisk(body)) = (at, &stored.body) else { return };
-        match writer::slices(&id, |from, below, limit| index.scan(from, below, limit)) {
-            Ok(slices) => {
-                for (slice, row) in slices {
-                    body.put(slice, Digest::new(row.digest));
-                }
-            }
-            Err(error) => self.on_index_error(&error),
+    fn fill_in(index: &dyn Index, at: BodyAt, stored: &StoredResponse) -> Result<(), IndexError> {
+        let (BodyAt::Slices { id, .. }, Body::OnDisk(body)) = (at, &stored.body) else {
+            return Ok(());
+        };
+        for (slice, row) in
+            writer::slices(&id, |from, below, limit| index.scan(from, below, limit))?
+        {
+            body.put(slice, Digest::new(row.digest));
         }
+        Ok(())
     }
 
     /// The number of the index that was opened last.
@@ -472,8 +494,27 @@ impl Inner {
             return;
         }
         *self.index.write() = None;
-        stale::mark(&self.limits.folder);
+        stale::distrust(&self.limits.folder);
         self.shared.bearings.note(DiskEvent::Stopped { why: why.to_owned() });
+    }
+
+    /// Notes that a change is not written that must not be lost: until it is, the next start would not trust
+    /// what lies there.
+    pub(super) fn owe(&self) {
+        if !self.owes.swap(true, Ordering::Relaxed) {
+            stale::distrust(&self.limits.folder);
+        }
+    }
+
+    /// Notes that nothing is owed any more, once nothing waits.
+    pub(super) fn pay(&self) {
+        let is_paid = self.owes.load(Ordering::Relaxed)
+            && !self.is_stopped()
+            && self.pending.waiting().1 == 0
+            && stale::trust(&self.limits.folder).is_ok();
+        if is_paid {
+            self.owes.store(false, Ordering::Relaxed);
+        }
     }
 
     pub(super) fn is_stopped(&self) -> bool {
@@ -561,7 +602,7 @@ impl Inner {
     }
 
     fn stats(&self) -> DiskStats {
-        let totals = self.writer.lock().as_ref().map(|writer| writer.totals).unwrap_or_default();
+        let totals = *self.shared.totals.lock();
         let index = self.index();
         let (waiting_bytes, waiting_keys) = self.pending.waiting();
         let (damaged, missing, read_failures) = self.shared.reads.faults();

@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use super::bearings::DiskEvent;
 use super::index::{self, IndexError, IndexLimits, OpenedState};
 use super::pending::{Change, Wanted};
-use super::rebuild;
+use super::rebuild::{self, Changed};
 use super::tier::{Inner, NO_ROOM, Phase};
 use super::writer::{WriteError, Writer};
 
@@ -53,6 +53,7 @@ pub(super) fn run(inner: &Inner) {
         if !bring_all(inner, &changes) && pause(inner, PAUSE) {
             break;
         }
+        inner.pay();
         if dirty && flushed.elapsed() >= FLUSH_EVERY {
             flush(inner);
             (flushed, dirty) = (Instant::now(), false);
@@ -60,6 +61,9 @@ pub(super) fn run(inner: &Inner) {
     }
     remove_given_up(inner);
     flush(inner);
+    if inner.pending.waiting().1 > 0 {
+        inner.owe();
+    }
     *inner.writer.lock() = None;
     *inner.index.write() = None;
 }
@@ -115,11 +119,15 @@ fn open(inner: &Inner) {
         inner.writes_off(&error.to_string());
         return;
     }
+    writer.changed = rebuild::is_noted(&writer).unwrap_or(true).then(Changed::default);
     let took_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
     let (keys, bytes) = (writer.totals.keys, writer.totals.bytes());
     inner.shared.bearings.note(DiskEvent::Opened { keys, bytes, took_ms });
     *inner.writer.lock() = Some(writer);
     *inner.index.write() = Some(index);
+    if inner.is_stopped() {
+        *inner.index.write() = None;
+    }
     inner.opened();
     set_phase(inner, Phase::Open);
 }
@@ -167,6 +175,7 @@ fn bring_together(inner: &Inner, changes: &[Change]) -> Result<(), Apart> {
     }
     let mut evicted: u64 = 0;
     let mut brought = || {
+        writer.refresh()?;
         for change in changes {
             let is_list = matches!(change.wanted, Wanted::List(_));
             if is_list && !inner.has_room(writer, change.wanted.bytes())? {
@@ -197,13 +206,14 @@ fn bring_together(inner: &Inner, changes: &[Change]) -> Result<(), Apart> {
 fn bring(inner: &Inner, change: &Change) -> bool {
     let mut guard = inner.writer.lock();
     let Some(writer) = guard.as_mut() else {
+        inner.owe();
         inner.pending.failed(change);
         return false;
     };
     let wanted = match &change.wanted {
         Wanted::List(list) if !may_write(inner, writer, change) => {
             inner.counts.write_failures.fetch_add(1, Relaxed);
-            if writer.holds_same(&change.key, list) {
+            if writer.may_stand_for(&change.key, list) {
                 inner.pending.done(change);
                 return true;
             }
@@ -224,13 +234,14 @@ fn bring(inner: &Inner, change: &Change) -> bool {
         Err(error) => {
             on_failure(inner, writer, &error);
             let stands = match wanted {
-                Wanted::List(list) => writer.holds_same(&change.key, list),
+                Wanted::List(list) => writer.may_stand_for(&change.key, list),
                 Wanted::Nothing => false,
             };
             drop(guard);
             if stands {
                 inner.pending.done(change);
             } else {
+                inner.owe();
                 inner.pending.failed(change);
             }
             matches!(wanted, Wanted::List(_))
@@ -263,6 +274,7 @@ fn bring_one(
     (change, wanted): (&Change, &Wanted),
 ) -> Result<u64, WriteError> {
     let write_it = |writer: &mut Writer| {
+        writer.refresh()?;
         let evicted = write(writer, change, wanted)?;
         writer.write_out()?;
         Ok::<_, WriteError>(evicted)

@@ -8,7 +8,9 @@
 use std::io;
 use std::sync::Arc;
 
-use weir_cache::CacheKey;
+use http::header::{AGE, DATE, EXPIRES};
+use parking_lot::Mutex;
+use weir_cache::{CacheKey, StoredHead};
 
 use super::bearings::Bearings;
 use super::bodies::{Bodies, Digest};
@@ -20,6 +22,7 @@ use super::index::{Index, IndexError, Rows};
 use super::limits::DiskLimits;
 use super::pending::Wanted;
 use super::reads::Reads;
+use super::rebuild::Changed;
 use super::record::BodyAt;
 use super::room::Room;
 use super::rows::{
@@ -56,6 +59,8 @@ pub(super) struct Shared {
     pub(super) reads: Arc<Reads>,
     pub(super) heat: Arc<Heat>,
     pub(super) bearings: Arc<dyn Bearings>,
+    /// What everything in the index adds up to, for those who do not write.
+    pub(super) totals: Arc<Mutex<Totals>>,
 }
 
 /// The one who writes.
@@ -70,6 +75,8 @@ pub(super) struct Writer {
     pub(super) then: Then,
     /// What the file system has room for; `None` while the limit is the bound.
     pub(super) room: Option<Room>,
+    /// While the index is built anew: the keys that were changed meanwhile.
+    pub(super) changed: Option<Changed>,
 }
 
 /// A list whose bodies are on disk.
@@ -78,6 +85,8 @@ struct Placed {
     variants: Vec<VariantRow>,
     /// The files that it uses with the lengths of their content, each once, in order.
     files: Vec<(Digest, u64)>,
+    /// Those of them that the index may not know of.
+    uses: Vec<Digest>,
     /// Rows of slices that the index does not have.
     slices: Vec<(Vec<u8>, SliceRow)>,
 }
@@ -94,9 +103,10 @@ impl Writer {
         limits: Arc<DiskLimits>,
     ) -> Result<Self, IndexError> {
         let totals = index.get(TOTALS)?.and_then(|bytes| unseal(&bytes)).unwrap_or_default();
+        *shared.totals.lock() = totals;
         let index = Staged::new(index);
         let (ghosts, then) = (Ghosts::default(), Then::default());
-        Ok(Self { index, shared, limits, totals, ghosts, then, room: None })
+        Ok(Self { index, shared, limits, totals, ghosts, then, room: None, changed: None })
     }
 
     /// Writes the bodies of one change, and stages its rows.
@@ -105,12 +115,18 @@ impl Writer {
     ///
     /// What was staged before is staged still, and part of this change may be: undo it.
     pub(super) fn write(&mut self, key: &CacheKey, wanted: &Wanted) -> Result<(), WriteError> {
+        if let Some(changed) = &mut self.changed {
+            changed.add(key);
+        }
         let old = self.row(key)?;
         let list = match wanted {
             Wanted::List(list) if list.persisted().next().is_some() => list,
             _ => return old.map_or(Ok(()), |old| self.remove(key, &old)),
         };
         let placed = self.place(key, list, old.as_ref())?;
+        if placed.variants.is_empty() {
+            return old.map_or(Ok(()), |old| self.remove(key, &old));
+        }
         let files: Vec<Digest> = placed.files.iter().map(|(digest, _)| *digest).collect();
         self.put(key, old.as_ref(), placed)?;
         let on_disk = list.persisted().filter_map(|stored| stored.body.on_disk());
@@ -118,20 +134,37 @@ impl Writer {
         Ok(())
     }
 
-    /// Whether the disk has every body of `list` under `key`, be it under another head: then what is there may
-    /// stand for the list until that can be written.
-    pub(super) fn holds_same(&self, key: &CacheKey, list: &Variants) -> bool {
+    /// Whether what the disk has under `key` may stand for `list` until that can be written: the same bodies, and
+    /// heads that differ in nothing but when they were confirmed.
+    pub(super) fn may_stand_for(&self, key: &CacheKey, list: &Variants) -> bool {
         let Ok(Some(row)) = self.row(key) else { return false };
-        list.persisted().all(|stored| {
-            let at = match &stored.body {
-                Body::OnDisk(body) => body.at(),
-                Body::InMemory(bytes) => {
-                    let digest = stored.digest().copied();
-                    let digest = digest.unwrap_or_else(|| Digest::of(bytes).bytes());
-                    BodyAt::Whole { digest, length: length(bytes.len()) }
-                }
+        let count = list.persisted().count();
+        count > 0
+            && count == row.variants.len()
+            && list.persisted().all(|stored| {
+                let at = match &stored.body {
+                    Body::OnDisk(body) => body.at(),
+                    Body::InMemory(bytes) => {
+                        let digest = stored.digest().copied();
+                        let digest = digest.unwrap_or_else(|| Digest::of(bytes).bytes());
+                        BodyAt::Whole { digest, length: length(bytes.len()) }
+                    }
+                };
+                row.variants
+                    .iter()
+                    .any(|variant| same_body(variant.at, at) && self.has_same_head(variant, stored))
+            })
+    }
+
+    fn has_same_head(&self, variant: &VariantRow, stored: &StoredResponse) -> bool {
+        let decoded = codec::decode(&variant.record, &*self.shared.bearings, &self.shared.reads);
+        decoded.is_some_and(|(_, old)| {
+            let lasting = |head: &StoredHead| {
+                let lines = head.headers.lines();
+                let lasting = lines.filter(|line| ![AGE, DATE, EXPIRES].contains(line.name));
+                lasting.map(|line| (line.name.clone(), line.value.to_vec())).collect::<Vec<_>>()
             };
-            row.variants.iter().any(|variant| same_body(variant.at, at))
+            old.head.status == stored.head.status && lasting(&old.head) == lasting(&stored.head)
         })
     }
 
@@ -142,7 +175,7 @@ impl Writer {
 
     /// Writes the bodies of a list that are not on disk.
     fn place(
-        &self,
+        &mut self,
         key: &CacheKey,
         list: &Variants,
         old: Option<&KeyRow>,
@@ -150,11 +183,16 @@ impl Writer {
         let mut placed = Placed::default();
         for stored in list.persisted() {
             let at = match &stored.body {
-                Body::OnDisk(body) => self.place_slices(body, &mut placed)?,
+                Body::OnDisk(body) => match self.place_on_disk(body, &mut placed)? {
+                    Some(at) => at,
+                    // Its file went with its row.
+                    None => continue,
+                },
                 Body::InMemory(bytes) => {
                     let at = self.place_bytes(key, (stored, bytes), old)?;
                     if let BodyAt::Whole { digest, length } = at {
                         placed.files.push((Digest::new(digest), length));
+                        placed.uses.push(Digest::new(digest));
                     }
                     at
                 }
@@ -167,32 +205,44 @@ impl Writer {
         Ok(placed)
     }
 
-    /// Takes in a body that is on disk already.
-    fn place_slices(&self, body: &DiskBody, placed: &mut Placed) -> Result<BodyAt, IndexError> {
+    /// Takes in a body that is on disk already; `None` where nothing of it is there any more, as after it was
+    /// evicted there while memory had its head.
+    fn place_on_disk(
+        &self,
+        body: &DiskBody,
+        placed: &mut Placed,
+    ) -> Result<Option<BodyAt>, IndexError> {
         let at = body.at();
         let known = match at {
             BodyAt::Slices { id, .. } => self.slices(&id)?,
             BodyAt::Whole { .. } => Vec::new(),
         };
+        let mut is_there = false;
         for (slice, digest) in body.files() {
             let bytes = body.bytes_of(slice);
             let bytes = bytes.end.saturating_sub(bytes.start);
+            let is_known = known.binary_search_by_key(&slice, |(slice, _)| *slice).is_ok();
+            if !is_known && !self.shared.bodies.has(&digest) {
+                body.lose(slice, &digest);
+                continue;
+            }
+            is_there = true;
             placed.files.push((digest, bytes));
-            if let BodyAt::Slices { id, .. } = at
-                && known.binary_search_by_key(&slice, |(slice, _)| *slice).is_err()
-            {
-                let length = u32::try_from(bytes).unwrap_or(u32::MAX);
-                placed
-                    .slices
-                    .push((slice_at(&id, slice), SliceRow { digest: digest.bytes(), length }));
+            if !is_known {
+                placed.uses.push(digest);
+                if let BodyAt::Slices { id, .. } = at {
+                    let length = u32::try_from(bytes).unwrap_or(u32::MAX);
+                    let row = SliceRow { digest: digest.bytes(), length };
+                    placed.slices.push((slice_at(&id, slice), row));
+                }
             }
         }
-        Ok(at)
+        Ok(is_there.then_some(at))
     }
 
     /// Writes a body that is in memory, unless it is on disk already.
     fn place_bytes(
-        &self,
+        &mut self,
         key: &CacheKey,
         (stored, bytes): (&StoredResponse, &[u8]),
         old: Option<&KeyRow>,
@@ -200,12 +250,16 @@ impl Writer {
         let digest = stored.digest().map_or_else(|| Digest::of(bytes), |known| Digest::new(*known));
         stored.note_digest(digest.bytes());
         let at = BodyAt::Whole { digest: digest.bytes(), length: length(bytes.len()) };
-        let is_there = old.is_some_and(|old| old.variants.iter().any(|row| row.at == at));
-        if !is_there {
+        let is_known = old.is_some_and(|old| old.variants.iter().any(|row| row.at == at));
+        if !is_known || !self.shared.bodies.has(&digest) {
             let record = codec::encode(key, stored, at, &*self.shared.bearings);
             let record = codec::file_record(0, &record);
-            self.shared.bodies.write(&[bytes], &[&record]).map_err(WriteError::Body)?;
-            self.shared.reads.written(&digest);
+            let written =
+                self.shared.bodies.write(&[bytes], &[&record]).map_err(WriteError::Body)?;
+            if !written.existed {
+                self.shared.reads.written(&digest);
+                self.then.wrote(digest);
+            }
         }
         Ok(at)
     }
@@ -217,7 +271,7 @@ impl Writer {
         old: Option<&KeyRow>,
         placed: Placed,
     ) -> Result<(), WriteError> {
-        let Placed { variants, files, slices } = placed;
+        let Placed { variants, files, uses, slices } = placed;
         let (queue, rank) = match old {
             Some(old) => (old.queue, old.rank),
             None => (self.first_queue(key), self.next_rank()),
@@ -240,7 +294,7 @@ impl Writer {
         step.put(TOTALS.to_vec(), seal(&totals));
         step.put(key_at(key), seal(&row));
         step.put(order_at(queue, rank), key.as_bytes().to_vec());
-        for (digest, _) in &files {
+        for digest in &uses {
             step.put(use_at(digest, key), Vec::new());
         }
         for (at, slice) in slices {
@@ -316,7 +370,6 @@ impl Writer {
                 step.dropped.push(digest);
             }
         }
-        step.forgets = true;
         Ok(self.stage(step, totals)?)
     }
 }

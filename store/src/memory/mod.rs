@@ -110,27 +110,6 @@ impl MemoryStore {
         }
     }
 
-    /// Changes what is held under `key` as `decide` says; returns what took its place, if anything did.
-    async fn change(
-        &self,
-        key: CacheKey,
-        decide: impl FnOnce(Option<Variants>) -> Change,
-    ) -> Option<Variants> {
-        let mut put = None;
-        let decide = |old| {
-            let change = decide(old);
-            if let Change::Put(list) = &change {
-                put = Some(list.clone());
-            }
-            change
-        };
-        match &self.map {
-            Map::Moka(map) => map.change(key, decide).await,
-            Map::Quick(map) => map.change(key, decide).await,
-        }
-        put
-    }
-
     /// What one key may hold, so that no key outgrows the store and is dropped as a whole.
     fn of_one_key(&self) -> KeyBounds<'_> {
         let StoreLimits { variants_max, memory_bytes_max, .. } = self.limits;
@@ -140,132 +119,6 @@ impl MemoryStore {
         };
         let bytes_max = entry_bytes_max.min(memory_bytes_max / 4);
         KeyBounds { variants_max, bytes_max, dropped: &self.variants_dropped }
-    }
-
-    /// Stores `response` under `key`, in place of what answered the same request before.
-    ///
-    /// Returns the list with it if it was taken in: a body above `object_bytes_max` is not, nor is a response that
-    /// was asked for before a purge which the one stored already reflects; and what was taken in may be
-    /// dropped for room at any time. `request_headers` are
-    /// those of the request that the response answered. If the future is dropped half way, the key
-    /// holds either the old variants or the new ones.
-    pub async fn insert(
-        &self,
-        key: CacheKey,
-        response: Arc<StoredResponse>,
-        request_headers: &HeaderMap,
-        policy: &Policy,
-    ) -> Option<Variants> {
-        if response.body.len() > self.limits.object_bytes_max {
-            return None;
-        }
-        let bounds = self.of_one_key();
-        let decide = |old: Option<Variants>| {
-            let old = old.unwrap_or_default();
-            if old.has_later(&response, request_headers, policy) {
-                return Change::Keep;
-            }
-            Change::Put(old.with(response, request_headers, policy, bounds))
-        };
-        self.change(key, decide).await
-    }
-
-    /// Stores `response` in place of `old`, unless `old` is not stored any more; returns the
-    /// list then.
-    ///
-    /// For validation: what was removed while upstream was asked must not come back.
-    pub async fn replace(
-        &self,
-        key: CacheKey,
-        old: &Arc<StoredResponse>,
-        response: Arc<StoredResponse>,
-    ) -> Option<Variants> {
-        let replaced = |list: Option<Variants>| list?.with_replaced(old, response);
-        self.change(key, |list| replaced(list).map_or(Change::Keep, Change::Put)).await
-    }
-
-    /// Puts what the disk has under `key` into memory, unless there is something already or `is_current`
-    /// says, in the turn of this writer, that it was changed meanwhile. Returns what memory has then, or
-    /// would have if it had room; `None` if it was changed.
-    pub(crate) async fn adopt(
-        &self,
-        key: CacheKey,
-        list: &Variants,
-        is_current: impl FnOnce() -> bool,
-    ) -> Option<Variants> {
-        let mut there = None;
-        let put = self.change(key, |old| {
-            there = old;
-            let adopt = there.is_none() && is_current();
-            if adopt { Change::Put(list.clone()) } else { Change::Keep }
-        });
-        let put = put.await;
-        put.or(there)
-    }
-
-    /// Removes `response` from what is stored under `key`, if it is still there; returns what is left then.
-    pub async fn discard(
-        &self,
-        key: &CacheKey,
-        response: &Arc<StoredResponse>,
-    ) -> Option<Variants> {
-        let mut left = None;
-        let decide = |list: Option<Variants>| {
-            let rest = list.and_then(|list| list.without(response));
-            left.clone_from(&rest);
-            rest.map_or(Change::Keep, Change::to)
-        };
-        self.change(*key, decide).await;
-        left
-    }
-
-    /// Stores `slices` under `key`, as [`Self::insert`] does a whole response.
-    pub(crate) async fn insert_slices(
-        &self,
-        key: CacheKey,
-        slices: &StoredSlices,
-        request_headers: &HeaderMap,
-        policy: &Policy,
-    ) -> Option<Variants> {
-        if slices.body().len() > self.limits.object_bytes_max {
-            return None;
-        }
-        let bounds = self.of_one_key();
-        let decide = |old: Option<Variants>| {
-            let old = old.unwrap_or_default();
-            if old.has_later(slices.stored(), request_headers, policy) {
-                return Change::Keep;
-            }
-            Change::Put(old.with_slices(slices.clone(), request_headers, policy, bounds))
-        };
-        self.change(key, decide).await
-    }
-
-    /// Puts `slices` where they belong by what is here of them, unless nothing of that body is stored any
-    /// more; returns the list then.
-    pub(crate) async fn place_slices(
-        &self,
-        key: CacheKey,
-        slices: &StoredSlices,
-    ) -> Option<Variants> {
-        let placed = |list: Option<Variants>| list?.with_slices_placed(slices);
-        self.change(key, |list| placed(list).map_or(Change::Keep, Change::Put)).await
-    }
-
-    /// Removes `slices` from what is stored under `key`, under whatever head; returns what is left then.
-    pub(crate) async fn discard_slices(
-        &self,
-        key: CacheKey,
-        slices: &StoredSlices,
-    ) -> Option<Variants> {
-        let mut left = None;
-        let decide = |list: Option<Variants>| {
-            let rest = list.and_then(|list| list.without_slices(slices));
-            left.clone_from(&rest);
-            rest.map_or(Change::Keep, Change::to)
-        };
-        self.change(key, decide).await;
-        left
     }
 
     /// Every stored response with its key, those with missing slices included, in no order. Others may come
@@ -281,61 +134,10 @@ impl MemoryStore {
         })
     }
 
-    /// Changes the parts that a request selects as `change` says of those held; returns the list if
-    /// there was a change and something is left.
-    ///
-    /// `change` is asked in the turn of this writer, so that no two parts overwrite each other. A
-    /// body above `object_bytes_max` is not taken in.
-    pub async fn change_parts(
-        &self,
-        key: CacheKey,
-        request_headers: &HeaderMap,
-        policy: &Policy,
-        change: impl FnOnce(Option<&Arc<StoredParts>>) -> PartsChange,
-    ) -> Option<Variants> {
-        let bounds = self.of_one_key();
-        let decide = |old: Option<Variants>| {
-            let old = old.unwrap_or_default();
-            let change = self.bounded(change(old.select_parts(request_headers, policy)));
-            let list = old.with_parts(change, request_headers, policy, bounds);
-            list.map_or(Change::Keep, Change::to)
-        };
-        self.change(key, decide).await
-    }
-
-    /// Lets nothing in that is larger than one object may be.
-    fn bounded(&self, change: PartsChange) -> PartsChange {
-        let bytes = match &change {
-            PartsChange::Keep | PartsChange::Drop => 0,
-            PartsChange::Parts(parts) => parts.held.pieces.held().1,
-            PartsChange::Whole(stored) => stored.body.len(),
-        };
-        if bytes > self.limits.object_bytes_max { PartsChange::Keep } else { change }
-    }
-
-    /// Stores `parts` in place of `old`, unless `old` is not stored any more; returns whether they
-    /// were. For validation, like [`Self::replace`].
-    pub async fn replace_parts(
-        &self,
-        key: CacheKey,
-        old: &Arc<StoredParts>,
-        parts: Arc<StoredParts>,
-    ) -> bool {
-        let replaced = |list: Option<Variants>| list?.with_parts_replaced(old, parts);
-        self.change(key, |list| replaced(list).map_or(Change::Keep, Change::Put)).await.is_some()
-    }
-
-    /// Removes everything stored under `key`; returns whether there was something.
-    ///
-    /// Takes its turn among the writers of the key, so that none of them brings back what is removed.
-    pub async fn remove(&self, key: &CacheKey) -> bool {
-        let mut was_there = false;
-        let decide = |old: Option<Variants>| {
-            was_there = old.is_some();
-            Change::Remove
-        };
-        self.change(*key, decide).await;
-        was_there
+    /// Who writes; `then` is told what a key holds after a change, in the turn of the writer, so that it hears of
+    /// the changes of a key in their order. It is not told where nothing changes.
+    pub fn writing<F: FnOnce(&Variants)>(&self, then: F) -> Writing<'_, F> {
+        Writing { memory: self, then }
     }
 
     /// What is held at this moment. Costs a pass over pending bookkeeping.
@@ -350,5 +152,222 @@ impl MemoryStore {
     #[must_use]
     pub fn variants_dropped(&self) -> u64 {
         self.variants_dropped.load(Ordering::Relaxed)
+    }
+}
+
+/// Writes to a store in memory, once.
+#[derive(Debug)]
+#[must_use]
+pub struct Writing<'a, F> {
+    memory: &'a MemoryStore,
+    then: F,
+}
+
+impl<F: FnOnce(&Variants)> Writing<'_, F> {
+    /// Changes what is stored under `key` as `decide` says, which is asked in the turn of this writer; what it
+    /// comes to is told in that turn as well. Returns the list that was put.
+    async fn change(
+        self,
+        key: CacheKey,
+        decide: impl FnOnce(Option<Variants>) -> Change,
+    ) -> Option<Variants> {
+        let (then, mut put) = (self.then, None);
+        let decide = |old| {
+            let change = decide(old);
+            match &change {
+                Change::Keep => {}
+                Change::Put(list) => {
+                    put = Some(list.clone());
+                    then(list);
+                }
+                Change::Remove => then(&Variants::default()),
+            }
+            change
+        };
+        match &self.memory.map {
+            Map::Moka(map) => map.change(key, decide).await,
+            Map::Quick(map) => map.change(key, decide).await,
+        }
+        put
+    }
+
+    /// Stores `response` under `key`, in place of what answered the same request before.
+    ///
+    /// Returns the list with it if it was taken in: a body above `object_bytes_max` is not, nor is a response that
+    /// was asked for before a purge which the one stored already reflects; and what was taken in may be
+    /// dropped for room at any time. `request_headers` are
+    /// those of the request that the response answered. If the future is dropped half way, the key
+    /// holds either the old variants or the new ones.
+    pub async fn insert(
+        self,
+        key: CacheKey,
+        response: Arc<StoredResponse>,
+        request_headers: &HeaderMap,
+        policy: &Policy,
+    ) -> Option<Variants> {
+        if response.body.len() > self.memory.limits.object_bytes_max {
+            return None;
+        }
+        let bounds = self.memory.of_one_key();
+        let decide = |old: Option<Variants>| {
+            let old = old.unwrap_or_default();
+            if old.has_later(&response, request_headers, policy) {
+                return Change::Keep;
+            }
+            Change::Put(old.with(response, request_headers, policy, bounds))
+        };
+        self.change(key, decide).await
+    }
+
+    /// Stores `response` in place of `old`, unless `old` is not stored any more; returns the
+    /// list then.
+    ///
+    /// For validation: what was removed while upstream was asked must not come back.
+    pub async fn replace(
+        self,
+        key: CacheKey,
+        old: &Arc<StoredResponse>,
+        response: Arc<StoredResponse>,
+    ) -> Option<Variants> {
+        let replaced = |list: Option<Variants>| list?.with_replaced(old, response);
+        self.change(key, |list| replaced(list).map_or(Change::Keep, Change::Put)).await
+    }
+
+    /// Puts what the disk has under `key` into memory, unless there is something already or `is_current`
+    /// says, in the turn of this writer, that it was changed meanwhile. Returns what memory has then, or
+    /// would have if it had room; `None` if it was changed.
+    pub(crate) async fn adopt(
+        self,
+        key: CacheKey,
+        list: &Variants,
+        is_current: impl FnOnce() -> bool,
+    ) -> Option<Variants> {
+        let mut there = None;
+        let put = self.change(key, |old| {
+            there = old;
+            let adopt = there.is_none() && is_current();
+            if adopt { Change::Put(list.clone()) } else { Change::Keep }
+        });
+        let put = put.await;
+        put.or(there)
+    }
+
+    /// Removes `response` from what is stored under `key`, if it is still there; returns what is left then.
+    pub async fn discard(self, key: &CacheKey, response: &Arc<StoredResponse>) -> Option<Variants> {
+        let mut left = None;
+        let decide = |list: Option<Variants>| {
+            let rest = list.and_then(|list| list.without(response));
+            left.clone_from(&rest);
+            rest.map_or(Change::Keep, Change::to)
+        };
+        self.change(*key, decide).await;
+        left
+    }
+
+    /// Stores `slices` under `key`, as [`Self::insert`] does a whole response.
+    pub(crate) async fn insert_slices(
+        self,
+        key: CacheKey,
+        slices: &StoredSlices,
+        request_headers: &HeaderMap,
+        policy: &Policy,
+    ) -> Option<Variants> {
+        if slices.body().len() > self.memory.limits.object_bytes_max {
+            return None;
+        }
+        let bounds = self.memory.of_one_key();
+        let decide = |old: Option<Variants>| {
+            let old = old.unwrap_or_default();
+            if old.has_later(slices.stored(), request_headers, policy) {
+                return Change::Keep;
+            }
+            Change::Put(old.with_slices(slices.clone(), request_headers, policy, bounds))
+        };
+        self.change(key, decide).await
+    }
+
+    /// Puts `slices` where they belong by what is here of them, unless nothing of that body is stored any
+    /// more; returns the list then.
+    pub(crate) async fn place_slices(
+        self,
+        key: CacheKey,
+        slices: &StoredSlices,
+    ) -> Option<Variants> {
+        let placed = |list: Option<Variants>| list?.with_slices_placed(slices);
+        self.change(key, |list| placed(list).map_or(Change::Keep, Change::Put)).await
+    }
+
+    /// Removes `slices` from what is stored under `key`, under whatever head; returns what is left then.
+    pub(crate) async fn discard_slices(
+        self,
+        key: CacheKey,
+        slices: &StoredSlices,
+    ) -> Option<Variants> {
+        let mut left = None;
+        let decide = |list: Option<Variants>| {
+            let rest = list.and_then(|list| list.without_slices(slices));
+            left.clone_from(&rest);
+            rest.map_or(Change::Keep, Change::to)
+        };
+        self.change(key, decide).await;
+        left
+    }
+
+    /// Changes the parts that a request selects as `change` says of those held; returns the list if
+    /// there was a change and something is left.
+    ///
+    /// `change` is asked in the turn of this writer, so that no two parts overwrite each other. A
+    /// body above `object_bytes_max` is not taken in.
+    pub async fn change_parts(
+        self,
+        key: CacheKey,
+        request_headers: &HeaderMap,
+        policy: &Policy,
+        change: impl FnOnce(Option<&Arc<StoredParts>>) -> PartsChange,
+    ) -> Option<Variants> {
+        let memory = self.memory;
+        let bounds = memory.of_one_key();
+        let decide = |old: Option<Variants>| {
+            let old = old.unwrap_or_default();
+            let change = Self::bounded(memory, change(old.select_parts(request_headers, policy)));
+            let list = old.with_parts(change, request_headers, policy, bounds);
+            list.map_or(Change::Keep, Change::to)
+        };
+        self.change(key, decide).await
+    }
+
+    /// Lets nothing in that is larger than one object may be.
+    fn bounded(memory: &MemoryStore, change: PartsChange) -> PartsChange {
+        let bytes = match &change {
+            PartsChange::Keep | PartsChange::Drop => 0,
+            PartsChange::Parts(parts) => parts.held.pieces.held().1,
+            PartsChange::Whole(stored) => stored.body.len(),
+        };
+        if bytes > memory.limits.object_bytes_max { PartsChange::Keep } else { change }
+    }
+
+    /// Stores `parts` in place of `old`, unless `old` is not stored any more; returns whether they
+    /// were. For validation, like [`Self::replace`].
+    pub async fn replace_parts(
+        self,
+        key: CacheKey,
+        old: &Arc<StoredParts>,
+        parts: Arc<StoredParts>,
+    ) -> bool {
+        let replaced = |list: Option<Variants>| list?.with_parts_replaced(old, parts);
+        self.change(key, |list| replaced(list).map_or(Change::Keep, Change::Put)).await.is_some()
+    }
+
+    /// Removes everything stored under `key`; returns whether there was something.
+    ///
+    /// Takes its turn among the writers of the key, so that none of them brings back what is removed.
+    pub async fn remove(self, key: &CacheKey) -> bool {
+        let mut was_there = false;
+        let decide = |old: Option<Variants>| {
+            was_there = old.is_some();
+            Change::Remove
+        };
+        self.change(*key, decide).await;
+        was_there
     }
 }

@@ -95,7 +95,11 @@ fn response_as_of(as_of: Seq, request: &HeaderMap, body: &str) -> Arc<StoredResp
 }
 
 async fn put(store: &MemoryStore, path: &str, request: &HeaderMap, body: &str) -> bool {
-    store.insert(keyed(path).key, response(request, body), request, &policy()).await.is_some()
+    store
+        .writing(|_| {})
+        .insert(keyed(path).key, response(request, body), request, &policy())
+        .await
+        .is_some()
 }
 
 async fn got(store: &MemoryStore, path: &str, request: &HeaderMap) -> Option<Bytes> {
@@ -133,12 +137,15 @@ async fn what_was_removed_does_not_come_back_by_a_validation(store: MemoryStore)
     let held = store.lookup(&key).await.unwrap();
     let old = held.select(&english, &policy()).unwrap();
     let (first, second) = (response(&english, "first"), response(&english, "second"));
-    assert!(store.replace(key, old, Arc::clone(&first)).await.is_some());
-    assert!(store.replace(key, old, second).await.is_none(), "old is not stored any more");
-    assert!(store.remove(&key).await);
-    assert!(store.replace(key, &first, Arc::clone(&first)).await.is_none());
+    assert!(store.writing(|_| {}).replace(key, old, Arc::clone(&first)).await.is_some());
+    assert!(
+        store.writing(|_| {}).replace(key, old, second).await.is_none(),
+        "old is not stored any more"
+    );
+    assert!(store.writing(|_| {}).remove(&key).await);
+    assert!(store.writing(|_| {}).replace(key, &first, Arc::clone(&first)).await.is_none());
     assert_eq!(got(&store, "/a", &english).await, None);
-    assert!(!store.remove(&key).await);
+    assert!(!store.writing(|_| {}).remove(&key).await);
 }
 
 /// A fill from before a purge that is not matched by it may end after one from after it.
@@ -146,9 +153,9 @@ async fn what_was_asked_for_earlier_does_not_take_the_place_of_the_later(store: 
     let english = language("en");
     let later = response_as_of(Seq::new(2), &english, "later");
     let key = keyed("/a").key;
-    assert!(store.insert(key, later, &english, &policy()).await.is_some());
+    assert!(store.writing(|_| {}).insert(key, later, &english, &policy()).await.is_some());
     let earlier = response_as_of(Seq::new(1), &english, "earlier");
-    assert!(store.insert(key, earlier, &english, &policy()).await.is_none());
+    assert!(store.writing(|_| {}).insert(key, earlier, &english, &policy()).await.is_none());
     assert_eq!(got(&store, "/a", &english).await.unwrap(), "later");
 }
 
@@ -171,7 +178,7 @@ fn parts(request: &HeaderMap, bytes: usize) -> Arc<StoredParts> {
 async fn put_parts(store: &MemoryStore, request: &HeaderMap, bytes: usize) -> bool {
     let parts = parts(request, bytes);
     let change = |_: Option<&Arc<StoredParts>>| PartsChange::Parts(parts);
-    store.change_parts(keyed("/a").key, request, &policy(), change).await.is_some()
+    store.writing(|_| {}).change_parts(keyed("/a").key, request, &policy(), change).await.is_some()
 }
 
 async fn got_parts(store: &MemoryStore, request: &HeaderMap) -> Option<u64> {
@@ -212,12 +219,15 @@ async fn parts_that_were_removed_do_not_come_back_by_a_validation(store: MemoryS
     put_parts(&store, &english, 5).await;
     let held = store.lookup(&key).await.unwrap();
     let old = held.select_parts(&english, &policy()).unwrap();
-    assert!(store.replace_parts(key, old, parts(&english, 5)).await);
-    assert!(!store.replace_parts(key, old, parts(&english, 5)).await, "replaced already");
+    assert!(store.writing(|_| {}).replace_parts(key, old, parts(&english, 5)).await);
+    assert!(
+        !store.writing(|_| {}).replace_parts(key, old, parts(&english, 5)).await,
+        "replaced already"
+    );
     let drop = |_: Option<&Arc<StoredParts>>| PartsChange::Drop;
-    store.change_parts(key, &english, &policy(), drop).await;
+    store.writing(|_| {}).change_parts(key, &english, &policy(), drop).await;
     assert!(store.lookup(&key).await.is_none(), "nothing is left under the key");
-    assert!(!store.replace_parts(key, old, parts(&english, 5)).await);
+    assert!(!store.writing(|_| {}).replace_parts(key, old, parts(&english, 5)).await);
 }
 
 async fn a_body_of_an_eighth_of_the_room_is_taken_in(store: MemoryStore) {
@@ -257,7 +267,8 @@ async fn writers_of_one_key_take_turns(store: MemoryStore) {
                         PartsChange::Parts(parts(&english, count))
                     };
                     let (key, policy) = (keyed("/a").key, policy());
-                    let changed = store.change_parts(key, &english, &policy, change);
+                    let changed =
+                        store.writing(|_| {}).change_parts(key, &english, &policy, change);
                     assert!(runtime.block_on(changed).is_some());
                 }
             })

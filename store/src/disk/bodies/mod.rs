@@ -141,6 +141,12 @@ impl Bodies {
         self.unlink(&path).map(drop)
     }
 
+    /// Whether there is a file under the name of a body. Costs one system call.
+    pub(crate) fn has(&self, digest: &Digest) -> bool {
+        // Where the system does not say, the one who reads it is told.
+        self.path(digest).try_exists().unwrap_or(true)
+    }
+
     /// How much room there is on the file system of the bodies.
     ///
     /// # Errors
