@@ -37,6 +37,11 @@ pub(crate) fn fits_exactly(pattern: &str, text: &str) -> bool {
     fits(pattern.as_bytes(), text.as_bytes(), |wanted, byte| wanted == byte)
 }
 
+/// Says whether `pattern`, in lower case, stands for `text` in any case.
+pub(crate) fn fits_any_case(pattern: &[u8], text: &[u8]) -> bool {
+    fits(pattern, text, |wanted, byte| wanted == byte.to_ascii_lowercase())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -60,6 +65,7 @@ mod tests {
         for &(pattern, text, expected) in CASES {
             assert_eq!(fits_exactly(pattern, text), expected, "{pattern} {text}");
         }
+        assert!(fits_any_case(b"*curl*", b"X cURL/8"));
         assert!(!fits_exactly(&format!("{}b", "a*".repeat(500)), &"a".repeat(16_000)));
     }
 }

@@ -60,6 +60,16 @@ pub enum Signature {
 }
 
 impl Signature {
+    /// The path less what has the shape of a signature, for formats that put theirs there. Whether it is
+    /// one is not said.
+    pub(crate) fn inner_path<'a>(&self, path: &'a str) -> Option<&'a str> {
+        match self {
+            Self::Shared(Format::TypeB(_), _) => TypeB::inner_path(path),
+            Self::Shared(Format::TypeC(_), _) => TypeC::inner_path(path),
+            Self::Shared(..) | Self::CloudFront(..) => None,
+        }
+    }
+
     /// Checks the signature of a request.
     ///
     /// # Errors

@@ -17,7 +17,7 @@ use crate::instant::TimeForm;
 use crate::refusal::{Reason, Refusal};
 use crate::request::{Moment, Request};
 use crate::secret::{Key, KeyRing};
-use crate::signed::md5::{Part, digest, hex};
+use crate::signed::md5::{Part, digest, hex, parse_hex};
 use crate::signed::vendor::{Claim, split_two};
 use crate::signed::{SignError, with_path};
 
@@ -32,6 +32,12 @@ impl TypeC {
     /// As both have it.
     pub fn new(validity: Duration) -> Self {
         Self { validity, strip: Strip::parameters(&[]) }
+    }
+
+    /// The path behind what has the shape of a digest and a time.
+    pub(crate) fn inner_path(path: &str) -> Option<&str> {
+        let (digest, time, inner) = split_two(path)?;
+        (TimeForm::Hex.parse(time).is_some() && parse_hex(digest).is_some()).then_some(inner)
     }
 
     /// Checks the first two segments of the path.
