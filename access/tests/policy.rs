@@ -267,10 +267,7 @@ fn every_format_is_compiled() {
     );
 }
 
-#[test]
-fn everything_that_is_wrong_is_reported_at_once() {
-    let problems = compile(
-        r#"
+const WRONG: &str = r#"
         methods = ["get"]
         [[rule]]
         path = "admin"
@@ -308,9 +305,11 @@ fn everything_that_is_wrong_is_reported_at_once() {
         format = "edge-auth"
         name = "a b"
         keys = [{ id = "k1", secret = "env:WEIR" }]
-        "#,
-    )
-    .expect_err("nothing of it is right");
+        "#;
+
+#[test]
+fn everything_that_is_wrong_is_reported_at_once() {
+    let problems = compile(WRONG).expect_err("nothing of it is right");
     let keys: Vec<&str> = problems.iter().map(|problem| problem.key.as_str()).collect();
     let expected = [
         "methods[0]",
