@@ -511,3 +511,19 @@ fn urls_are_signed_for_the_scheme_that_clients_use() {
     let url = format.canned_url(&page, EXPIRES, &signed);
     assert_eq!(url, url_of("CloudFront canned, RSA, SHA-256"));
 }
+
+/// What a reader copies from the guide is what is tested here.
+#[test]
+fn the_guide_has_the_vectors() {
+    let guide = include_str!("../../docs/signed-urls.md");
+    let mut shown = 0;
+    for vector in VECTORS {
+        let short = vector.why.starts_with("CloudFront") || vector.why.contains("by cookie");
+        let variant = ["weir, one path", "Akamai, one path", "Akamai, with"];
+        if !short && !variant.iter().any(|why| vector.why.starts_with(why)) {
+            assert!(guide.contains(vector.url), "{}", vector.why);
+            shown += 1;
+        }
+    }
+    assert_eq!(shown, 14);
+}

@@ -5,12 +5,13 @@ use std::time::Duration;
 
 use weir_cache::Scheme;
 
+use crate::config::keys::{SecretRule, key_ring, load, public_keys};
 use crate::config::parts::{Report, duration, glob, methods, quote, word};
-use crate::config::{KeyConfig, ReadSecret, SecretRef, SignatureConfig};
+use crate::config::{ReadSecret, SignatureConfig};
 use crate::instant::TimeForm;
 use crate::policy::{Required, SignatureRule};
-use crate::secret::{Key, KeyProblem, KeyRing, Secret};
-use crate::signed::cloudfront::{CloudFront, PublicKey, PublicKeys};
+use crate::secret::Secret;
+use crate::signed::cloudfront::CloudFront;
 use crate::signed::edge_auth::EdgeAuth;
 use crate::signed::secure_link::{Expression, SecureLink};
 use crate::signed::type_a::TypeA;
@@ -24,8 +25,6 @@ const SKEW: (Duration, Duration) = (Duration::from_secs(30), Duration::from_secs
 /// Tencent Cloud's greatest, which is twenty years.
 const VALIDITY: (Duration, Duration) =
     (Duration::from_secs(1800), Duration::from_secs(630_720_000));
-/// Bytes of the shortest secret of our own format.
-const WEIR_SECRET_MIN: usize = 16;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Kind {
@@ -80,12 +79,17 @@ impl Kind {
         }
     }
 
-    /// Whether secrets are letters and digits only, which keeps what is digested unambiguous.
-    const fn is_alphanumeric(self) -> bool {
+    const fn secrets(self) -> SecretRule {
         match self {
-            Self::AlibabaA | Self::AlibabaB | Self::AlibabaC | Self::AlibabaCQuery => true,
-            Self::TencentA | Self::TencentB | Self::TencentC | Self::TencentD => true,
-            Self::CloudFront | Self::EdgeAuth | Self::None | Self::SecureLink | Self::Weir => false,
+            Self::AlibabaA | Self::AlibabaB | Self::AlibabaC | Self::AlibabaCQuery => {
+                SecretRule::Alphanumeric
+            }
+            Self::TencentA | Self::TencentB | Self::TencentC | Self::TencentD => {
+                SecretRule::Alphanumeric
+            }
+            Self::CloudFront | Self::None | Self::SecureLink => SecretRule::Any,
+            Self::EdgeAuth => SecretRule::Hex,
+            Self::Weir => SecretRule::Long,
         }
     }
 }
@@ -111,7 +115,7 @@ pub(super) fn signature_rule(
         let keys = public_keys(report, &at("keys"), &config.keys, read);
         Signature::CloudFront(CloudFront::new(scheme(report, key, config)), keys?)
     } else {
-        let keys = key_ring(report, &at("keys"), (kind, &config.keys), read);
+        let keys = key_ring(report, &at("keys"), (kind.secrets(), &config.keys), read);
         let format = format(report, key, (kind, config), read);
         Signature::Shared(format?, keys?)
     };
@@ -228,88 +232,4 @@ fn edge_auth(
     let format = EdgeAuth::new(name, salt, config.escape_early.unwrap_or(false));
     let expected = "is not a name of a header field (expected such as \"hdnts\")";
     report.take(&format!("{key}.name"), format.ok_or(expected))
-}
-
-/// Asks for the secret that `text` names.
-fn load(
-    report: &mut Report,
-    key: &str,
-    text: Option<&str>,
-    read: &ReadSecret<'_>,
-) -> Option<String> {
-    let reference = text.and_then(|text| match text.split_once(':')? {
-        ("env", name) if !name.is_empty() => Some(SecretRef::Env(name.to_owned())),
-        ("file", path) if !path.is_empty() => Some(SecretRef::File(path.to_owned())),
-        _ => None,
-    });
-    let Some(reference) = reference else {
-        // What is written there may be the secret itself, so that it is not repeated.
-        report.push(key, "does not say where it is (expected \"env:NAME\" or \"file:/path\")");
-        return None;
-    };
-    let loaded = report.take(key, read(&reference))?;
-    Some(loaded.trim_end_matches(['\r', '\n']).to_owned())
-}
-
-fn key_ring(
-    report: &mut Report,
-    key: &str,
-    (kind, configs): (Kind, &[KeyConfig]),
-    read: &ReadSecret<'_>,
-) -> Option<KeyRing> {
-    let mut keys = Vec::new();
-    for (index, config) in configs.iter().enumerate() {
-        let at = format!("{key}[{index}].secret");
-        if config.public_key.is_some() {
-            report.push(&format!("{key}[{index}].public_key"), "is for cloudfront only");
-        }
-        let Some(text) = load(report, &at, config.secret.as_deref(), read) else { continue };
-        if kind == Kind::Weir && text.len() < WEIR_SECRET_MIN {
-            report.push(&at, "has fewer than 16 characters; make one with `openssl rand -hex 32`");
-        }
-        let secret = match kind {
-            Kind::EdgeAuth => Secret::from_hex(&text),
-            _ => Secret::new(text.as_bytes()),
-        };
-        let made = report.take(&at, secret).map(|secret| Key::new(&config.id, secret));
-        keys.extend(made.and_then(|made| report.take(&format!("{key}[{index}].id"), made)));
-    }
-    let ring = KeyRing::new(keys).and_then(|ring| {
-        if kind.is_alphanumeric() {
-            ring.only_alphanumeric()?;
-        }
-        Ok(ring)
-    });
-    take_keys(report, key, configs, ring)
-}
-
-fn public_keys(
-    report: &mut Report,
-    key: &str,
-    configs: &[KeyConfig],
-    read: &ReadSecret<'_>,
-) -> Option<PublicKeys> {
-    let mut keys = Vec::new();
-    for (index, config) in configs.iter().enumerate() {
-        let at = format!("{key}[{index}].public_key");
-        if config.secret.is_some() {
-            report.push(&format!("{key}[{index}].secret"), "is not for cloudfront; remove it");
-        }
-        let Some(pem) = load(report, &at, config.public_key.as_deref(), read) else { continue };
-        keys.extend(report.take(&at, PublicKey::from_pem(&config.id, &pem)));
-    }
-    take_keys(report, key, configs, PublicKeys::new(keys))
-}
-
-/// Keeps the keys; that there is none is a problem of its own only if none was given.
-fn take_keys<T>(
-    report: &mut Report,
-    key: &str,
-    configs: &[KeyConfig],
-    made: Result<T, KeyProblem>,
-) -> Option<T> {
-    match made {
-        Err(KeyProblem::NoKey) if !configs.is_empty() => None,
-        made => report.take(key, made),
-    }
 }

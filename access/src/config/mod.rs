@@ -24,6 +24,7 @@
 //! ```
 
 mod formats;
+mod keys;
 mod parts;
 mod rules;
 
