@@ -41,7 +41,7 @@ pub(crate) enum Content {
     Empty,
     /// Memory.
     Whole(Bytes),
-    /// Several places in memory.
+    /// Several places, one after the other.
     Row(Box<Row>),
     /// The disk.
     Disk(Box<DiskReader>),
@@ -111,7 +111,9 @@ impl ResponseBody {
             Content::Empty => Poll::Ready(None),
             Content::Whole(bytes) if bytes.is_empty() => Poll::Ready(None),
             Content::Whole(bytes) => Poll::Ready(Some(Ok(Frame::data(std::mem::take(bytes))))),
-            Content::Row(row) => Poll::Ready(row.take().map(|bytes| Ok(Frame::data(bytes)))),
+            Content::Row(row) => {
+                Poll::Ready(ready!(row.poll_next(cx)).map(|read| read.map(Frame::data)))
+            }
             Content::Disk(reader) => {
                 Poll::Ready(ready!(reader.poll_next(cx)).map(|read| read.map(Frame::data)))
             }

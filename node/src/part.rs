@@ -21,6 +21,7 @@ use crate::inbound::Inbound;
 use crate::multipart::Multipart;
 use crate::parts::PartAnswer;
 use crate::refuse;
+use crate::row::Piece;
 use crate::slices::{Fetcher, Seat, SlicesAnswer};
 
 /// Field lines that an answer has beyond those stored: Age, what is said of the cache, and what the way to the
@@ -36,6 +37,15 @@ enum Part {
     NotModified,
     PreconditionFailed,
     Unsatisfiable { length: u64 },
+}
+
+/// Where a body is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Rest {
+    /// At rest: any byte of it can be read, or fetched, at any time.
+    At,
+    /// Coming in, and read one way.
+    Coming,
 }
 
 /// A response from the store.
@@ -67,7 +77,7 @@ pub(crate) fn bytes_wanted(
     head: &StoredHead,
     body: &DiskBody,
 ) -> Option<(u64, u64)> {
-    match part(inbound, head, Some(body.len()), None) {
+    match part(inbound, head, Some(body.len()), Rest::At) {
         Part::Whole => Some((0, body.len())),
         Part::Range { range, .. } => Some((range.first, range.last.saturating_add(1))),
         Part::Several(_)
@@ -91,7 +101,7 @@ fn from_body(
     now: Timestamp,
 ) -> Response<Content> {
     let length = sending.body.len();
-    let part = part(inbound, head, Some(length), sending.body.in_memory());
+    let part = part(inbound, head, Some(length), Rest::At);
     let status = status(&part, head.status);
     let mut headers = fields(inbound, &part, head.headers.to_map(FIELDS_ADDED));
     headers.insert(AGE, HeaderValue::from(head.plan.age_secs(now)));
@@ -99,7 +109,9 @@ fn from_body(
         _ if inbound.method == Method::HEAD => Content::Empty,
         Part::Whole => send(sending, 0, length),
         Part::Range { range, .. } => send(sending, range.first, range.last.saturating_add(1)),
-        Part::Several(parts) => Content::Row(Box::new(parts.into_row())),
+        Part::Several(parts) => {
+            Content::Row(Box::new(parts.into_row(|range| piece(&sending, range))))
+        }
         Part::NotModified | Part::PreconditionFailed | Part::Unsatisfiable { .. } => Content::Empty,
     };
     make(status, headers, content)
@@ -117,6 +129,17 @@ fn send(sending: Sending<'_>, first: u64, end: u64) -> Content {
         Body::OnDisk(body) => {
             let reader = DiskReader::new(body, first, end);
             Content::Disk(Box::new(reader.filled_by(sending.fetcher, sending.seat)))
+        }
+    }
+}
+
+/// One of several ranges of a body.
+fn piece(sending: &Sending<'_>, range: ByteRange) -> Piece {
+    match sending.body {
+        Body::InMemory(bytes) => slice(bytes, range).into(),
+        Body::OnDisk(body) => {
+            let reader = DiskReader::new(body, range.first, range.last.saturating_add(1));
+            Piece::Disk(Box::new(reader.filled_by(sending.fetcher.clone(), None)))
         }
     }
 }
@@ -176,7 +199,7 @@ fn streaming(
     ticket: Ticket,
 ) -> Response<Content> {
     let part = match &head.storable {
-        Some(stored) => part(inbound, stored, head.content_length, None),
+        Some(stored) => part(inbound, stored, head.content_length, Rest::Coming),
         // More was asked for than the client wants.
         None if let Some(cut) = cut(inbound, head) => {
             return from_wider(head, headers, (cut, ticket));
@@ -234,9 +257,9 @@ fn leave(ticket: &Ticket) -> Content {
 
 /// Decides by the request's preconditions and its range, in the order of RFC 9110 §13.2.2.
 ///
-/// `body` is the whole where it is in memory. Several ranges of one that is still coming in, or that lies on
-/// disk, get the whole, which RFC 9110 §14.2 leaves to the server: the first may lie behind the last.
-fn part(inbound: &Inbound, stored: &StoredHead, length: Option<u64>, body: Option<&Bytes>) -> Part {
+/// Several ranges of a body that is still coming in get the whole, which RFC 9110 §14.2 leaves to the server:
+/// the first may lie behind the last.
+fn part(inbound: &Inbound, stored: &StoredHead, length: Option<u64>, rest: Rest) -> Part {
     if stored.status != StatusCode::OK {
         return Part::Whole;
     }
@@ -254,8 +277,8 @@ fn part(inbound: &Inbound, stored: &StoredHead, length: Option<u64>, body: Optio
     match resolve_range(range.as_bytes(), length) {
         RangeSpec::Whole => Part::Whole,
         RangeSpec::One(range) => Part::Range { range, length },
-        RangeSpec::Many(ranges) => body
-            .and_then(|body| Multipart::new(&stored.headers, body, &ranges))
+        RangeSpec::Many(_) if rest == Rest::Coming => Part::Whole,
+        RangeSpec::Many(ranges) => Multipart::new(&stored.headers, length, &ranges)
             .map_or(Part::Whole, |parts| Part::Several(Box::new(parts))),
         RangeSpec::Unsatisfiable => Part::Unsatisfiable { length },
     }
@@ -275,7 +298,7 @@ fn fields(inbound: &Inbound, part: &Part, of_whole: HeaderMap) -> HeaderMap {
         }
         Part::Several(ref parts) => {
             let mut headers = of_representation(of_whole);
-            headers.insert(CONTENT_LENGTH, HeaderValue::from(parts.left()));
+            headers.insert(CONTENT_LENGTH, HeaderValue::from(parts.len()));
             headers.insert(CONTENT_TYPE, parts.content_type().clone());
             // RFC 9110 §15.3.7.2: each part has its own, and the answer has none.
             headers.remove(CONTENT_RANGE);

@@ -5,7 +5,8 @@ An edge keeps some hundred bodies, of which some lie in slices, and is stopped. 
 files, some are cut, some are removed; later the same is done to its index; later that is removed; later its whole
 folder cannot be written. After each, everything is read from an origin that has other bodies by then.
 
-Kept: every answer is right, whether it was stored or fetched; faults are counted; what was purged stays so; little
+Kept: every answer is right, whether it was stored or fetched; one that had begun when a slice in its middle was
+found spoilt, of a body that the origin has no more, is cut, and whole when it is asked for again; faults are counted; what was purged stays so; little
 is set aside in `bad`; an index that is lost is built anew from the files; a second edge in the same folder refuses
 to start and says why; with a folder that cannot be written an edge serves, or refuses with a reason.
 
@@ -23,6 +24,8 @@ import kit
 from kit import HOST, KIB, MIB, Client, Ground, show
 from known import EPOCH, KnownOrigin, Wrong, path_for, version_in, was_there
 
+# Bytes of a slice.
+SLICE = MIB
 # Files that are hurt in each way.
 HURT = 12
 # Bodies and indexes that may lie in `bad`.
@@ -36,7 +39,8 @@ class Store:
         self.now, self.origin = now, origin
         self.paths = [path_for(now.rng, "d", number, 50) for number in range(now.arguments.objects)]
         self.purged = {}
-        self.edge = ground.edge(port, memory="32MiB", disk="2GiB", object_max="64MiB", slice="1MiB", scrub="0B",
+        self.cut = 0
+        self.edge = ground.edge(port, memory="32MiB", disk="2GiB", object_max="64MiB", slice=f"{SLICE}B", scrub="0B",
                                 index=now.arguments.index, index_memory="16MiB")
 
     async def read_all(self, after):
@@ -45,6 +49,12 @@ class Store:
         there, wrong, client = set(), [], Client(self.edge.port)
         for path in self.paths:
             answer = await client.ask(path, 30)
+            tries = 0
+            while answer is None and int(path.rsplit("/", 1)[1]) > SLICE and tries < 3:
+                # What was sent of it cannot be called back, and there is no more of it anywhere. An index that is
+                # being built anew may find some of its slices meanwhile.
+                self.cut, tries = self.cut + 1, tries + 1
+                answer = await client.ask(path, 30)
             try:
                 if answer is None:
                     raise Wrong(f"no whole answer for {path}")
@@ -126,6 +136,7 @@ async def hurt_bodies(now, store):
     now.note("bodies hurt, faults counted", f"{hurt}, {faults}")
     now.note("there beside", f"{len(there)}/{len(store.paths)}")
     now.note("set aside", len(store.bad()))
+    now.note("cut, and whole when asked again", store.cut)
     # A flip in what a file says of itself behind its body is of no account to whoever reads the body.
     now.must(faults >= hurt * 0.7, f"faults are counted: {faults} for {hurt} files")
     now.must(len(store.bad()) <= BAD_MAX, f"little is set aside: {len(store.bad())}")

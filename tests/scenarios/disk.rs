@@ -122,6 +122,53 @@ async fn a_large_body_is_sent_from_disk_whole_and_in_ranges() {
 }
 
 /// A node that starts anew asks for the purges since what it has stored, so that only what they name goes.
+/// An origin that sends in chunks says the length of a body only by its end.
+#[tokio::test]
+async fn a_large_body_of_unannounced_length_is_kept() {
+    let folder = Folder::new();
+    let mut stack = edge_over(&folder).await;
+    let whole = body(1_000_000);
+    stack
+        .answer("/a", 200)
+        .header("cache-control", "max-age=600")
+        .chunked()
+        .body(whole.clone())
+        .set();
+    let first = stack.edge().get("/a").await;
+    assert_eq!((first.x_cache().as_str(), first.field("content-length").as_str()), ("MISS", ""));
+    assert!(first.body == whole);
+    written(&stack).await;
+    stack.restart_edge().await;
+    let again = stack.edge().get("/a").await;
+    assert_eq!(
+        (again.x_cache().as_str(), again.field("content-length").as_str()),
+        ("HIT", "1000000")
+    );
+    assert!(again.body == whole);
+    let part = stack.edge().send(&Request::get("/a").header("range", "bytes=500000-500009")).await;
+    assert_eq!((part.status.as_u16(), part.body.as_ref()), (206, &whole[500_000..500_010]));
+    assert_eq!(stack.origin.requests("/a").len(), 1);
+}
+
+/// One that turns out larger than anything that is kept is served all the same.
+#[tokio::test]
+async fn a_body_of_unannounced_length_beyond_the_limit_is_not_kept() {
+    let folder = Folder::new();
+    let stack = edge_over(&folder).await;
+    let whole = body(9 * 1_024 * KIB);
+    stack
+        .answer("/a", 200)
+        .header("cache-control", "max-age=600")
+        .chunked()
+        .body(whole.clone())
+        .set();
+    for _ in 0..2 {
+        let reply = stack.edge().get("/a").await;
+        assert!(reply.x_cache() == "MISS" && reply.body == whole);
+    }
+    assert_eq!(files(&folder).len(), 0);
+}
+
 #[tokio::test]
 async fn a_purge_touches_nothing_else_over_a_restart() {
     for shape in [Shape::single(), Shape::tiers(1, 1)] {

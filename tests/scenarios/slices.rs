@@ -9,7 +9,7 @@ use http::Method;
 use serde_json::json;
 use weir_node::config::ByteSize;
 use weir_origin_mock::pattern_bytes;
-use weir_tests::{Folder, Reply, Request, Shape, Stack};
+use weir_tests::{Folder, Raw, Reply, Request, Shape, Stack};
 
 const SLICE: u64 = 64 * 1024;
 /// Ten slices, of which the last is shorter.
@@ -248,6 +248,92 @@ async fn one_fetch_serves_all_who_want_a_slice() {
         assert_eq!(reply.await.unwrap().status.as_u16(), 206);
     }
     assert_eq!(asked_of_origin(&stack), [slices(0, 0), slices(1, 1)]);
+}
+
+#[tokio::test]
+async fn several_ranges_at_once_cost_the_slices_they_touch() {
+    let folder = Folder::new();
+    let stack = edge(&folder).await;
+    assert_range(&get(&stack, "0-0").await, 1, 0, 1);
+    let (far, near) = (7 * SLICE + 10, 2 * SLICE - 5);
+    let several = format!("{far}-{},{near}-{},0-0", far + 2, near + 9);
+    for round in ["fetched", "from disk"] {
+        let reply = get(&stack, &several).await;
+        assert_eq!(reply.status.as_u16(), 206, "{round}");
+        let content_type = reply.field("content-type");
+        let boundary = content_type.strip_prefix("multipart/byteranges; boundary=").unwrap();
+        let own = "Content-Type: application/octet-stream\r\n";
+        let mut expected = Vec::new();
+        for (first, end) in [(far, far + 3), (near, near + 10), (0, 1)] {
+            let lead = if expected.is_empty() { "" } else { "\r\n" };
+            let range = format!("bytes {first}-{}/{LEN}", end - 1);
+            let head = format!("{lead}--{boundary}\r\n{own}Content-Range: {range}\r\n\r\n");
+            expected.extend_from_slice(head.as_bytes());
+            expected.extend(bytes(1, first, end));
+        }
+        expected.extend_from_slice(format!("\r\n--{boundary}--\r\n").as_bytes());
+        assert_eq!(reply.field("content-length"), expected.len().to_string(), "{round}");
+        assert!(reply.body == expected, "{round}: {:?}", String::from_utf8_lossy(&reply.body));
+        written(&stack).await;
+    }
+    assert_eq!(asked_of_origin(&stack), [slices(0, 0), slices(7, 7), slices(1, 2)]);
+}
+
+/// Clients that ask all over a body do not make one request upstream each at once.
+#[tokio::test]
+async fn eight_fetches_at_most_are_under_way_for_one_key() {
+    let folder = Folder::new();
+    let stack = edge(&folder).await;
+    let url = format!("{PATH}?size={}&hold=gate", 40 * SLICE);
+    let gate = stack.origin.gate("gate");
+    let ask = |slice: u64| {
+        let at = slice * SLICE;
+        Request::get(&url).header("range", &format!("bytes={at}-{at}"))
+    };
+    gate.release();
+    assert_eq!(stack.edge().send(&ask(0)).await.status.as_u16(), 206);
+    gate.close();
+    let all: Vec<_> = (1..=12).map(|number| stack.edge().spawn(ask(3 * number))).collect();
+    gate.reached_by(1 + 8).await;
+    stack.edge().metrics_reach(|metrics| metrics.get("weir_connections") == 12.0).await;
+    assert_eq!(stack.origin.hits(PATH), 1 + 8, "the others wait for their turn");
+    gate.release();
+    for reply in all {
+        assert_eq!(reply.await.unwrap().status.as_u16(), 206);
+    }
+    assert_eq!(stack.origin.hits(PATH), 1 + 12);
+}
+
+/// The files of a body that is being sent may go; what is missing of it then comes from the origin.
+#[tokio::test]
+async fn a_body_that_is_evicted_while_it_is_sent_is_sent_whole() {
+    let folder = Folder::new();
+    let (data_dir, length) = (folder.path().to_owned(), 3 * 1_024 * 1_024);
+    let shape = Shape::single().node(move |node| {
+        node.data_dir = Some(data_dir.clone());
+        node.store.put_on_disk(ByteSize::from_mib(8));
+        node.store.object_max = ByteSize::from_mib(8);
+        node.store.memory_object_max = ByteSize::from_kib(64);
+        node.store.on_disk.slice = ByteSize::from_kib(64);
+        node.store.on_disk.open_files_max = 4;
+    });
+    let stack = shape.start().await;
+    let url = |path: &str| format!("{path}?size={length}");
+    stack.edge().get(&url(PATH)).await;
+    written(&stack).await;
+    let mut reader = Raw::connect_narrow(stack.edge().addr()).await;
+    reader.write(format!("GET {} HTTP/1.1\r\nHost: www.test\r\n\r\n", url(PATH))).await;
+    assert!(reader.head().await.contains("HIT"), "it is stored");
+    let mut came = reader.exactly(1_000).await;
+    // As warm as it is, and newer.
+    for other in 0..8 {
+        for _ in 0..2 {
+            stack.edge().get(&url(&format!("/other-{other}"))).await;
+        }
+    }
+    came.extend(reader.exactly(length - 1_000).await);
+    assert!(came == pattern_bytes(PATH, 1, 0..length as u64), "other bytes than the origin's");
+    assert!(stack.origin.hits(PATH) > 1, "its files were gone");
 }
 
 #[tokio::test]

@@ -43,7 +43,12 @@ impl Slices {
         self.body.is_whole().then(|| self.stored.with_body(weir_store::Body::OnDisk(body)))
     }
 
-    async fn append(&self, bytes: Bytes) -> io::Result<()> {
+    /// Writes `bytes` after what is there.
+    ///
+    /// # Errors
+    ///
+    /// The disk refused, or there are more bytes than the body has.
+    pub(super) async fn append(&self, bytes: Bytes) -> io::Result<()> {
         let writer = Arc::clone(&self.writer);
         spawn_blocking(move || writer.lock().append(&bytes)).await.map_err(io::Error::other)?
     }

@@ -20,6 +20,7 @@
 pub(crate) mod aside;
 mod body;
 pub(crate) mod budget;
+mod copy;
 mod part;
 mod progress;
 mod pump;

@@ -89,9 +89,9 @@ pub(super) struct Pump<'a> {
     digest: Option<Checked>,
     /// Memory held for a body that is to be stored; `None` once it goes through a window.
     whole: Option<Reserved>,
-    aside: Option<Aside>,
+    pub(super) aside: Option<Aside>,
     /// Bytes set aside.
-    aside_bytes: u64,
+    pub(super) aside_bytes: u64,
 }
 
 impl<'a> Pump<'a> {
@@ -253,7 +253,7 @@ impl<'a> Pump<'a> {
         if !self.fits_in_memory(&bytes) {
             let had_room = self.whole.is_some();
             self.open_window(work).await;
-            if self.head.admitted && had_room && !self.goes_to_slices() {
+            if self.head.admitted && had_room && !self.goes_to_slices() && !self.may_be_copied() {
                 count_not_stored(self.running, work, "no-room");
             }
             self.set_aside(&bytes).await;
@@ -282,7 +282,8 @@ impl<'a> Pump<'a> {
             return;
         }
         let node = &self.running.node;
-        self.aside = match self.begin_slices(work) {
+        let announced = self.head.content_length;
+        self.aside = match announced.and_then(|length| self.begin_slices(work, length)) {
             Some(slices) => Some(Aside::Slices(Box::new(slices))),
             None if self.is_shared() => match node.spill.create().await {
                 Ok(spill) => Some(Aside::Spill(spill)),
@@ -299,10 +300,10 @@ impl<'a> Pump<'a> {
         self.running.fill().body.keep_window(node.config.fill.window.as_u64());
     }
 
-    /// The place of the body in the disk tier; `None` where it is not to be stored, there is no such tier, or
-    /// its length is not known.
-    fn begin_slices(&self, work: &FillWork) -> Option<Slices> {
-        let (node, length) = (&self.running.node, self.head.content_length?);
+    /// The place of the body, of this length, in the disk tier; `None` where it is not to be stored, or there
+    /// is no such tier.
+    pub(super) fn begin_slices(&self, work: &FillWork, length: u64) -> Option<Slices> {
+        let node = &self.running.node;
         let (tier, head) = (node.store.disk()?, self.head.storable.as_ref()?);
         if !self.head.admitted || length == 0 {
             return None;
@@ -365,6 +366,10 @@ impl<'a> Pump<'a> {
             fill.body.push(last);
         } else {
             self.add(work, last).await;
+            if self.may_be_copied() {
+                self.copy_to_slices(work).await;
+                self.keep_slices(work).await;
+            }
         }
         if let Some(held) = self.whole.take() {
             fill.body.charge(held);
@@ -408,7 +413,8 @@ impl<'a> Pump<'a> {
     /// explicitly, when half of it is here, or when little is left.
     fn is_worth_finishing(&self) -> bool {
         let (node, fill) = (&self.running.node, self.running.fill());
-        if (self.whole.is_none() && !self.goes_to_slices()) || !self.head.admitted {
+        let goes_to_disk = self.goes_to_slices() || self.may_be_copied();
+        if (self.whole.is_none() && !goes_to_disk) || !self.head.admitted {
             return false;
         }
         let received = fill.body.received();

@@ -74,6 +74,7 @@ impl SliceWriter {
     fn append_to_slice(&mut self, slice: u32, bytes: &[u8]) -> io::Result<()> {
         if self.current.is_none() {
             self.inner.may_write()?;
+            self.inner.make_room_for(u64::from(self.body.slice_bytes()))?;
             let writer = self.inner.shared.bodies.begin()?;
             let readable = Arc::new(writer.readable()?);
             self.current = Some(Current { writer, readable, written: 0 });
@@ -94,7 +95,6 @@ impl SliceWriter {
         self.inner.shared.reads.written(&written.digest);
         self.body.arrived(slice, written.digest);
         self.inner.writes_on();
-        self.inner.make_room_for(crate::response::length(self.body.slice_bytes() as usize));
         Ok(())
     }
 }

@@ -11,6 +11,7 @@
 use weir_cache::CacheKey;
 
 use super::index::{Batch, IndexError};
+use super::room::Room;
 use super::rows::{KeyRow, Queue, TOTALS, Totals, key_at, key_in, order_at, order_of, seal};
 use super::writer::{WriteError, Writer};
 
@@ -22,11 +23,30 @@ const LOOK: usize = 64;
 const LOOKS_MAX: usize = 4_096;
 
 impl Writer {
-    /// Evicts until everything fits, with room for `bytes` more; returns how many keys went.
+    /// Bytes that may be held.
+    fn bytes_max(&self) -> u64 {
+        self.limits.bytes_max.min(self.room.map_or(u64::MAX, Room::bytes_max))
+    }
+
+    /// Makes some room on a file system that had none for `bytes` more; returns how many keys went: none
+    /// where that has not helped before. What is staged is written out.
     ///
     /// # Errors
     ///
-    /// The index failed; what was evicted until then stays so.
+    /// The index failed: undo what is staged.
+    pub(super) fn give_back(&mut self, bytes: u64) -> Result<u64, WriteError> {
+        let Some(less) = Room::less(self.room, self.totals.bytes(), bytes) else { return Ok(0) };
+        self.room = Some(less);
+        let evicted = self.make_room(0)?;
+        self.write_out()?;
+        Ok(evicted)
+    }
+
+    /// Stages evictions until everything fits, with room for `bytes` more; returns how many keys go.
+    ///
+    /// # Errors
+    ///
+    /// The index failed: undo what is staged.
     pub(super) fn make_room(&mut self, bytes: u64) -> Result<u64, WriteError> {
         let mut evicted: u64 = 0;
         let mut looks = 0;

@@ -30,7 +30,7 @@ pub(super) enum Wanted {
 
 impl Wanted {
     /// Bytes that wait with it.
-    fn bytes(&self) -> u64 {
+    pub(super) fn bytes(&self) -> u64 {
         match self {
             Self::List(list) => list.memory_bytes(),
             Self::Nothing => 0,

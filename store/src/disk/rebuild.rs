@@ -20,31 +20,37 @@ use crate::Body;
 /// Stored responses taken in under one key.
 const VARIANTS_MAX: usize = 32;
 
-/// Says whether the index is to be built anew: it has no key, or an earlier run had begun and did not end.
-/// From then on that is noted in the index.
+/// Notes in an index that begins empty that it is to be built anew from the files there are, which a kill
+/// does not undo. To be called before anything is stored in it.
 ///
 /// # Errors
 ///
 /// The index cannot be used.
-pub(super) fn begin(inner: &Inner) -> Result<bool, IndexError> {
-    let guard = inner.writer.lock();
-    let Some(writer) = guard.as_ref() else { return Ok(false) };
-    if writer.totals.keys > 0 && writer.index.get(REBUILDING)?.is_none() {
-        return Ok(false);
-    }
+pub(super) fn begin(writer: &mut Writer) -> Result<(), IndexError> {
     let mut batch = Batch::default();
     batch.put(REBUILDING, Vec::new());
     writer.index.apply(&batch)?;
-    Ok(true)
+    writer.write_out()
+}
+
+/// Whether the index is to be built anew: [`begin`] has said so, and [`end`] has not.
+///
+/// # Errors
+///
+/// The index cannot be used.
+pub(super) fn is_due(inner: &Inner) -> Result<bool, IndexError> {
+    let guard = inner.writer.lock();
+    let Some(writer) = guard.as_ref() else { return Ok(false) };
+    Ok(writer.index.get(REBUILDING)?.is_some())
 }
 
 /// Notes that every file has been looked at. Where that fails the next start does it again.
 pub(super) fn end(inner: &Inner) {
-    let guard = inner.writer.lock();
-    let Some(writer) = guard.as_ref() else { return };
+    let mut guard = inner.writer.lock();
+    let Some(writer) = guard.as_mut() else { return };
     let mut batch = Batch::default();
     batch.remove(REBUILDING);
-    if let Err(error) = writer.index.apply(&batch) {
+    if let Err(error) = writer.index.apply(&batch).and_then(|()| writer.write_out()) {
         inner.on_index_error(&error);
     }
 }

@@ -1,8 +1,8 @@
 //! The thread that looks through the files when there is nothing else to do.
 //!
-//! First, once: the index is built anew from what the files say of themselves, if it was lost; files that no
-//! row names are removed. Then, for ever and slowly: files are compared with their digests, so that damage
-//! is found before somebody asks.
+//! First: the index is built anew from what the files say of themselves, if it was lost; files that no row
+//! names are removed. Then, for ever and slowly: files are compared with their digests, so that damage is
+//! found before somebody asks. All of that begins anew when the index is found damaged and another opened.
 
 use std::num::NonZeroUsize;
 use std::sync::atomic::Ordering::Relaxed;
@@ -22,41 +22,50 @@ const REST: Duration = Duration::from_millis(5);
 /// The shortest time between two rounds of the scrubber.
 const ROUND_MIN: Duration = Duration::from_secs(3_600);
 
-/// Sweeps until the tier is closed.
+/// Sweeps until the tier is closed, from the beginning whenever an index is opened.
 pub(super) fn run(inner: &Inner) {
-    if !wait_open(inner) || !tidy(inner) {
-        return;
+    let mut opening = 0;
+    while let Some(opened) = wait_open(inner, opening) {
+        opening = opened;
+        if tidy(inner, opening) && inner.limits.scrub_bytes_per_second > 0 {
+            scrub_on(inner, opening);
+        }
     }
-    if inner.limits.scrub_bytes_per_second == 0 {
-        return;
-    }
+}
+
+/// Compares files with their digests, round after round, until the tier ends or another index is opened.
+fn scrub_on(inner: &Inner, opening: u64) {
     loop {
         let began = Instant::now();
-        if !scrub(inner) || rest(inner, ROUND_MIN.saturating_sub(began.elapsed())) {
+        let is_over = !scrub(inner, opening);
+        if is_over || rest(inner, opening, ROUND_MIN.saturating_sub(began.elapsed())) {
             return;
         }
     }
 }
 
-/// Waits until the index is open; `false` if the tier ends before.
-fn wait_open(inner: &Inner) -> bool {
+/// Waits until an index is open that was opened after the one of number `opening`; its number, or `None` if
+/// the tier ends before.
+fn wait_open(inner: &Inner, opening: u64) -> Option<u64> {
     let mut phase = inner.phase.lock();
-    inner.changed.wait_while(&mut phase, |phase| *phase == Phase::Opening);
-    *phase == Phase::Open
+    inner.changed.wait_while(&mut phase, |phase| {
+        *phase == Phase::Opening || (*phase == Phase::Open && inner.opening() == opening)
+    });
+    (*phase == Phase::Open).then(|| inner.opening())
 }
 
-/// Waits; returns whether the tier ends meanwhile.
-fn rest(inner: &Inner, time: Duration) -> bool {
+/// Waits; returns whether the tier ends, or another index is opened, meanwhile.
+fn rest(inner: &Inner, opening: u64, time: Duration) -> bool {
     let mut phase = inner.phase.lock();
-    let is_on = |phase: &mut Phase| *phase != Phase::Ending;
-    inner.changed.wait_while_for(&mut phase, is_on, time);
-    *phase == Phase::Ending
+    let goes_on = |phase: &Phase| *phase != Phase::Ending && inner.opening() == opening;
+    inner.changed.wait_while_for(&mut phase, |phase| goes_on(phase), time);
+    !goes_on(&phase)
 }
 
-/// Builds the index anew where it is empty, and removes files that nobody uses. `false` if the tier
-/// ended meanwhile.
-fn tidy(inner: &Inner) -> bool {
-    let Ok(rebuild) = rebuild::begin(inner) else { return true };
+/// Builds the index anew where it began empty, and removes files that nobody uses. `false` if the tier
+/// ended, or another index was opened, meanwhile.
+fn tidy(inner: &Inner, opening: u64) -> bool {
+    let Ok(rebuild) = rebuild::is_due(inner) else { return true };
     let mut found: u64 = 0;
     let mut cursor = None;
     // A disk that cannot be read is met by others, who say so.
@@ -64,7 +73,7 @@ fn tidy(inner: &Inner) -> bool {
         for file in &files {
             found = found.saturating_add(tidy_one(inner, file, rebuild).unwrap_or(0));
         }
-        if rest(inner, REST) {
+        if rest(inner, opening, REST) {
             return false;
         }
         match next {
@@ -110,13 +119,14 @@ fn tidy_one(inner: &Inner, file: &FoundBody, rebuild: bool) -> Result<u64, Index
     Ok(found)
 }
 
-/// Compares every file with its digest, no faster than the limit. `false` if the tier ended meanwhile.
-fn scrub(inner: &Inner) -> bool {
+/// Compares every file with its digest, no faster than the limit. `false` if the tier ended, or another index
+/// was opened, meanwhile.
+fn scrub(inner: &Inner, opening: u64) -> bool {
     let mut scrubber = Scrubber::new(Bodies::clone(&inner.shared.bodies), None);
     loop {
         match scrubber.step() {
             Ok(Some(scrubbed)) => {
-                if rest(inner, take(inner, &scrubbed)) {
+                if rest(inner, opening, take(inner, &scrubbed)) {
                     return false;
                 }
             }

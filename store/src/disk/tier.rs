@@ -34,8 +34,8 @@ use super::pending::{Pending, Taken, Wanted};
 use super::reads::Reads;
 use super::record::BodyAt;
 use super::rows::{KeyRow, SliceId, key_at, unseal};
-use super::writer::{self, Shared, Writer};
-use super::{stale, sweep, worker};
+use super::writer::{self, Shared, WriteError, Writer};
+use super::{room, stale, sweep, worker};
 use crate::{Body, StoredResponse, Variants};
 
 /// Numbers that tell changes of keys apart; keys share them.
@@ -44,6 +44,8 @@ const VERSIONS: usize = 1024;
 const CHANGES_MAX: usize = 100_000;
 /// How long nothing is written after the disk refused.
 pub(super) const RETRY_AFTER: Duration = Duration::from_secs(5);
+/// What is said where the file system has no room.
+pub(super) const NO_ROOM: &str = "the file system has next to no room";
 
 /// Why a disk tier cannot be had.
 #[derive(Debug, thiserror::Error)]
@@ -146,6 +148,8 @@ pub(super) struct Inner {
     pub(super) writer: Mutex<Option<Writer>>,
     pub(super) counts: Counts,
     versions: Box<[AtomicU64]>,
+    /// How often an index was opened.
+    openings: AtomicU64,
     /// Nothing is read or written any more.
     stopped: AtomicBool,
     /// Since the disk refused: until when nothing is written. `None` while it takes what it is given.
@@ -197,6 +201,7 @@ impl DiskTier {
             writer: Mutex::new(None),
             counts: Counts::default(),
             versions: (0..VERSIONS).map(|_| AtomicU64::new(0)).collect(),
+            openings: AtomicU64::new(0),
             stopped: AtomicBool::new(false),
             off_until: Mutex::new(None),
             phase: Mutex::new(Phase::Opening),
@@ -425,7 +430,7 @@ impl Inner {
     /// Tells a body in slices which of them are here.
     fn fill_in(&self, index: &dyn Index, at: BodyAt, stored: &StoredResponse) {
         let (BodyAt::Slices { id, .. }, Body::OnDisk(body)) = (at, &stored.body) else { return };
-        match writer::slices(index, &id) {
+        match writer::slices(&id, |from, below, limit| index.scan(from, below, limit)) {
             Ok(slices) => {
                 for (slice, row) in slices {
                     body.put(slice, Digest::new(row.digest));
@@ -433,6 +438,16 @@ impl Inner {
             }
             Err(error) => self.on_index_error(&error),
         }
+    }
+
+    /// The number of the index that was opened last.
+    pub(super) fn opening(&self) -> u64 {
+        self.openings.load(Ordering::Relaxed)
+    }
+
+    /// Notes that an index was opened. Told to others with the next change of phase.
+    pub(super) fn opened(&self) {
+        self.openings.fetch_add(1, Ordering::Relaxed);
     }
 
     pub(super) fn index(&self) -> Option<Arc<dyn Index>> {
@@ -485,30 +500,64 @@ impl Inner {
         }
     }
 
-    /// Writes nothing for a while.
+    /// Writes nothing for a while. What fails during that while, such as a try to forget, does not make it
+    /// longer: it would never end.
     pub(super) fn writes_off(&self, why: &str) {
         self.counts.write_failures.fetch_add(1, Ordering::Relaxed);
-        let until = Instant::now().checked_add(RETRY_AFTER);
-        let was_on = std::mem::replace(&mut *self.off_until.lock(), until).is_none();
-        if was_on {
+        let now = Instant::now();
+        let mut off_until = self.off_until.lock();
+        let was = *off_until;
+        if was.is_none_or(|until| until <= now) {
+            *off_until = now.checked_add(RETRY_AFTER);
+        }
+        drop(off_until);
+        if was.is_none() {
             self.shared.bearings.note(DiskEvent::WritesOff { why: why.to_owned() });
         }
     }
 
     /// Makes room for `bytes` that are being written and that no row tells of yet.
-    pub(super) fn make_room_for(&self, bytes: u64) {
+    ///
+    /// # Errors
+    ///
+    /// The file system has no room for them, nor is any to be had by evictions.
+    pub(super) fn make_room_for(&self, bytes: u64) -> io::Result<()> {
         let mut writer = self.writer.lock();
-        if let Some(writer) = writer.as_mut() {
-            match writer.make_room(bytes) {
-                Ok(evicted) => {
-                    self.counts.evictions.fetch_add(evicted, Ordering::Relaxed);
-                }
-                Err(error) => {
-                    // The worker meets the same error and sees to it.
-                    drop(error);
-                }
+        let Some(writer) = writer.as_mut() else { return Ok(()) };
+        match self.evict_for(writer, bytes) {
+            Ok(true) => Ok(()),
+            Ok(false) => Err(io::Error::new(io::ErrorKind::StorageFull, NO_ROOM)),
+            Err(error) => {
+                // The worker meets the same error and sees to it.
+                drop((error, writer.undo()));
+                Ok(())
             }
         }
+    }
+
+    fn evict_for(&self, writer: &mut Writer, bytes: u64) -> Result<bool, WriteError> {
+        let has_room = self.has_room(writer, bytes)?;
+        let evicted = writer.make_room(bytes)?;
+        writer.write_out()?;
+        self.counts.evictions.fetch_add(evicted, Ordering::Relaxed);
+        Ok(has_room)
+    }
+
+    /// Whether the file system has room for `bytes` more, if need be after evictions.
+    ///
+    /// # Errors
+    ///
+    /// The index failed: undo what is staged.
+    pub(super) fn has_room(&self, writer: &mut Writer, bytes: u64) -> Result<bool, WriteError> {
+        // Where the system does not say, the disk will.
+        let is_there =
+            || self.shared.bodies.space().map_or(true, |space| room::has_room(space, bytes));
+        if is_there() {
+            return Ok(true);
+        }
+        let evicted = writer.give_back(bytes)?;
+        self.counts.evictions.fetch_add(evicted, Ordering::Relaxed);
+        Ok(is_there())
     }
 
     fn stats(&self) -> DiskStats {

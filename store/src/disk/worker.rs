@@ -14,7 +14,8 @@ use std::time::{Duration, Instant};
 use super::bearings::DiskEvent;
 use super::index::{self, IndexError, IndexLimits, OpenedState};
 use super::pending::{Change, Wanted};
-use super::tier::{Inner, Phase};
+use super::rebuild;
+use super::tier::{Inner, NO_ROOM, Phase};
 use super::writer::{WriteError, Writer};
 
 /// Changes taken from the line together.
@@ -102,15 +103,24 @@ fn open(inner: &Inner) {
     };
     let index: Arc<dyn index::Index> = Arc::from(opened.index);
     let made = Writer::new(Arc::clone(&index), inner.shared.clone(), Arc::clone(&inner.limits));
-    let Ok(writer) = made else { return };
+    let Ok(mut writer) = made else { return };
+    // A kill may have undone all of one that was kept.
+    let is_empty = opened.state != OpenedState::Kept || writer.totals.keys == 0;
     if let OpenedState::SetAside { why } = opened.state {
         inner.shared.bearings.note(DiskEvent::IndexSetAside { why });
+    }
+    if is_empty && let Err(error) = rebuild::begin(&mut writer) {
+        // Without that note the files of what is stored could be taken for nobody's.
+        inner.on_index_error(&error);
+        inner.writes_off(&error.to_string());
+        return;
     }
     let took_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
     let (keys, bytes) = (writer.totals.keys, writer.totals.bytes());
     inner.shared.bearings.note(DiskEvent::Opened { keys, bytes, took_ms });
     *inner.writer.lock() = Some(writer);
     *inner.index.write() = Some(index);
+    inner.opened();
     set_phase(inner, Phase::Open);
 }
 
@@ -130,13 +140,56 @@ fn pause(inner: &Inner, time: Duration) -> bool {
     *phase == Phase::Ending
 }
 
-/// Brings changes to the disk; returns whether none failed that must not.
+/// Brings changes to the disk, together if that works, else one by one; returns whether none failed that
+/// must not.
 fn bring_all(inner: &Inner, changes: &[Change]) -> bool {
+    if changes.len() > 1 && bring_together(inner, changes).is_ok() {
+        return true;
+    }
     let mut fine = true;
     for change in changes {
         fine &= bring(inner, change);
     }
     fine
+}
+
+/// Changes were not brought together: each has to be looked at.
+struct Apart;
+
+/// Brings changes to the disk in one commit, if none of them meets anything unusual.
+fn bring_together(inner: &Inner, changes: &[Change]) -> Result<(), Apart> {
+    let mut guard = inner.writer.lock();
+    let writer = guard.as_mut().ok_or(Apart)?;
+    let may_write = inner.may_write().is_ok();
+    let has_list = changes.iter().any(|change| matches!(change.wanted, Wanted::List(_)));
+    if has_list && !may_write {
+        return Err(Apart);
+    }
+    let mut evicted: u64 = 0;
+    let mut brought = || {
+        for change in changes {
+            let is_list = matches!(change.wanted, Wanted::List(_));
+            if is_list && !inner.has_room(writer, change.wanted.bytes())? {
+                return Ok(false);
+            }
+            evicted = evicted.saturating_add(write(writer, change, &change.wanted)?);
+        }
+        writer.write_out()?;
+        Ok::<_, WriteError>(true)
+    };
+    if !matches!(brought(), Ok(true)) {
+        // What is wrong shows again when they are brought one by one.
+        drop(writer.undo());
+        return Err(Apart);
+    }
+    drop(guard);
+    inner.counts.evictions.fetch_add(evicted, Relaxed);
+    inner.counts.written.fetch_add(crate::response::length(changes.len()), Relaxed);
+    changes.iter().for_each(|change| inner.pending.done(change));
+    if has_list {
+        inner.writes_on();
+    }
+    Ok(())
 }
 
 /// Brings one change to the disk; one that fails is tried again as the wish to forget its key. Returns
@@ -148,7 +201,7 @@ fn bring(inner: &Inner, change: &Change) -> bool {
         return false;
     };
     let wanted = match &change.wanted {
-        Wanted::List(list) if inner.may_write().is_err() => {
+        Wanted::List(list) if !may_write(inner, writer, change) => {
             inner.counts.write_failures.fetch_add(1, Relaxed);
             if writer.holds_same(&change.key, list) {
                 inner.pending.done(change);
@@ -158,16 +211,7 @@ fn bring(inner: &Inner, change: &Change) -> bool {
         }
         wanted => wanted,
     };
-    let mut result = write(writer, change, wanted);
-    if let Err(error) = &result
-        && is_full(error)
-        && matches!(wanted, Wanted::List(_))
-        && writer.reload().is_ok()
-        && writer.on_full().unwrap_or(false)
-    {
-        result = write(writer, change, wanted);
-    }
-    match result {
+    match bring_one(inner, writer, (change, wanted)) {
         Ok(evicted) => {
             inner.counts.evictions.fetch_add(evicted, Relaxed);
             inner.counts.written.fetch_add(1, Relaxed);
@@ -194,6 +238,51 @@ fn bring(inner: &Inner, change: &Change) -> bool {
     }
 }
 
+/// Whether the bodies of a change may be written now.
+fn may_write(inner: &Inner, writer: &mut Writer, change: &Change) -> bool {
+    if inner.may_write().is_err() {
+        return false;
+    }
+    match inner.has_room(writer, change.wanted.bytes()) {
+        Ok(true) => true,
+        Ok(false) => {
+            inner.writes_off(NO_ROOM);
+            false
+        }
+        Err(error) => {
+            on_failure(inner, writer, &error);
+            false
+        }
+    }
+}
+
+/// Writes one change, once more after evictions where the disk is full; returns how many keys went.
+fn bring_one(
+    inner: &Inner,
+    writer: &mut Writer,
+    (change, wanted): (&Change, &Wanted),
+) -> Result<u64, WriteError> {
+    let write_it = |writer: &mut Writer| {
+        let evicted = write(writer, change, wanted)?;
+        writer.write_out()?;
+        Ok::<_, WriteError>(evicted)
+    };
+    let error = match write_it(writer) {
+        Ok(evicted) => return Ok(evicted),
+        Err(error) => error,
+    };
+    let is_list = matches!(wanted, Wanted::List(_));
+    if is_list && is_full(&error) && writer.undo().is_ok() {
+        let evicted = writer.give_back(change.wanted.bytes())?;
+        inner.counts.evictions.fetch_add(evicted, Relaxed);
+        if evicted > 0 {
+            return write_it(writer);
+        }
+    }
+    Err(error)
+}
+
+/// Stages one change, and evictions that make room for it; returns how many keys those are.
 fn write(writer: &mut Writer, change: &Change, wanted: &Wanted) -> Result<u64, WriteError> {
     writer.write(&change.key, wanted)?;
     writer.make_room(0)
@@ -215,8 +304,8 @@ fn on_failure(inner: &Inner, writer: &mut Writer, error: &WriteError) {
     let why =
         std::error::Error::source(error).map_or_else(|| error.to_string(), ToString::to_string);
     inner.writes_off(&why);
-    // An index that failed may have lost its newest changes; where it cannot be read, nothing is written.
-    drop(writer.reload());
+    // Where the index cannot be read, nothing is written.
+    drop(writer.undo());
 }
 
 /// Removes the files of bodies that were given up.
@@ -245,6 +334,6 @@ fn flush(inner: &Inner) {
         && let Ok(space) = inner.shared.bodies.space()
         && let Some(writer) = inner.writer.lock().as_mut()
     {
-        writer.widen(space.free);
+        writer.room = writer.room.and_then(|room| room.wider(space));
     }
 }

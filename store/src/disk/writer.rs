@@ -1,8 +1,9 @@
-//! Brings what was changed in memory to the disk, and makes room there.
+//! What does a change in memory come to on the disk?
 //!
-//! One thread writes. For each change it writes the bodies that are not there yet, then the rows, all of
-//! one change in one step, and removes files last: whatever a crash interrupts, a row never leads to a file
-//! that was not whole, and a file without a row is found by the sweep.
+//! One thread writes. For each change it writes the bodies that are not there yet, then stages the rows, all
+//! of one change in one step; files are removed last, once the rows are in the index (see `commit`). Whatever
+//! a crash interrupts, a row never leads to a file that was not whole, and a file without a row is found by
+//! the sweep.
 
 use std::io;
 use std::sync::Arc;
@@ -12,17 +13,20 @@ use weir_cache::CacheKey;
 use super::bearings::Bearings;
 use super::bodies::{Bodies, Digest};
 use super::codec;
+use super::commit::{STEP_MAX, Step, Then};
 use super::ghosts::Ghosts;
 use super::heat::Heat;
-use super::index::{Batch, Index, IndexError};
+use super::index::{Index, IndexError, Rows};
 use super::limits::DiskLimits;
 use super::pending::Wanted;
 use super::reads::Reads;
 use super::record::BodyAt;
+use super::room::Room;
 use super::rows::{
     KeyRow, Queue, SliceId, SliceRow, TOTALS, Totals, VariantRow, key_at, order_at, seal, slice_at,
-    slice_number, slices_of, unseal, use_at, uses_of,
+    slice_number, slices_of, unseal, use_at,
 };
+use super::staged::Staged;
 use crate::response::length;
 use crate::{Body, DiskBody, StoredResponse, Variants};
 
@@ -33,10 +37,6 @@ const KEY_OVERHEAD_BYTES: u64 = 1_536;
 const FILE_OVERHEAD_BYTES: u64 = 600;
 /// Bytes in which file systems give out space.
 const BLOCK_BYTES: u64 = 4_096;
-/// Part of what is held that goes when the file system has no room.
-const ROOM_PART: u64 = 64;
-/// Operations in one step.
-const STEP_MAX: usize = 800;
 
 /// Why a change is not on disk.
 #[derive(Debug, thiserror::Error)]
@@ -60,22 +60,16 @@ pub(super) struct Shared {
 
 /// The one who writes.
 pub(super) struct Writer {
-    pub(super) index: Arc<dyn Index>,
+    pub(super) index: Staged,
     pub(super) shared: Shared,
     pub(super) limits: Arc<DiskLimits>,
+    /// What everything adds up to, with what is staged.
     pub(super) totals: Totals,
     pub(super) ghosts: Ghosts,
-    /// What the file system had room for when it was full; `None` while the limit is the bound.
-    room: Option<Room>,
-}
-
-/// What a full file system has room for.
-#[derive(Debug, Clone, Copy)]
-struct Room {
-    /// Bytes held when it was met first.
-    met_at: u64,
-    /// Bytes that may be held.
-    bytes_max: u64,
+    /// What follows when what is staged is in the index.
+    pub(super) then: Then,
+    /// What the file system has room for; `None` while the limit is the bound.
+    pub(super) room: Option<Room>,
 }
 
 /// A list whose bodies are on disk.
@@ -86,35 +80,6 @@ struct Placed {
     files: Vec<(Digest, u64)>,
     /// Rows of slices that the index does not have.
     slices: Vec<(Vec<u8>, SliceRow)>,
-}
-
-/// What one change comes to.
-#[derive(Default)]
-struct Step {
-    /// Its rows; those that say what is stored come first, in one batch.
-    batches: Vec<Batch>,
-    /// Files that its key does not use any more.
-    dropped: Vec<Digest>,
-}
-
-impl Step {
-    fn put(&mut self, at: Vec<u8>, value: Vec<u8>) {
-        self.batch().put(at, value);
-    }
-
-    fn remove(&mut self, at: Vec<u8>) {
-        self.batch().remove(at);
-    }
-
-    /// The batch that has room.
-    fn batch(&mut self) -> &mut Batch {
-        if self.batches.last().is_none_or(|batch| batch.len() >= STEP_MAX) {
-            self.batches.push(Batch::default());
-        }
-        let last = self.batches.len().saturating_sub(1);
-        // There is one: it was just pushed if there was none.
-        &mut self.batches[last]
-    }
 }
 
 impl Writer {
@@ -129,56 +94,16 @@ impl Writer {
         limits: Arc<DiskLimits>,
     ) -> Result<Self, IndexError> {
         let totals = index.get(TOTALS)?.and_then(|bytes| unseal(&bytes)).unwrap_or_default();
-        Ok(Self { index, shared, limits, totals, ghosts: Ghosts::default(), room: None })
+        let index = Staged::new(index);
+        let (ghosts, then) = (Ghosts::default(), Then::default());
+        Ok(Self { index, shared, limits, totals, ghosts, then, room: None })
     }
 
-    /// Reads again what everything adds up to: an index that failed may have lost its newest changes.
+    /// Writes the bodies of one change, and stages its rows.
     ///
     /// # Errors
     ///
-    /// The index cannot be read.
-    pub(super) fn reload(&mut self) -> Result<(), IndexError> {
-        let next_rank = self.totals.next_rank;
-        self.totals = self.index.get(TOTALS)?.and_then(|bytes| unseal(&bytes)).unwrap_or_default();
-        self.totals.next_rank = self.totals.next_rank.max(next_rank);
-        Ok(())
-    }
-
-    /// Bytes that may be held.
-    pub(super) fn bytes_max(&self) -> u64 {
-        self.limits.bytes_max.min(self.room.map_or(u64::MAX, |room| room.bytes_max))
-    }
-
-    /// Takes note that the file system is full, and makes some room; returns whether there is some now. Where
-    /// somebody else takes it each time, half of what was held is kept.
-    pub(super) fn on_full(&mut self) -> Result<bool, WriteError> {
-        let held = self.totals.bytes();
-        let met_at = self.room.map_or(held, |room| room.met_at);
-        let less = held.saturating_sub(held.div_ceil(ROOM_PART));
-        if held == 0 || less < met_at.div_euclid(2) {
-            return Ok(false);
-        }
-        self.room = Some(Room { met_at, bytes_max: less });
-        Ok(self.make_room(0)? > 0)
-    }
-
-    /// Uses half of what is `free` on a file system that was full once, up to what it held then; with as much
-    /// again free, the limit is the bound.
-    pub(super) fn widen(&mut self, free: u64) {
-        let Some(room) = &mut self.room else { return };
-        let spare = free.saturating_sub(room.met_at.div_ceil(ROOM_PART).saturating_mul(2));
-        let wider = room.bytes_max.saturating_add(spare.div_euclid(2));
-        room.bytes_max = wider.min(room.met_at);
-        if spare > room.met_at {
-            self.room = None;
-        }
-    }
-
-    /// Brings one change to the disk.
-    ///
-    /// # Errors
-    ///
-    /// What is on disk is as it was, or has lost the key.
+    /// What was staged before is staged still, and part of this change may be: undo it.
     pub(super) fn write(&mut self, key: &CacheKey, wanted: &Wanted) -> Result<(), WriteError> {
         let old = self.row(key)?;
         let list = match wanted {
@@ -188,10 +113,8 @@ impl Writer {
         let placed = self.place(key, list, old.as_ref())?;
         let files: Vec<Digest> = placed.files.iter().map(|(digest, _)| *digest).collect();
         self.put(key, old.as_ref(), placed)?;
-        // The index protects their files from now on.
-        let is_known = |digest: &Digest| files.binary_search(digest).is_ok();
         let on_disk = list.persisted().filter_map(|stored| stored.body.on_disk());
-        on_disk.for_each(|body| body.settled(is_known));
+        on_disk.for_each(|body| self.then.settle(body, &files));
         Ok(())
     }
 
@@ -326,7 +249,7 @@ impl Writer {
         if let Some(old) = old {
             self.drop_unused(key, old, (&row, &files), &mut step)?;
         }
-        self.commit(step, totals)
+        Ok(self.stage(step, totals)?)
     }
 
     fn first_queue(&self, key: &CacheKey) -> Queue {
@@ -375,7 +298,7 @@ impl Writer {
 
     /// The slices of a body that the index knows.
     pub(super) fn slices(&self, id: &SliceId) -> Result<Vec<(u32, SliceRow)>, IndexError> {
-        slices(&*self.index, id)
+        slices(id, |from, below, limit| self.index.scan(from, below, limit))
     }
 
     /// Removes a key with all that it has.
@@ -393,55 +316,21 @@ impl Writer {
                 step.dropped.push(digest);
             }
         }
-        let dropped = step.dropped.clone();
-        self.commit(step, totals).inspect_err(|_| {
-            // A full disk may refuse rows, but it lets go of files, and without those the rows lead
-            // nowhere.
-            for digest in &dropped {
-                self.unlink(digest);
-            }
-        })
-    }
-
-    /// Writes a step, and removes the files that nobody uses after it.
-    fn commit(&mut self, step: Step, totals: Totals) -> Result<(), WriteError> {
-        let Step { batches, dropped } = step;
-        for batch in &batches {
-            self.index.apply(batch)?;
-        }
-        self.totals = totals;
-        for digest in &dropped {
-            if !self.is_used(digest)? {
-                self.unlink(digest);
-            }
-        }
-        Ok(())
-    }
-
-    /// Whether any key uses the file, or will.
-    pub(super) fn is_used(&self, digest: &Digest) -> Result<bool, IndexError> {
-        let (from, below) = uses_of(digest);
-        Ok(self.shared.reads.loose.has(digest) || !self.index.scan(&from, &below, 1)?.is_empty())
-    }
-
-    pub(super) fn unlink(&self, digest: &Digest) {
-        self.shared.reads.forget(digest);
-        if let Err(error) = self.shared.bodies.remove(digest)
-            && error.kind() != io::ErrorKind::NotFound
-        {
-            // The sweep finds it again.
-            drop(error);
-        }
+        step.forgets = true;
+        Ok(self.stage(step, totals)?)
     }
 }
 
-/// The slices of a body that an index knows, by number.
-pub(super) fn slices(index: &dyn Index, id: &SliceId) -> Result<Vec<(u32, SliceRow)>, IndexError> {
+/// The slices of a body that an index, read by `scan`, knows, by number.
+pub(super) fn slices(
+    id: &SliceId,
+    scan: impl Fn(&[u8], &[u8], usize) -> Result<Rows, IndexError>,
+) -> Result<Vec<(u32, SliceRow)>, IndexError> {
     let mut found = Vec::new();
     let mut first = 0;
     loop {
         let (from, below) = slices_of(id, first);
-        let rows = index.scan(&from, &below, STEP_MAX)?;
+        let rows = scan(&from, &below, STEP_MAX)?;
         let is_last = rows.len() < STEP_MAX;
         for (at, value) in rows {
             let (Some(slice), Some(row)) = (slice_number(&at), unseal(&value)) else { continue };

@@ -58,6 +58,14 @@ impl Batch {
         self.changes.clear();
     }
 
+    /// Its changes in order: what is to be under a key, `None` for nothing.
+    pub(crate) fn rows(&self) -> impl Iterator<Item = (&[u8], Option<&[u8]>)> {
+        self.changes.iter().map(|change| match change {
+            Change::Put(key, value) => (key.as_slice(), Some(value.as_slice())),
+            Change::Remove(key) => (key.as_slice(), None),
+        })
+    }
+
     pub(super) fn changes(&self) -> &[Change] {
         &self.changes
     }

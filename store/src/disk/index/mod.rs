@@ -37,6 +37,7 @@ mod kind;
 mod memory;
 mod open;
 mod redb_engine;
+mod room_ahead;
 mod sled_engine;
 #[cfg(test)]
 mod tests;

@@ -6,12 +6,12 @@
 //! file, and waits for what the killed process has written since its last flush; that costs a second
 //! sync a flush. Batches wait for a flush, readers for nobody.
 //!
-//! After an error of the disk redb refuses everything until it is opened anew.
+//! The file has room ahead of what is written, so that a file system that somebody else has filled does not
+//! stop those who forget and evict. After an error of the disk redb refuses everything until it is opened anew.
 
 use std::fs::File;
 use std::ops::Bound;
 
-use redb::backends::FileBackend;
 use redb::{
     Builder, CommitError, Database, DatabaseError, Durability, ReadableDatabase, StorageError,
     TableDefinition, TableError, TransactionError, WriteTransaction,
@@ -20,6 +20,7 @@ use redb::{
 use super::batch::Change;
 use super::engine::Engine;
 use super::error::Failure;
+use super::room_ahead::RoomAhead;
 use super::{Batch, Rows};
 
 const TABLE: TableDefinition<'static, &[u8], &[u8]> = TableDefinition::new("index");
@@ -33,7 +34,7 @@ impl RedbEngine {
     ///
     /// `cache_bytes` bounds pages that are kept, half of which may be ones not written yet.
     pub(super) fn open(file: File, cache_bytes: usize) -> Result<Self, Failure> {
-        let backend = FileBackend::new(file)?;
+        let backend = RoomAhead::new(file)?;
         let database = Builder::new().set_cache_size(cache_bytes).create_with_backend(backend)?;
         let engine = Self { database };
         match engine.database.begin_read()?.open_table(TABLE) {
