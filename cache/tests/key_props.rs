@@ -20,7 +20,6 @@ use weir_cache::Pattern;
 use weir_cache::QueryRule;
 use weir_cache::Scheme;
 use weir_cache::Target;
-use weir_cache::UnixTime;
 use weir_cache::check;
 
 /// Text made of what has a meaning somewhere, so that near-collisions are frequent.
