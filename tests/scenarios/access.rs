@@ -372,3 +372,54 @@ async fn keys_are_rotated_by_reload() {
     let leaks = ended.stderr.contains("weir-sig") || ended.stderr.contains(old);
     assert!(!leaks, "no signature is logged: {}", ended.stderr);
 }
+
+/// What `weir sign` makes is let in, and what it says of a URL is what the node does.
+#[tokio::test]
+async fn the_command_signs_and_explains() {
+    let folder = Folder::new();
+    std::fs::create_dir_all(folder.path()).unwrap();
+    let file = folder.path().join("key");
+    std::fs::write(&file, format!("{SECRET}\n")).unwrap();
+    let config = folder.path().join("edge.toml");
+    let rules = format!(
+        "[[site]]\nname = \"s\"\nhosts = [\"www.test\"]\norigins = [\"http://o.test\"]\n\
+         [[site.access.signature]]\npath = \"/v/**\"\nformat = \"weir\"\n\
+         keys = [{{ id = \"k1\", secret = \"file:{}\" }}]\n",
+        file.display()
+    );
+    std::fs::write(&config, rules).unwrap();
+    let stack = Shape::single().site(with_rules).start().await;
+    stack.serve("/v/a", "max-age=600", "video");
+    let until = after(&stack, 600).as_secs().to_string();
+    let at = stack.clock.now().wall.as_secs().to_string();
+    let sign = |more: &str| {
+        let url = "sign --key-id k1 --url http://www.test:8080/v/a?x=1 --expires";
+        Program::new("weir").args(url).arg(&until).args(more).arg("--key-file").arg(&file)
+    };
+    let made = sign("").run().await;
+    assert_eq!(made.code, Some(0), "{}", made.stderr);
+    let url = made.stdout.trim().to_owned();
+    let path = url.strip_prefix("http://www.test:8080").unwrap();
+    assert_eq!(stack.edge().get(path).await.status, 200, "{url}");
+
+    let cookie = sign("--scope /v/ --cookie --json").run().await;
+    let said: serde_json::Value = serde_json::from_str(&cookie.stdout).unwrap();
+    let value = said["cookies"][0]["value"].as_str().unwrap();
+    let asked = Request::get("/v/b").header("cookie", &format!("{COOKIE}={value}"));
+    assert_eq!(stack.edge().send(&asked).await.status, 200);
+
+    let explain = async |url: &str| {
+        let program = Program::new("weir").args("sign --json --at").arg(&at).arg("--explain");
+        let ended = program.arg(url).arg("--config").arg(&config).run().await;
+        let said: serde_json::Value = serde_json::from_str(&ended.stdout).unwrap();
+        (ended.code, said)
+    };
+    let (code, said) = explain(&url).await;
+    assert_eq!((code, &said["url"]), (Some(0), &json!("http://www.test/v/a?x=1")), "{said}");
+    let (code, said) = explain(&url.replace("/v/a", "/v/b")).await;
+    assert_eq!((code, &said["reason"]), (Some(1), &json!("signature_wrong_signature")), "{said}");
+    assert_eq!(explain("http://www.test/free").await.0, Some(0));
+    let nowhere = Program::new("weir").args("sign --key-id k1 --url http://www.test/a").run().await;
+    assert_eq!(nowhere.code, Some(2), "a key is needed: {}", nowhere.stderr);
+    assert!(nowhere.stderr.contains("--key-file"), "{}", nowhere.stderr);
+}

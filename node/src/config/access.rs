@@ -215,7 +215,7 @@ fn offset_of(value: &Spanned<DeValue<'_>>, path: &str) -> usize {
         let next = match step.strip_suffix(']') {
             Some(index) => {
                 let index = index.parse().unwrap_or(usize::MAX);
-                here.get_ref().as_array().and_then(|list| list.iter().nth(index))
+                here.get_ref().as_array().and_then(|list| list.get(index))
             }
             None => here.get_ref().as_table().and_then(|table| table.get(step)),
         };
