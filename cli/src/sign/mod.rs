@@ -58,7 +58,7 @@ pub(crate) struct Arguments {
     /// The node's file whose access rules are asked; only with --explain.
     #[arg(long, value_name = "FILE", requires = "explain", conflicts_with = "format")]
     config: Option<PathBuf>,
-    /// A field of the request that is explained, for example 'Referer: https://example.com/'.
+    /// A field of the request that is explained, for example 'User-Agent: curl'.
     #[arg(short = 'H', long = "header", value_name = "FIELD", requires = "explain")]
     headers: Vec<String>,
     #[command(flatten)]
