@@ -10,7 +10,7 @@ use std::time::Duration;
 use divan::{AllocProfiler, Bencher, black_box};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use weir_cache::{
-    AccessRules, CacheKey, KeyRules, Now, Policy, Profile, RequestHead, ResponseHead, Scheme, Seq,
+    CacheKey, KeyRules, Now, OpenGate, Policy, Profile, RequestHead, ResponseHead, Scheme, Seq,
     Shapes, StoredHead, Target, Timestamp, Timing, UnixTime, check,
 };
 
@@ -133,12 +133,10 @@ fn plan_when_stored(bencher: Bencher<'_, '_>) {
 #[divan::bench]
 fn target_and_key(bencher: Bencher<'_, '_>) {
     let (rules, request) = (KeyRules::default(), fields(REQUEST));
-    let access = AccessRules::default();
     bencher.bench(|| {
         let target =
             Target::parse(Scheme::Http, "www.example.com", "/a/page.html?b=2&a=1").unwrap();
-        let now = UnixTime::from_secs(0);
-        let granted = check(&access, &Method::GET, &request, target, now).unwrap();
+        let granted = check(OpenGate, &Method::GET, target).unwrap();
         CacheKey::derive("www", &rules, granted, &request)
     });
 }

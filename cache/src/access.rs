@@ -1,20 +1,42 @@
-//! May this client ask for this target at all?
+//! May this target be asked for at all?
 //!
 //! A cache key can be derived only from a [`Granted`], and only [`check`] makes one. So a path on
-//! which nobody asked this question cannot look anything up: it does not compile. How a refusal is
-//! worded for the client and how it is logged belong to the callers.
+//! which nobody asked this question cannot look anything up: it does not compile. Who is let in is
+//! for a [`Gate`] to say; how a refusal is worded for the client and how it is logged belong to the
+//! callers.
 
-use http::HeaderMap;
+use std::convert::Infallible;
+
 use http::Method;
-use http::StatusCode;
 
 use crate::target::Target;
-use crate::time::UnixTime;
 
-/// Rules of a site about who may ask. The empty set grants every target.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct AccessRules {}
+/// One ground on which a target may be asked for: the rules for clients, the word of another node,
+/// the right of an operator. Each is a type of its own, so that none is taken for another.
+pub trait Gate {
+    /// Why somebody is not let in.
+    type Denial;
+
+    /// Lets a request for `target` in, and returns what is to be looked up and sent upstream:
+    /// `target` less what proved the right to ask for it.
+    ///
+    /// # Errors
+    ///
+    /// The first reason against it. Nothing may then be looked up or forwarded.
+    fn admit(self, method: &Method, target: Target) -> Result<Target, Self::Denial>;
+}
+
+/// Lets everybody in.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct OpenGate;
+
+impl Gate for OpenGate {
+    type Denial = Infallible;
+
+    fn admit(self, _method: &Method, target: Target) -> Result<Target, Infallible> {
+        Ok(target)
+    }
+}
 
 /// Proof that the access checks passed for one target.
 ///
@@ -38,44 +60,30 @@ impl Granted {
 
 /// Why a request was refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
-pub enum Denied {
+pub enum Denied<D> {
+    /// The gate did not let it in.
+    #[error("the access rules refuse it")]
+    Gate(D),
     /// CONNECT asks for a tunnel and TRACE for an echo of what may be secret (RFC 9110 §9.3.6,
     /// §9.3.8). Neither is a request for the target.
     #[error("the method is not allowed")]
     Method,
 }
 
-impl Denied {
-    /// Names the reason in logs and counters; never shown to the client.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Method => "method",
-        }
-    }
-
-    /// Status of the answer to the client.
-    pub const fn status(self) -> StatusCode {
-        match self {
-            Self::Method => StatusCode::METHOD_NOT_ALLOWED,
-        }
-    }
-}
-
-/// Checks a request for `target`, made at `now`, against the rules of its site.
+/// Checks a request for `target` at `gate`.
 ///
 /// # Errors
 ///
 /// [`Denied`] by the first rule that refuses. Nothing may then be looked up or forwarded.
-pub fn check(
-    _rules: &AccessRules,
+pub fn check<G: Gate>(
+    gate: G,
     method: &Method,
-    _request_headers: &HeaderMap,
     target: Target,
-    _now: UnixTime,
-) -> Result<Granted, Denied> {
+) -> Result<Granted, Denied<G::Denial>> {
     if matches!(*method, Method::CONNECT | Method::TRACE) {
         return Err(Denied::Method);
     }
+    let target = gate.admit(method, target).map_err(Denied::Gate)?;
     Ok(Granted { target })
 }
 
@@ -84,27 +92,47 @@ mod tests {
     use super::*;
     use crate::target::Scheme;
 
+    fn target(path: &str) -> Target {
+        Target::parse(Scheme::Http, "example.com", path).expect("well-formed")
+    }
+
     #[test]
     fn only_methods_that_ask_for_the_target_are_granted() {
-        let target = Target::parse(Scheme::Http, "example.com", "/a").expect("well-formed");
         let extension = Method::from_bytes(b"trace").expect("a token");
         let cases = [
-            (Method::GET, None, "asks for the target"),
-            (Method::OPTIONS, None, "asks about the target"),
-            (Method::POST, None, "acts on the target"),
-            (extension, None, "methods are case-sensitive: this one is merely unknown"),
-            (Method::CONNECT, Some(405), "asks for a tunnel"),
-            (Method::TRACE, Some(405), "asks for an echo"),
+            (Method::GET, true, "asks for the target"),
+            (Method::OPTIONS, true, "asks about the target"),
+            (Method::POST, true, "acts on the target"),
+            (extension, true, "methods are case-sensitive: this one is merely unknown"),
+            (Method::CONNECT, false, "asks for a tunnel"),
+            (Method::TRACE, false, "asks for an echo"),
         ];
-        let (rules, now) = (AccessRules::default(), UnixTime::from_secs(0));
         for (method, expected, why) in cases {
-            let checked = check(&rules, &method, &HeaderMap::new(), target.clone(), now);
-            let status = checked.as_ref().err().map(|denied| denied.status().as_u16());
-            assert_eq!(status, expected, "{why}: {method}");
+            let checked = check(OpenGate, &method, target("/a"));
+            assert_eq!(checked.is_ok(), expected, "{why}: {method}");
             if let Ok(granted) = checked {
-                assert_eq!(granted.target(), &target);
-                assert_eq!(granted.into_target(), target);
+                assert_eq!(granted.target(), &target("/a"));
+                assert_eq!(granted.into_target(), target("/a"));
             }
         }
+    }
+
+    #[test]
+    fn a_gate_refuses_or_says_what_is_looked_up() {
+        struct Unsigned;
+        impl Gate for Unsigned {
+            type Denial = &'static str;
+
+            fn admit(self, _method: &Method, target: Target) -> Result<Target, &'static str> {
+                if target.query().is_none() {
+                    return Err("unsigned");
+                }
+                Ok(target.with_query(None))
+            }
+        }
+        let granted = check(Unsigned, &Method::GET, target("/a?sig=1")).expect("signed");
+        assert_eq!(granted.into_target(), target("/a"));
+        let denied = check(Unsigned, &Method::GET, target("/a")).unwrap_err();
+        assert_eq!(denied, Denied::Gate("unsigned"));
     }
 }

@@ -123,9 +123,8 @@ mod tests {
     use http::header::COOKIE;
 
     use super::*;
-    use crate::access::AccessRules;
+    use crate::access::OpenGate;
     use crate::access::check;
-    use crate::time::UnixTime;
 
     fn keyed(
         site: &str,
@@ -139,8 +138,7 @@ mod tests {
             headers.append(HeaderName::from_static(name), value);
         }
         let target = target.parse().expect("well-formed target");
-        let now = UnixTime::from_secs(0);
-        let granted = check(&AccessRules::default(), &Method::GET, &headers, target, now);
+        let granted = check(OpenGate, &Method::GET, target);
         CacheKey::derive(site, rules, granted.expect("GET is granted"), &headers)
     }
 

@@ -72,7 +72,7 @@ mod upgrade;
 mod validation;
 mod vary;
 
-pub use access::{AccessRules, Denied, Granted, check};
+pub use access::{Denied, Gate, Granted, OpenGate, check};
 pub use age::parse_age;
 #[cfg(any(test, feature = "policy-audit"))]
 pub use audit::{Disagreement, audit};

@@ -165,6 +165,11 @@ impl Target {
         }
     }
 
+    /// Drops the query.
+    pub fn without_query(self) -> Self {
+        self.with_query(None)
+    }
+
     /// Replaces the query by one that consists of parameters of the present one.
     pub(crate) fn with_query(self, query: Option<String>) -> Self {
         Self { query, ..self }

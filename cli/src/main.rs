@@ -8,6 +8,7 @@ mod output;
 mod progress;
 mod purge;
 mod push;
+mod sign;
 mod stats;
 mod topology;
 mod up;
@@ -44,6 +45,8 @@ enum Verb {
     Stats(stats::Arguments),
     /// Fetch responses into nodes before anyone asks.
     Push(Box<push::Arguments>),
+    /// Sign a URL, or learn why a signed one is refused.
+    Sign(Box<sign::Arguments>),
     /// Work with configuration files.
     Config {
         #[command(subcommand)]
@@ -74,6 +77,7 @@ fn dispatch(verb: Verb) -> Result<ExitCode, Failure> {
         Verb::Purge(arguments) => purge::run(&arguments),
         Verb::Stats(arguments) => stats::run(&arguments),
         Verb::Push(arguments) => push::run(&arguments),
+        Verb::Sign(arguments) => sign::run(&arguments),
         Verb::Config { verb: ConfigVerb::Check(arguments) } => check::run(&arguments),
     }
 }

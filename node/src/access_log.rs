@@ -20,6 +20,8 @@ pub(crate) struct Record {
     pub(crate) status: StatusCode,
     cache: CacheOutcome,
     forward: &'static str,
+    /// Why the request was not let in; `None` if it was.
+    denied: Option<&'static str>,
     peer: String,
     request_id: HeaderValue,
     began: Instant,
@@ -32,12 +34,37 @@ impl Record {
     /// Notes what is known before the response is made; its status is set afterwards.
     pub(crate) fn new(site: &str, inbound: &Inbound, outcome: &Outcome, began: Instant) -> Self {
         Self {
+            cache: outcome.counted(),
+            forward: outcome.forward.map_or("", |why| why.as_str()),
+            ..Self::of(site, inbound, began)
+        }
+    }
+
+    /// Notes a request that was not let in, with the status of its answer and the reason.
+    pub(crate) fn denied(
+        site: &str,
+        inbound: &Inbound,
+        (status, reason): (StatusCode, &'static str),
+        began: Instant,
+    ) -> Self {
+        Self {
+            status,
+            denied: Some(reason),
+            // Its query may hold what others could get in with.
+            target: inbound.target.clone().without_query().uri(),
+            ..Self::of(site, inbound, began)
+        }
+    }
+
+    fn of(site: &str, inbound: &Inbound, began: Instant) -> Self {
+        Self {
             site: site.to_owned(),
             method: inbound.method.as_str().to_owned(),
             target: inbound.target.uri(),
             status: StatusCode::OK,
-            cache: outcome.counted(),
-            forward: outcome.forward.map_or("", |why| why.as_str()),
+            cache: CacheOutcome::Denied,
+            forward: "",
+            denied: None,
             peer: peer(inbound),
             request_id: inbound.request_id.clone(),
             began,
@@ -56,6 +83,7 @@ impl Record {
             status = self.status.as_u16(),
             cache = self.cache.as_str(),
             fwd = self.forward,
+            denied = self.denied,
             peer = self.peer,
             request_id = ?self.request_id,
             bytes,

@@ -8,10 +8,9 @@ use std::sync::Arc;
 use http::header::CONTENT_LOCATION;
 use http::{HeaderMap, Method};
 use weir_cache::purge::Selector;
-use weir_cache::{
-    CacheKey, Keyed, Target, UnixTime, check as check_access, invalidates, same_origin_references,
-};
+use weir_cache::{CacheKey, Keyed, Target, invalidates, same_origin_references};
 
+use crate::access;
 use crate::lookup::Asked;
 use crate::node::Node;
 use crate::site::Site;
@@ -73,9 +72,7 @@ impl Change {
     /// The key that a plain GET of `uri` has at this site; `None` if it names nothing here.
     fn keyed_of(&self, uri: &str) -> Option<Keyed> {
         let target = uri.parse::<Target>().ok()?.without_port();
-        let (site, fields) = (&self.site, HeaderMap::new());
-        let now = UnixTime::from_secs(0);
-        let granted = check_access(&site.access, &Method::GET, &fields, target, now).ok()?;
+        let (site, granted) = (&self.site, access::for_operator(target)?);
         Some(CacheKey::derive(&site.name, &site.key_rules, granted, &self.headers))
     }
 }

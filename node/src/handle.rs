@@ -10,15 +10,15 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
-use http::header::ALLOW;
-use http::{HeaderValue, Request, Response, StatusCode};
+use http::{Request, Response, StatusCode};
 use hyper::body::Incoming;
 use weir_cache::{
-    CacheKey, Denied, Failure, ForwardReason, HopIdentity, ProxyError, check as check_access,
-    has_visited, loop_count, proxy_status_value, via_contains,
+    CacheKey, Denied, Failure, ForwardReason, HopIdentity, ProxyError, has_visited, loop_count,
+    proxy_status_value, via_contains,
 };
 use weir_store::{StoredResponse, StoredSlices};
 
+use crate::access::{self, NotAdmitted};
 use crate::body::ResponseBody;
 use crate::fill::{self, FillWork, Lead, Progress, Settled, SettledBy, Ticket};
 use crate::forward;
@@ -74,13 +74,14 @@ pub(crate) async fn handle(
     }
     let site = node.sites.load().find(inbound.target.host_without_port()).cloned();
     let Some(site) = site else { return unknown_host(node) };
+    // The rules see the fields as the client sent them.
+    let granted = match access::admit(&node.metrics, &site, &mut inbound, now.wall) {
+        Ok(granted) => granted,
+        Err(denied) => {
+            return turned_away(Asking { node, site: &site, inbound: &inbound, began }, &denied);
+        }
+    };
     inbound.normalize(&site.policy, &site.key_rules);
-    let target = inbound.target.clone();
-    let granted =
-        match check_access(&site.access, &inbound.method, &inbound.headers, target, now.wall) {
-            Ok(granted) => granted,
-            Err(denied) => return turned_away(node, denied),
-        };
     let keyed = CacheKey::derive(&site.name, &site.key_rules, granted, &inbound.headers);
     let body = inbound.body.take();
     let trust = Trust::of(node, &site, &inbound).await;
@@ -289,15 +290,20 @@ fn unknown_host(node: &Node) -> Response<ResponseBody> {
     refuse::unaccounted(refuse::plain(status, "No site of this server has that host name.\n"))
 }
 
-fn turned_away(node: &Node, denied: Denied) -> Response<ResponseBody> {
-    count_refused(node, denied.as_str());
-    let mut response = refuse::plain(denied.status(), "Not allowed.\n");
-    if denied == Denied::Method {
-        // RFC 9110 §15.5.6 asks for the list; the origin has the last word on each of these.
-        let methods = HeaderValue::from_static("GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS");
-        response.headers_mut().insert(ALLOW, methods);
+fn turned_away(asking: Asking<'_>, denied: &NotAdmitted) -> Response<ResponseBody> {
+    let Asking { node, site, inbound, .. } = asking;
+    match denied {
+        Denied::Gate(denial) => {
+            let reason = denial.as_str();
+            let labels = SiteReason { site: site.name.clone(), reason };
+            node.metrics.denied.get_or_create(&labels).inc();
+            let (host, path) = (inbound.target.host(), inbound.target.path());
+            let (client, id) = (inbound.address, &inbound.request_id);
+            tracing::debug!(site = site.name, reason, host, path, %client, request_id = ?id, "not let in: {}", denial.explain());
+        }
+        Denied::Method => count_refused(node, access::word(denied)),
     }
-    refuse::unaccounted(response)
+    respond::not_admitted(asking, denied)
 }
 
 fn count_refused(node: &Node, reason: &'static str) {

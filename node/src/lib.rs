@@ -3,6 +3,7 @@
 //! What may be stored and reused is decided in `weir-cache`; bytes lie in `weir-store`. This crate
 //! moves messages between them, clients and upstreams. The request path is `handle::handle`.
 
+mod access;
 mod access_log;
 mod admin;
 mod admin_listener;
@@ -59,7 +60,8 @@ pub use node::{LogHome, MakeError};
 pub use purge::KeeperError;
 pub use run::{Components, RunningNode, StartError, start};
 pub use secrets::{
-    ADMIN_TOKEN, SecretsError, TIER_SECRET, admin_token_from_env, random_text, tier_secret_from_env,
+    ADMIN_TOKEN, SecretsError, TIER_SECRET, admin_token_from_env, random_text, read_secret,
+    tier_secret_from_env,
 };
 pub use signals::{Signal, Signals};
 pub use site::SitesError;

@@ -16,6 +16,7 @@ use prometheus_client::metrics::family::{Family, MetricConstructor};
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
+use weir_access::Denial;
 use weir_store::DiskStats;
 
 use crate::upstream::Sight;
@@ -29,6 +30,8 @@ pub(crate) use upstream::UpstreamMetrics;
 pub(crate) enum CacheOutcome {
     /// Passed on without touching the store.
     Bypass,
+    /// Refused by the access rules of its site.
+    Denied,
     /// Answered by this node alone, with an error.
     Error,
     /// Answered from the store, fresh.
@@ -40,12 +43,14 @@ pub(crate) enum CacheOutcome {
 }
 
 impl CacheOutcome {
-    const ALL: [Self; 5] = [Self::Bypass, Self::Error, Self::Hit, Self::Miss, Self::Stale];
+    const ALL: [Self; 6] =
+        [Self::Bypass, Self::Denied, Self::Error, Self::Hit, Self::Miss, Self::Stale];
 
     /// The word used as a label and in the access log.
     pub(crate) fn as_str(self) -> &'static str {
         match self {
             Self::Bypass => "bypass",
+            Self::Denied => "denied",
             Self::Error => "error",
             Self::Hit => "hit",
             Self::Miss => "miss",
@@ -70,6 +75,13 @@ struct SiteOutcome {
 pub(crate) struct SiteReason {
     pub(crate) site: String,
     pub(crate) reason: &'static str,
+}
+
+/// A key that requests are signed with: its name, which is no secret.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct SiteKey {
+    site: String,
+    key: String,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -116,15 +128,16 @@ pub(crate) struct OutcomeMetrics {
 /// The counters of one site, looked up once.
 #[derive(Debug, Clone)]
 pub(crate) struct SiteMetrics {
-    outcomes: [OutcomeMetrics; 5],
+    outcomes: [OutcomeMetrics; 6],
 }
 
 impl SiteMetrics {
     /// The counters of `outcome`.
     pub(crate) fn of(&self, outcome: CacheOutcome) -> &OutcomeMetrics {
-        let [bypass, error, hit, miss, stale] = &self.outcomes;
+        let [bypass, denied, error, hit, miss, stale] = &self.outcomes;
         match outcome {
             CacheOutcome::Bypass => bypass,
+            CacheOutcome::Denied => denied,
             CacheOutcome::Error => error,
             CacheOutcome::Hit => hit,
             CacheOutcome::Miss => miss,
@@ -149,6 +162,10 @@ pub(crate) struct Metrics {
     pub(crate) policy_audit: Family<Verdict, Counter>,
     /// Requests refused before anything was looked up.
     pub(crate) refused: Family<Reason, Counter>,
+    /// Requests refused by the access rules of their site.
+    pub(crate) denied: Family<SiteReason, Counter>,
+    /// Requests with a signature that was accepted, by site and key.
+    signed: Family<SiteKey, Counter>,
     /// Requests that joined a fill in flight.
     pub(crate) collapsed: Counter,
     /// Fills begun.
@@ -290,6 +307,8 @@ impl Metrics {
             #[cfg(feature = "policy-audit")]
             policy_audit: Family::default(),
             refused: Family::default(),
+            denied: Family::default(),
+            signed: Family::default(),
             collapsed: Counter::default(),
             fills: Counter::default(),
             fills_failed: Counter::default(),
@@ -337,6 +356,16 @@ impl Metrics {
         );
         registry.register("forwards", "Requests that went upstream", self.forwards.clone());
         registry.register("refused", "Requests refused at the door", self.refused.clone());
+        registry.register(
+            "denied",
+            "Requests refused by the access rules of their site",
+            self.denied.clone(),
+        );
+        registry.register(
+            "signed_requests",
+            "Requests whose signature was accepted, by the key of it",
+            self.signed.clone(),
+        );
         registry.register("connections", "Clients connected", self.connections.clone());
         registry.register(
             "connections_refused",
@@ -551,6 +580,20 @@ impl Metrics {
             }
         });
         SiteMetrics { outcomes }
+    }
+
+    /// Lets the reasons of refusals at the site `name` be seen before there is one.
+    pub(crate) fn expect_denials(&self, name: &str) {
+        for reason in Denial::WORDS {
+            let labels = SiteReason { site: name.to_owned(), reason };
+            drop(self.denied.get_or_create(&labels));
+        }
+    }
+
+    /// Counts a request of the site `name` that was signed with `key`.
+    pub(crate) fn note_signed(&self, name: &str, key: &str) {
+        let labels = SiteKey { site: name.to_owned(), key: key.to_owned() };
+        self.signed.get_or_create(&labels).inc();
     }
 
     /// All counters as Prometheus text (OpenMetrics 1.0).

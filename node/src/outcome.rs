@@ -212,7 +212,7 @@ impl Outcome {
             CacheOutcome::Hit => XCache::Hit,
             CacheOutcome::Stale => XCache::Stale,
             CacheOutcome::Bypass => XCache::Bypass,
-            CacheOutcome::Miss | CacheOutcome::Error => XCache::Miss,
+            CacheOutcome::Miss | CacheOutcome::Error | CacheOutcome::Denied => XCache::Miss,
         }
     }
 }

@@ -4,19 +4,22 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use http::header::{AGE, CONTENT_LENGTH, DATE, TRAILER, VIA};
+use http::header::{AGE, ALLOW, CONTENT_LENGTH, DATE, TRAILER, VIA};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode};
+use weir_access::Denial;
 use weir_cache::purge::{AsOf, strip_tag_fields};
 use weir_cache::{
-    CacheStatus, Direction, Timestamp, announced_trailers, append_via, proxy_status_value,
+    CacheStatus, Denied, Direction, Timestamp, announced_trailers, append_via, proxy_status_value,
     strip_hop_by_hop,
 };
 
+use crate::access::{NotAdmitted, word};
 use crate::access_log::Record;
 use crate::body::{Account, Content, Passing, ResponseBody};
 use crate::config::FieldSwitches;
 use crate::inbound::Inbound;
 use crate::inner;
+use crate::metrics::CacheOutcome;
 use crate::node::Node;
 use crate::outcome::{Outcome, Source};
 use crate::part;
@@ -25,6 +28,8 @@ use crate::site::Site;
 use crate::slices::Fetcher;
 use crate::upstream::{Answer, FillError};
 
+/// The methods that are a request for a target.
+const METHODS: &str = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS";
 const X_CACHE: HeaderName = HeaderName::from_static("x-cache");
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const CACHE_STATUS: HeaderName = HeaderName::from_static("cache-status");
@@ -75,6 +80,35 @@ pub(crate) fn finish(asking: Asking<'_>, outcome: Outcome) -> Response<ResponseB
     if let Some(record) = &mut record {
         record.status = response.status();
     }
+    let account = Account { bytes: metrics.bytes.clone(), record };
+    response.map(|content| ResponseBody::new(content, Some(account)))
+}
+
+/// The answer to a request that is not let in: one text for all reasons, so that a guesser learns
+/// nothing.
+pub(crate) fn not_admitted(asking: Asking<'_>, denied: &NotAdmitted) -> Response<ResponseBody> {
+    let Asking { node, site, inbound, began } = asking;
+    let (status, allowed) = match denied {
+        // RFC 9110 §15.5.6 asks for the list; the origin has the last word on each of these.
+        Denied::Method => (StatusCode::METHOD_NOT_ALLOWED, Some(METHODS)),
+        Denied::Gate(denial @ Denial::Method { allowed }) => (denial.status(), Some(&**allowed)),
+        Denied::Gate(denial) => (denial.status(), None),
+    };
+    let mut response = refuse::plain(status, "Not allowed.\n");
+    let headers = response.headers_mut();
+    if let Some(Ok(allowed)) = allowed.map(HeaderValue::from_str) {
+        headers.insert(ALLOW, allowed);
+    }
+    headers.insert(X_REQUEST_ID, inbound.request_id.clone());
+    hide(&site.fields, headers);
+    if inbound.method == Method::HEAD {
+        *response.body_mut() = Content::Empty;
+    }
+    let metrics = site.metrics.of(CacheOutcome::Denied);
+    metrics.requests.inc();
+    metrics.head_seconds.observe(began.elapsed().as_secs_f64());
+    let record = || Box::new(Record::denied(&site.name, inbound, (status, word(denied)), began));
+    let record = node.config.log.access.then(record);
     let account = Account { bytes: metrics.bytes.clone(), record };
     response.map(|content| ResponseBody::new(content, Some(account)))
 }

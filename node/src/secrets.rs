@@ -1,5 +1,10 @@
-//! Where do the secrets come from? From the environment, never from an argument or a file of
-//! settings, and never into a log.
+//! Where do the secrets come from? From the environment, or from a file that settings name; never from
+//! an argument or the settings themselves, and never into a log.
+
+use std::fs::File;
+use std::io::Read;
+
+use weir_access::SecretRef;
 
 use crate::admin::AdminToken;
 use crate::inner::TierSecret;
@@ -35,6 +40,39 @@ pub fn tier_secret_from_env() -> Result<Option<TierSecret>, SecretsError> {
         }
         _ => Ok(None),
     }
+}
+
+/// Bytes that a file with a secret may have; a public key of RSA with 16,384 bits has fewer.
+const SECRET_BYTES_MAX: u64 = 16 * 1024;
+
+/// Reads a secret that settings name.
+///
+/// # Errors
+///
+/// Why there is none, in words that complete a sentence about the key and hold nothing of a secret.
+pub fn read_secret(wanted: &SecretRef) -> Result<String, String> {
+    match wanted {
+        SecretRef::Env(name) => match std::env::var(name) {
+            Ok(text) => Ok(text),
+            Err(std::env::VarError::NotPresent) => Err(format!("the variable {name:?} is not set")),
+            Err(std::env::VarError::NotUnicode(_)) => {
+                Err(format!("the variable {name:?} is not UTF-8"))
+            }
+        },
+        SecretRef::File(path) => read_file(path),
+    }
+}
+
+fn read_file(path: &str) -> Result<String, String> {
+    let unreadable = |why: std::io::Error| format!("the file {path:?} cannot be read: {why}");
+    let mut text = String::new();
+    let file = File::open(path).map_err(unreadable)?;
+    // One byte more than allowed tells a long file from one of exactly that length.
+    file.take(SECRET_BYTES_MAX + 1).read_to_string(&mut text).map_err(unreadable)?;
+    if text.len() as u64 > SECRET_BYTES_MAX {
+        return Err(format!("the file {path:?} is longer than 16KiB, so that it is no secret"));
+    }
+    Ok(text)
 }
 
 /// The admin token of the environment, or one made up and printed on standard error.

@@ -5,12 +5,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::StatusCode;
+use weir_access::Policy as AccessPolicy;
 use weir_cache::{
-    AccessRules, DuplicateHost, HostPattern, HostTable, KeyRules, Keyed, LifetimeRule, Policy,
-    RuleSet,
+    DuplicateHost, HostPattern, HostTable, KeyRules, Keyed, LifetimeRule, Policy, RuleSet,
 };
 
-use crate::config::{FieldSwitches, OnIsolation, OriginConfig, SiteConfig};
+use crate::config::{FieldSwitches, OnIsolation, OriginConfig, SiteAccess, SiteConfig};
 use crate::metrics::{Metrics, SiteMetrics};
 use crate::upstream::{Group, Roster, TlsError};
 
@@ -26,7 +26,7 @@ pub(crate) struct Site {
     /// What makes a key.
     pub(crate) key_rules: KeyRules,
     /// Who may fetch.
-    pub(crate) access: AccessRules,
+    pub(crate) access: Arc<AccessPolicy>,
     /// The Host field sent to origins; `None` sends the client's.
     pub(crate) origin_host: Option<String>,
     /// Whether this node asks the site's origins itself.
@@ -141,12 +141,15 @@ fn make_site(
     } else {
         Arc::clone(parents)
     };
+    if config.access != SiteAccess::default() {
+        metrics.expect_denials(&config.name);
+    }
     Ok(Site {
         name: config.name.clone(),
         policy: config.policy.clone(),
         rules: config.rules.clone(),
         key_rules: config.key.clone(),
-        access: AccessRules::default(),
+        access: Arc::clone(config.access.policy()),
         origin_host: config.origin_host.clone(),
         asks_origins,
         origin: config.origin.clone(),

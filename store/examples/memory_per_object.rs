@@ -14,8 +14,8 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use weir_cache::{
-    AccessRules, CacheKey, KeyRules, Keyed, Now, Policy, Profile, RequestHead, ResponseHead,
-    Scheme, Seq, StoredHead, Target, Timestamp, Timing, UnixTime, check,
+    CacheKey, KeyRules, Keyed, Now, OpenGate, Policy, Profile, RequestHead, ResponseHead, Scheme,
+    Seq, StoredHead, Target, Timestamp, Timing, UnixTime, check,
 };
 use weir_store::{MemoryKind, MemoryStore, StoreLimits, StoredResponse};
 
@@ -84,7 +84,7 @@ fn keyed(index: u64) -> Keyed {
     let path = format!("/static/pages/{index:012}");
     let target = Target::parse(Scheme::Https, "cdn.example.com", &path).unwrap();
     let fields = HeaderMap::new();
-    let granted = check(&AccessRules::default(), &Method::GET, &fields, target, NOW.wall).unwrap();
+    let granted = check(OpenGate, &Method::GET, target).unwrap();
     CacheKey::derive("www", &KeyRules::default(), granted, &fields)
 }
 

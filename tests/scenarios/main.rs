@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a scenario that fails fails here")]
 
+mod access;
 mod admin;
 mod audit;
 mod bad_input;

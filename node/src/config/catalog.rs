@@ -1,9 +1,14 @@
 //! What can be said of every key without a file: its form, range, meaning and present value.
 
+use super::access_keys::{
+    ABOUT_ORIGIN, ABOUT_REFERER, ORIGIN, REFERER, visit_key, visit_rule, visit_signature,
+    visit_source,
+};
 use super::keys::{NodeDraft, Visitor};
 use super::kinds::Kind;
 use super::rules::RuleDraft;
 use super::site_keys::SiteDraft;
+use weir_access::{AccessConfig, KeyConfig, RuleConfig, SignatureConfig, SourceConfig};
 
 /// One table of a file.
 #[derive(Clone, Debug)]
@@ -47,6 +52,37 @@ pub(super) fn rule_tables(mut draft: RuleDraft) -> Vec<TableInfo> {
     let mut catalog = Catalog::default();
     draft.visit(&mut catalog);
     catalog.tables
+}
+
+/// Describes the keys of the lists in the access rules of a site, with the values of `access`: one
+/// group of tables for each entry, with its list.
+pub(super) fn access_tables(access: &AccessConfig) -> Vec<TableInfo> {
+    let mut catalog = Catalog::default();
+    let mut access = access.clone();
+    access.rule.iter_mut().for_each(|rule| visit_rule(rule, &mut catalog));
+    for source in &mut access.referer {
+        visit_source((REFERER, ABOUT_REFERER), source, &mut catalog);
+    }
+    for source in &mut access.origin {
+        visit_source((ORIGIN, ABOUT_ORIGIN), source, &mut catalog);
+    }
+    for signature in &mut access.signature {
+        visit_signature(signature, &mut catalog);
+        signature.keys.iter_mut().for_each(|key| visit_key(key, &mut catalog));
+    }
+    catalog.tables
+}
+
+/// Access rules with one entry of each list, in which nothing is said.
+pub(super) fn blank_access() -> AccessConfig {
+    let keys = vec![KeyConfig::default()];
+    AccessConfig {
+        methods: None,
+        rule: vec![RuleConfig::default()],
+        referer: vec![SourceConfig::default()],
+        origin: vec![SourceConfig::default()],
+        signature: vec![SignatureConfig { keys, ..SignatureConfig::default() }],
+    }
 }
 
 #[derive(Default)]

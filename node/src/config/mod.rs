@@ -47,6 +47,8 @@
 //! 3. No problem repeats a URL as it was written, which may carry a password, or the value of an
 //!    unknown key.
 
+mod access;
+mod access_keys;
 mod address;
 mod catalog;
 mod group_keys;
@@ -75,6 +77,7 @@ use std::path::Path;
 
 use toml::de::DeTable;
 
+pub use self::access::SiteAccess;
 pub(crate) use self::address::parse_literal;
 pub use self::address::{AddressError, Scheme, UpstreamAddr};
 pub use self::model::{

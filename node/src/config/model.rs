@@ -11,6 +11,7 @@ use std::time::Duration;
 use http::StatusCode;
 use weir_cache::{HostPattern, KeyRules, Policy, Profile, RuleSet};
 
+use super::access::SiteAccess;
 use super::address::UpstreamAddr;
 use super::origin::{OriginConfig, OriginServer};
 use super::store::StoreConfig;
@@ -428,6 +429,8 @@ pub struct SiteConfig {
     pub on_isolation: OnIsolation,
     /// Whether a stale response may stand in for an error after it was invalidated.
     pub stale_after_purge: bool,
+    /// Who may fetch what.
+    pub access: SiteAccess,
 }
 
 impl SiteConfig {
@@ -446,6 +449,7 @@ impl SiteConfig {
             stale_if_slow: None,
             on_isolation: OnIsolation::default(),
             stale_after_purge: false,
+            access: SiteAccess::default(),
         }
     }
 }

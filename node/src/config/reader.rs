@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
+use super::access_keys::ACCESS;
 use super::keys::Visitor;
 use super::kinds::Kind;
 use super::overrides::{ENVIRONMENT, Overrides};
@@ -39,6 +40,11 @@ impl Given {
     /// Returns where the key was set to a good value.
     pub(super) fn set(&self, path: &str) -> Option<&Mark> {
         self.marks.get(path).filter(|mark| mark.sound)
+    }
+
+    /// Paths of the keys whose values are of no use.
+    pub(super) fn unsound(&self) -> impl Iterator<Item = &str> {
+        self.marks.iter().filter(|(_, mark)| !mark.sound).map(|(path, _)| path.as_str())
     }
 
     /// Says whether the value in use for the key is the one that is meant.
@@ -113,7 +119,9 @@ impl<'a> Reader<'a> {
 
     fn unknown(&self, table: &Visited<'a>, key: &str) -> Wrong {
         let here = table.keys.iter().copied().chain(self.tables_below(table.name));
-        let wrong = unknown(key);
+        // Access rules do name secrets, so that advice about others would lead astray.
+        let names_secrets = table.name.starts_with(ACCESS);
+        let wrong = if names_secrets { Wrong::new("unknown key") } else { unknown(key) };
         match nearest(key, here) {
             Some(name) => wrong.near(Some(name)),
             None => wrong.near(self.elsewhere(key).as_deref()),

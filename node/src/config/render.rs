@@ -8,9 +8,14 @@
 //! Reading the text gives the same configuration, provided that it could come from a file: what no
 //! key sets (`Policy::apparent_age`, the fraction of the heuristic) is not written.
 
+use std::collections::HashSet;
+
 use weir_cache::Profile;
 
-use super::catalog::{KeyInfo, TableInfo, node_tables, rule_tables, site_tables};
+use super::access_keys::LISTS;
+use super::catalog::{
+    KeyInfo, TableInfo, access_tables, blank_access, node_tables, rule_tables, site_tables,
+};
 use super::keys::NodeDraft;
 use super::model::{NodeConfig, SiteConfig, TierDefaults};
 use super::rules::RuleDraft;
@@ -50,6 +55,27 @@ fn write_site(out: &mut String, site: &SiteConfig, explain: bool) {
         write_table(out, table, default, explain);
     }
     write_rules(out, site, explain);
+    write_access(out, site, explain);
+}
+
+/// Writes the lists of a site's access rules; those that are empty, where one is explained, as comments.
+fn write_access(out: &mut String, site: &SiteConfig, explain: bool) {
+    let blank = access_tables(&blank_access());
+    let blank_of = |name| blank.iter().find(|table| table.name == name);
+    let mut explained = HashSet::new();
+    for table in access_tables(site.access.written()) {
+        if let Some(blank) = blank_of(table.name) {
+            write_table(out, &table, blank, explain && explained.insert(table.name));
+        }
+    }
+    for table in blank.iter().filter(|table| explain && !explained.contains(table.name)) {
+        write_commented(out, table);
+    }
+}
+
+fn write_commented(out: &mut String, table: &TableInfo) {
+    out.push_str(&format!("\n# {}\n# [[{}]]\n", table.about, table.name));
+    table.keys.iter().for_each(|key| write_explanation(out, key, false));
 }
 
 /// Writes the rules of a site; where there are none and one is explained, as a comment.
@@ -61,8 +87,7 @@ fn write_rules(out: &mut String, site: &SiteConfig, explain: bool) {
         }
     }
     for table in default.iter().filter(|_| explain && site.rules.rules.is_empty()) {
-        out.push_str(&format!("\n# {}\n# [[{}]]\n", table.about, table.name));
-        table.keys.iter().for_each(|key| write_explanation(out, key, false));
+        write_commented(out, table);
     }
 }
 
@@ -90,7 +115,7 @@ fn write_table(out: &mut String, table: &TableInfo, default: &TableInfo, explain
     }
     let header = match table.name {
         "" => String::new(),
-        "site" | "site.rule" => format!("[[{}]]\n", table.name),
+        name if is_list(name) => format!("[[{name}]]\n"),
         name => format!("[{name}]\n"),
     };
     if explain {
@@ -102,6 +127,11 @@ fn write_table(out: &mut String, table: &TableInfo, default: &TableInfo, explain
         out.push_str(&header);
         out.push_str(&body);
     }
+}
+
+/// Whether there may be several tables of this name.
+fn is_list(name: &str) -> bool {
+    matches!(name, "site" | "site.rule") || LISTS.contains(&name)
 }
 
 /// Keys that are written even with their default: it lies with the program and not with the file,

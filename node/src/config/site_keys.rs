@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use weir_cache::{Heuristic, KeyRules, Policy, Profile};
 
+use super::access_keys::visit_access;
 use super::group_keys::visit_origin_groups;
 use super::keys::Visitor;
 use super::kinds::{
@@ -85,6 +86,7 @@ impl SiteDraft {
         visit_origin(&mut self.site.origin, v);
         visit_key(&mut self.site.key, v);
         visit_fields(&mut self.site.fields, v);
+        visit_access(self.site.access.draft(), v);
     }
 }
 

@@ -5,6 +5,8 @@
 use toml::de::{DeTable, DeValue};
 use weir_cache::Profile;
 
+use super::access::read_access;
+use super::access_keys::ACCESS;
 use super::model::SiteConfig;
 use super::overrides::Overrides;
 use super::problem::{Place, Problems, Wrong, nearest, printable_key};
@@ -86,8 +88,13 @@ fn read_site(
     draft.visit_identity(&mut reader);
     draft.visit_rules(&mut reader);
     reader.leave("site", "rule");
+    for list in ["rule", "referer", "origin", "signature"] {
+        reader.leave(ACCESS, list);
+    }
     let given = reader.finish();
     draft.site.rules.rules = read_rules(source, table, problems);
+    let written = std::mem::take(draft.site.access.draft());
+    draft.site.access = read_access(source, table, (written, &given), problems);
     ReadSite { given, site: draft.site, header }
 }
 

@@ -4,11 +4,12 @@
 //! it is told, with what was expected. URLs become what the site's key rules make of them, so that a
 //! purge means the same stored responses as a request for that URL.
 
-use http::{HeaderMap, Method};
+use http::HeaderMap;
 use serde::{Deserialize, Serialize};
 use weir_cache::purge::{Mode, Selector};
-use weir_cache::{CacheKey, Target, UnixTime, check as check_access};
+use weir_cache::{CacheKey, Target};
 
+use crate::access;
 use crate::site::{Site, Sites};
 
 /// Things that one purge may name.
@@ -184,8 +185,7 @@ pub(crate) fn target_of(url: &str, sites: &Sites) -> Result<Target, String> {
 /// `target` as the key rules of `site` leave it.
 pub(crate) fn keyed_target(site: &Site, target: Target) -> Option<Target> {
     let fields = HeaderMap::new();
-    let now = UnixTime::from_secs(0);
-    let granted = check_access(&site.access, &Method::GET, &fields, target, now).ok()?;
+    let granted = access::for_operator(target)?;
     Some(CacheKey::derive(&site.name, &site.key_rules, granted, &fields).target)
 }
 

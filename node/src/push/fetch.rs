@@ -1,7 +1,7 @@
 //! Fetches one URL into this node as a request of a client would.
 //!
-//! It takes the request path: the site by the host, its access rules, the key, the store, a fill that
-//! others may join, the parents. Redirects are stored, never followed. What comes of it is told apart
+//! It takes the request path but for the rules about clients: the site by the host, the key, the store,
+//! a fill that others may join, the parents. Redirects are stored, never followed. What comes of it is told apart
 //! from what clients get: no request and no hit is counted for it.
 
 use std::future::poll_fn;
@@ -13,9 +13,10 @@ use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Version};
 use http_body_util::{BodyExt, Limited};
 use weir_cache::purge::Standing;
-use weir_cache::{CacheKey, Keyed, Reuse, Target, check as check_access};
+use weir_cache::{CacheKey, Keyed, Reuse, Target};
 use weir_store::{Body, StoredResponse};
 
+use crate::access;
 use crate::fill::{FillHead, Ticket};
 use crate::guard::Phase;
 use crate::handle;
@@ -272,9 +273,8 @@ impl Request {
             request_id: fresh_id(),
         };
         inbound.normalize(&site.policy, &site.key_rules);
-        let wall = node.clock.now().wall;
-        let granted = check_access(&site.access, &Method::GET, &inbound.headers, target, wall)
-            .map_err(|denied| NotFetched::lasting(format!("its site refuses it: {denied}")))?;
+        let granted = access::for_operator(target)
+            .ok_or_else(|| NotFetched::lasting("it cannot be asked for"))?;
         let keyed = CacheKey::derive(&site.name, &site.key_rules, granted, &inbound.headers);
         Ok(Self { site, inbound, keyed })
     }

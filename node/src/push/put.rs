@@ -21,12 +21,13 @@ use serde::{Deserialize, Serialize};
 use weir_cache::purge::{AsOf, Mode, Selector};
 use weir_cache::{
     CacheKey, Direction, Keyed, RequestHead, ResponseHead, Seq, StoredHead, Target, Timing,
-    check as check_access, format_http_date, strip_hop_by_hop,
+    format_http_date, strip_hop_by_hop,
 };
 use weir_store::StoredResponse;
 
 use super::fetch::header_map;
 use super::record::{TaskOrder, Terms};
+use crate::access;
 use crate::body::Content;
 use crate::inner;
 use crate::node::Node;
@@ -161,8 +162,8 @@ impl Object {
         let now = node.clock.now();
         headers.entry(DATE).or_insert_with(|| format_http_date(now.wall));
         let request = request_for(&headers);
-        let granted = check_access(&site.access, &Method::GET, &request, target, now.wall)
-            .map_err(|denied| wrong(format!("its site refuses it: {denied}")))?;
+        let granted = access::for_operator(target)
+            .ok_or_else(|| wrong("it cannot be asked for".to_owned()))?;
         let keyed = CacheKey::derive(&site.name, &site.key_rules, granted, &request);
         Ok(Self { put, site, keyed, request, response: ResponseHead { status, headers } })
     }

@@ -3,8 +3,8 @@
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, Method, StatusCode};
 use weir_cache::{
-    AccessRules, HeldParts, KeyRules, Keyed, Now, Pieces, Profile, RequestHead, ResponseHead,
-    Scheme, Seq, Target, Timestamp, Timing, UnixTime, check,
+    HeldParts, KeyRules, Keyed, Now, OpenGate, Pieces, Profile, RequestHead, ResponseHead, Scheme,
+    Seq, Target, Timestamp, Timing, UnixTime, check,
 };
 
 use super::*;
@@ -64,7 +64,7 @@ fn policy() -> Policy {
 fn keyed(path: &str) -> Keyed {
     let target = Target::parse(Scheme::Http, "www.test", path).unwrap();
     let fields = HeaderMap::new();
-    let granted = check(&AccessRules::default(), &Method::GET, &fields, target, NOW.wall).unwrap();
+    let granted = check(OpenGate, &Method::GET, target).unwrap();
     CacheKey::derive("www", &KeyRules::default(), granted, &fields)
 }
 

@@ -129,6 +129,15 @@ impl<T> Kind for Text<T> {
     }
 }
 
+/// A string whose meaning is checked elsewhere.
+pub(in crate::config) const fn text(
+    unit: &'static str,
+    range: &'static str,
+    example: &'static str,
+) -> Text<String> {
+    Text { unit, range, example, parse: |text| Ok(text.to_owned()), write: String::clone }
+}
+
 /// The name of a node or of a site (RFC 9110 §5.6.2), which goes into header fields and metrics.
 pub(in crate::config) const fn token() -> Text<String> {
     Text {

@@ -2,9 +2,14 @@
 
 use std::collections::BTreeSet;
 
-use super::super::catalog::{TableInfo, node_tables, rule_tables, site_tables};
+use super::super::access_keys::{KEYS, ORIGIN, REFERER, RULE, SIGNATURE};
+use super::super::catalog::{
+    TableInfo, access_tables, blank_access, node_tables, rule_tables, site_tables,
+};
 use super::super::rules::RuleDraft;
 use super::super::site_keys::SiteDraft;
+use weir_access::{AccessConfig, KeyConfig, RuleConfig, SignatureConfig, SourceConfig};
+
 use super::*;
 
 pub(super) fn tables() -> Vec<TableInfo> {
@@ -12,6 +17,7 @@ pub(super) fn tables() -> Vec<TableInfo> {
     let mut tables = node_tables(NodeDraft { include: Vec::new(), config });
     tables.extend(site_tables(SiteDraft::new(Profile::Default)));
     tables.extend(rule_tables(RuleDraft::default()));
+    tables.extend(access_tables(&blank_access()));
     tables
 }
 
@@ -49,8 +55,51 @@ fn changed() -> NodeConfig {
     second.origins = vec!["http://o:81".parse().unwrap()];
     second.policy.targets = Vec::new();
     second.fields.via = false;
+    second.access =
+        SiteAccess::compile(every_rule(), &|_| Ok("0123456789abcdef".to_owned())).unwrap();
     config.sites = vec![first, second];
     config
+}
+
+/// Access rules with at least one entry of each list, whose secrets are in a file that there is.
+fn every_rule() -> AccessConfig {
+    let texts = |list: &[&str]| list.iter().map(|text| (*text).to_owned()).collect::<Vec<_>>();
+    let text = |text: &str| Some(text.to_owned());
+    let key = |id: &str| KeyConfig {
+        id: id.to_owned(),
+        secret: text("file:Cargo.toml"),
+        ..KeyConfig::default()
+    };
+    let deny = RuleConfig {
+        action: text("deny"),
+        clients: Some(texts(&["192.0.2.0/24"])),
+        ..RuleConfig::default()
+    };
+    let named = RuleConfig { name: text("a \"b\""), ..deny.clone() };
+    let source = SourceConfig {
+        allow: texts(&["*.a.test"]),
+        absent: text("allow"),
+        same_host: Some(false),
+        ..SourceConfig::default()
+    };
+    let free = SignatureConfig {
+        path: text("/free/**"),
+        format: text("none"),
+        ..SignatureConfig::default()
+    };
+    let signed = SignatureConfig {
+        format: text("secure-link"),
+        expression: text("$secure_link_expires$uri $secret"),
+        keys: vec![key("a"), key("b")],
+        ..SignatureConfig::default()
+    };
+    AccessConfig {
+        methods: Some(texts(&["GET", "HEAD"])),
+        rule: vec![deny, named],
+        referer: vec![source.clone()],
+        origin: vec![source],
+        signature: vec![free, signed],
+    }
 }
 
 #[test]
@@ -105,7 +154,20 @@ fn every_example_is_valid() {
                 "site" => format!("{site}{line}"),
                 "site.rule" if key.name == "path" => format!("{site}[[site.rule]]\n{line}"),
                 "site.rule" => format!("{site}[[site.rule]]\npath = '/a'\n{line}"),
-                "site.key" | "site.fields" | "site.origin" => {
+                RULE if key.name != "action" => {
+                    format!("{site}[[{RULE}]]\naction = 'deny'\n{line}")
+                }
+                list @ (REFERER | ORIGIN) if key.name != "absent" => {
+                    format!("{site}[[{list}]]\nabsent = 'deny'\n{line}")
+                }
+                SIGNATURE if key.name != "format" => {
+                    format!("{site}[[{SIGNATURE}]]\nformat = 'weir'\n{line}")
+                }
+                KEYS => format!("{site}[[{SIGNATURE}]]\nformat = 'weir'\n[[{KEYS}]]\n{line}"),
+                list @ (RULE | REFERER | ORIGIN | SIGNATURE) => {
+                    format!("{site}[[{list}]]\n{line}")
+                }
+                "site.key" | "site.fields" | "site.origin" | "site.access" => {
                     format!("{site}[{}]\n{line}", table.name)
                 }
                 name => format!("[{name}]\n{line}"),
@@ -116,7 +178,23 @@ fn every_example_is_valid() {
                 let text = errors.to_string();
                 text.contains("at most") || text.contains("has no effect without")
             };
-            let fits = read(&text).err().is_none_or(|errors| relation(&errors));
+            let access = |errors: &ConfigErrors| {
+                // Formats differ in their keys, and no secret is where the examples say.
+                table.name.starts_with("site.access.signature")
+                    && errors.problems().iter().all(|problem| {
+                        let known = [
+                            "has no effect",
+                            "is for cloudfront",
+                            "is not set",
+                            "there is no key",
+                            "does not say where",
+                            "cannot be read",
+                            "a key id",
+                        ];
+                        known.iter().any(|known| problem.message.contains(known))
+                    })
+            };
+            let fits = read(&text).err().is_none_or(|errors| relation(&errors) || access(&errors));
             assert!(fits, "{text}");
         }
     }
@@ -130,7 +208,7 @@ fn row(path: &str, table: &TableInfo, i: usize, rfc: Option<&str>) -> String {
         _ if ["name", "listen", "admin"].contains(&key.name) && path.starts_with("node") => {
             "the program's".to_owned()
         }
-        _ if ["site.name", "site.hosts", "site.rule.path"].contains(&path) => "required".to_owned(),
+        _ if key.meaning.ends_with("Required.") => "required".to_owned(),
         None | Some("[]") => "none".to_owned(),
         Some(value) => {
             format!("`{value}`{}", rfc.map(|v| format!(" (rfc: `{v}`)")).unwrap_or_default())

@@ -1,5 +1,6 @@
 //! What a whole file comes to: its values. The other questions are asked in the files below.
 
+mod access;
 mod documents;
 mod files;
 mod problems;

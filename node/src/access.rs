@@ -1,0 +1,125 @@
+//! On what ground may a target be asked for?
+//!
+//! Each ground is a gate of its own, and a key is derived of what passed one of them
+//! ([`weir_cache::check`]):
+//!
+//! ```text
+//! client ──────────────► ClientGate    the rules of the site, before anything is looked up
+//! child, proven ───────► ChildGate     its edge has checked; signatures are gone by then
+//! purge, push, preload ► OperatorGate  plain URLs of somebody with the admin token, or of the origin
+//! ```
+//!
+//! Requests come in by [`admit`] alone, which tells clients from children by the proof of the tiers.
+//! What is done with a refusal is for the caller.
+//!
+//! # Invariants
+//!
+//! 1. A request without a proof of the tiers is a client's, on every tier.
+//! 2. What proved the right to ask goes neither into a key, nor upstream, nor into a log.
+
+use std::convert::Infallible;
+use std::net::IpAddr;
+
+use http::{HeaderMap, Method};
+use weir_access::{Denial, Grant, NoCountries, Request};
+use weir_cache::{Denied, Gate, Granted, Target, UnixTime, check};
+
+use crate::inbound::{Inbound, Peer};
+use crate::metrics::Metrics;
+use crate::site::Site;
+
+/// Why a request is not let in.
+pub(crate) type NotAdmitted = Denied<Denial>;
+
+/// Names the reason in logs and counters; never shown to the client.
+pub(crate) const fn word(denied: &NotAdmitted) -> &'static str {
+    match denied {
+        Denied::Gate(denial) => denial.as_str(),
+        Denied::Method => "method",
+    }
+}
+
+/// Lets a request in, at `now`, and takes the proof of its right out of `inbound`.
+///
+/// # Errors
+///
+/// [`NotAdmitted`] by the first rule that refuses. Nothing may then be looked up or forwarded.
+pub(crate) fn admit(
+    metrics: &Metrics,
+    site: &Site,
+    inbound: &mut Inbound,
+    now: UnixTime,
+) -> Result<Granted, NotAdmitted> {
+    let target = inbound.target.clone();
+    let granted = match inbound.peer {
+        Peer::Child { .. } => {
+            check(ChildGate, &inbound.method, target).map_err(|denied| match denied {
+                Denied::Method => Denied::Method,
+                Denied::Gate(never) => match never {},
+            })?
+        }
+        Peer::Client => {
+            let (headers, client) = (&mut inbound.headers, inbound.address);
+            let gate = ClientGate { metrics, site, headers, client, now };
+            check(gate, &inbound.method, target)?
+        }
+    };
+    inbound.target.clone_from(granted.target());
+    Ok(granted)
+}
+
+/// Grants a plain GET of `target` that no client asks for: what an operator purges, pushes or puts, and
+/// what an origin's answer refers to.
+///
+/// Nothing that it leads to is sent to a client: their requests are checked when they come.
+pub(crate) fn for_operator(target: Target) -> Option<Granted> {
+    // A GET is a request for its target.
+    check(OperatorGate, &Method::GET, target).ok()
+}
+
+/// The rules of a site for a client.
+struct ClientGate<'a> {
+    metrics: &'a Metrics,
+    site: &'a Site,
+    /// The fields of the request; what belongs to a signature is taken out.
+    headers: &'a mut HeaderMap,
+    client: IpAddr,
+    now: UnixTime,
+}
+
+impl Gate for ClientGate<'_> {
+    type Denial = Denial;
+
+    fn admit(self, method: &Method, target: Target) -> Result<Target, Denial> {
+        let Self { metrics, site, headers, client, now } = self;
+        let request = Request { method, target: &target, headers, client };
+        let Some(grant) = site.access.check(request, &NoCountries, now)? else {
+            return Ok(target);
+        };
+        metrics.note_signed(&site.name, grant.key_id());
+        grant.strip().strip_headers(headers);
+        Ok(Grant::into_target(grant))
+    }
+}
+
+/// The word of a node below, which has proven itself: the edge that the request came to has checked it.
+struct ChildGate;
+
+impl Gate for ChildGate {
+    type Denial = Infallible;
+
+    fn admit(self, _method: &Method, target: Target) -> Result<Target, Infallible> {
+        Ok(target)
+    }
+}
+
+/// The right of an operator.
+struct OperatorGate;
+
+impl Gate for OperatorGate {
+    type Denial = Infallible;
+
+    fn admit(self, _method: &Method, target: Target) -> Result<Target, Infallible> {
+        Ok(target)
+    }
+}
