@@ -268,7 +268,7 @@ async def damage(now):
     for folder in (store.edge.data, store.edge.store):
         await read_only(now, ground, store, folder)
     # What a library makes of a spoilt file is met where it is called.
-    panics = [line for line in store.edge.logged("panicked") if "/registry/" not in line]
+    panics = [line for line in store.edge.logged("telemetry: panicked") if "/registry/" not in line]
     now.must(not panics, f"nothing of ours panics: {panics[:2]}")
     await origin.close()
 
