@@ -1,7 +1,7 @@
 //! The thread that looks through the files when there is nothing else to do.
 //!
 //! First: the index is built anew from what the files say of themselves, if it was lost; files that no row
-//! names are removed. Then, for ever and slowly: files are compared with their digests, so that damage is
+//! names are removed, unless they are so many that it is the index which is wrong. Then, for ever and slowly: files are compared with their digests, so that damage is
 //! found before somebody asks. All of that begins anew when the index is found damaged and another opened.
 
 use std::num::NonZeroUsize;
@@ -9,7 +9,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
 use super::bearings::DiskEvent;
-use super::bodies::{Bodies, BodyError, FoundBody, Scrubbed, Scrubber};
+use super::bodies::{Bodies, BodyError, Digest, FoundBody, Scrubbed, Scrubber};
 use super::codec;
 use super::index::IndexError;
 use super::rebuild;
@@ -19,6 +19,12 @@ use super::tier::{Inner, Phase};
 const LOOK: NonZeroUsize = NonZeroUsize::new(128).expect("not zero");
 /// The pause between looks at names, so that others get the disk and the writer.
 const REST: Duration = Duration::from_millis(5);
+/// Files that no row names remembered at most.
+const UNNAMED_MAX: usize = 65_536;
+/// So many of them say nothing of the index.
+const UNNAMED_FEW: u64 = 64;
+/// One in so many of all files says that it has lost rows.
+const UNNAMED_PART: u64 = 5;
 /// The shortest time between two rounds of the scrubber.
 const ROUND_MIN: Duration = Duration::from_secs(3_600);
 
@@ -68,12 +74,15 @@ fn tidy(inner: &Inner, opening: u64) -> bool {
     let Ok(rebuild) = rebuild::is_due(inner) else { return true };
     let mut found: u64 = 0;
     let mut is_whole = true;
+    let mut unnamed = Unnamed::default();
     let mut cursor = None;
     // A disk that cannot be read is met by others, who say so.
     while let Ok((files, next)) = inner.shared.bodies.walk(cursor, LOOK) {
         for file in &files {
             match tidy_one(inner, file, rebuild) {
-                Ok(more) => found = found.saturating_add(more),
+                Ok(Tidied::Named) => unnamed.files = unnamed.files.saturating_add(1),
+                Ok(Tidied::Found(more)) => found = found.saturating_add(more),
+                Ok(Tidied::Unnamed) => unnamed.add(&file.digest),
                 // The next start looks again.
                 Err(_) => is_whole = false,
             }
@@ -87,6 +96,11 @@ fn tidy(inner: &Inner, opening: u64) -> bool {
                 if rebuild && is_whole {
                     rebuild::end(inner);
                 }
+                if !rebuild && unnamed.are_too_many() {
+                    distrust(inner);
+                } else {
+                    remove(inner, &unnamed.digests);
+                }
                 break;
             }
         }
@@ -97,12 +111,66 @@ fn tidy(inner: &Inner, opening: u64) -> bool {
     true
 }
 
-/// Sees to one file; returns how many stored responses were found again by it.
-fn tidy_one(inner: &Inner, file: &FoundBody, rebuild: bool) -> Result<u64, IndexError> {
+/// Files that no row names, of all that were looked at.
+#[derive(Default)]
+struct Unnamed {
+    digests: Vec<Digest>,
+    files: u64,
+}
+
+impl Unnamed {
+    fn add(&mut self, digest: &Digest) {
+        self.files = self.files.saturating_add(1);
+        // Those beyond stay for the next start.
+        if self.digests.len() < UNNAMED_MAX {
+            self.digests.push(*digest);
+        }
+    }
+
+    /// Whether they are so many that the index must have lost rows. A kill leaves those of its last second.
+    fn are_too_many(&self) -> bool {
+        let unnamed = crate::response::length(self.digests.len());
+        unnamed > UNNAMED_FEW && unnamed.saturating_mul(UNNAMED_PART) > self.files
+    }
+}
+
+/// Has an index that does not name what it should set aside, and built anew from the files.
+fn distrust(inner: &Inner) {
+    let why = "it does not name files that are there";
+    if let Some(index) = inner.index() {
+        index.distrust(why);
+    }
+    inner.on_index_error(&IndexError::Damaged { why: why.to_owned() });
+}
+
+/// Removes files that nobody uses.
+fn remove(inner: &Inner, files: &[Digest]) {
+    for digest in files {
+        let guard = inner.writer.lock();
+        let Some(writer) = guard.as_ref() else { return };
+        if writer.is_used(digest).is_ok_and(|used| !used) {
+            writer.unlink(digest);
+            inner.counts.orphans.fetch_add(1, Relaxed);
+        }
+    }
+}
+
+/// What a file turned out to be.
+enum Tidied {
+    /// A row names it, or it is left alone.
+    Named,
+    /// It belongs to so many stored responses that were taken in.
+    Found(u64),
+    /// Nobody's.
+    Unnamed,
+}
+
+/// Sees to one file.
+fn tidy_one(inner: &Inner, file: &FoundBody, rebuild: bool) -> Result<Tidied, IndexError> {
     let mut guard = inner.writer.lock();
-    let Some(writer) = guard.as_mut() else { return Ok(0) };
+    let Some(writer) = guard.as_mut() else { return Ok(Tidied::Named) };
     if writer.is_used(&file.digest)? {
-        return Ok(0);
+        return Ok(Tidied::Named);
     }
     let mut found = 0;
     match &file.contents {
@@ -123,14 +191,10 @@ fn tidy_one(inner: &Inner, file: &FoundBody, rebuild: bool) -> Result<u64, Index
             }
         }
         // The disk may only be slow to answer; the next start looks again.
-        Err(BodyError::Io { .. }) => return Ok(0),
+        Err(BodyError::Io { .. }) => return Ok(Tidied::Named),
         Ok(_) | Err(_) => {}
     }
-    if found == 0 {
-        writer.unlink(&file.digest);
-        inner.counts.orphans.fetch_add(1, Relaxed);
-    }
-    Ok(found)
+    Ok(if found == 0 { Tidied::Unnamed } else { Tidied::Found(found) })
 }
 
 /// Compares every file with its digest, no faster than the limit. `false` if the tier ended, or another index

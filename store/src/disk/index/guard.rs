@@ -224,6 +224,11 @@ impl Index for Guarded {
         self.shared(|engine| self.flush_and_forget(engine))
     }
 
+    fn distrust(&self, why: &str) {
+        let failure = Failure::Damaged(why.to_owned());
+        self.fail(&mut self.state.write(), failure, false);
+    }
+
     fn bytes_on_disk(&self) -> u64 {
         self.folder.bytes_on_disk()
     }

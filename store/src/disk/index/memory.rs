@@ -46,6 +46,9 @@ impl Index for MemoryIndex {
         Ok(())
     }
 
+    /// It cannot be damaged.
+    fn distrust(&self, _why: &str) {}
+
     fn bytes_on_disk(&self) -> u64 {
         0
     }

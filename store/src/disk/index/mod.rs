@@ -95,6 +95,9 @@ pub trait Index: Send + Sync + 'static {
     /// [`IndexError`].
     fn flush(&self) -> Result<(), IndexError>;
 
+    /// Has the index count as damaged: somebody has seen that it is, where the engine has not.
+    fn distrust(&self, why: &str);
+
     /// The room that the index takes on disk, in bytes.
     ///
     /// Costs a look at each of its files, of which there are few.
