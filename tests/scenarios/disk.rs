@@ -289,6 +289,36 @@ async fn a_lost_index_is_built_anew_from_the_files() {
     }
 }
 
+/// Such as one that spoilt pages have cost its rows, or an old copy that was put back.
+#[tokio::test]
+async fn an_index_that_names_too_few_of_the_files_is_built_anew() {
+    let folder = Folder::new();
+    let mut stack = edge_over(&folder).await;
+    let (index, copy) = (folder.path().join("store/index.redb"), folder.path().join("old.redb"));
+    let paths: Vec<String> = (0..120).map(|number| format!("/{number}")).collect();
+    for path in &paths {
+        stack.serve(path, "max-age=600", format!("this is {path}"));
+    }
+    stack.edge().get(&paths[0]).await;
+    stack.edge().written().await;
+    stack.edge_while_stopped(|| drop(fs::copy(&index, &copy).unwrap())).await;
+    for path in &paths {
+        stack.edge().get(path).await;
+    }
+    stack.edge().written().await;
+    stack.edge_while_stopped(|| fs::rename(&copy, &index).unwrap()).await;
+    let rebuilt = |metrics: &weir_tests::Metrics| {
+        metrics.sum("weir_disk_events_total", &["reason=\"rebuilt\""]) > 0.0
+    };
+    stack.edge().metrics_reach(rebuilt).await;
+    for path in &paths {
+        let reply = stack.edge().get(path).await;
+        let seen = (reply.x_cache(), reply.body.as_ref().to_vec());
+        assert_eq!(seen, ("HIT".to_owned(), format!("this is {path}").into_bytes()), "{path}");
+    }
+    assert_eq!(files(&folder).len(), paths.len());
+}
+
 #[tokio::test]
 async fn the_disk_holds_no_more_than_it_may() {
     let folder = Folder::new();
