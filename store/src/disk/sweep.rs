@@ -83,8 +83,11 @@ fn tidy(inner: &Inner, opening: u64) -> bool {
                 Ok(Tidied::Named) => unnamed.files = unnamed.files.saturating_add(1),
                 Ok(Tidied::Found(more)) => found = found.saturating_add(more),
                 Ok(Tidied::Unnamed) => unnamed.add(&file.digest),
-                // The next start looks again.
-                Err(_) => is_whole = false,
+                Err(error) => {
+                    // Whoever looks again does so with an index that can be read.
+                    inner.on_index_error(&error);
+                    is_whole = false;
+                }
             }
         }
         if rest(inner, opening, REST) {
