@@ -50,7 +50,7 @@ impl StoredResponse {
     }
 
     /// Whether `other` is this response, be it read from disk once more: it answers with the same head, is as old,
-    /// reflects the same purges, and its body is as long.
+    /// reflects the same purges, and its body is as long and, where both digests are known, the same.
     #[must_use]
     pub fn is_same(&self, other: &Self) -> bool {
         let key = |stored: &Self| {
@@ -60,7 +60,8 @@ impl StoredResponse {
         std::ptr::eq(self, other)
             || (key(self) == key(other)
                 && self.head.headers == other.head.headers
-                && self.head.vary == other.head.vary)
+                && self.head.vary == other.head.vary
+                && self.digest().zip(other.digest()).is_none_or(|(one, two)| one == two))
     }
 
     /// The BLAKE3 digest of the body; `None` where it has not been worked out.

@@ -266,6 +266,47 @@ async fn damage_on_disk_is_found_and_fetched_again() {
     }
 }
 
+/// Equal bodies are one file: whoever brings its content again does not make it right.
+#[tokio::test]
+async fn damage_is_found_in_a_file_that_another_response_comes_to_share() {
+    let folder = Folder::new();
+    let data_dir = folder.path().to_owned();
+    let shape = Shape::single().node(move |node| {
+        node.data_dir = Some(data_dir.clone());
+        node.store.put_on_disk(ByteSize::from_mib(64));
+        node.store.memory = ByteSize::from_mib(2);
+        node.store.memory_object_max = ByteSize::from_kib(64);
+        // Nobody else is to find it first.
+        node.store.on_disk.scrub = ByteSize::from_bytes(0);
+    });
+    let mut stack = shape.start().await;
+    let shared = body(50 * KIB);
+    stack.serve("/one", "max-age=600", shared.clone());
+    stack.edge().get("/one").await;
+    stack.edge().written().await;
+    let path = files(&folder).remove(0);
+    let spoil = || {
+        let mut bytes = fs::read(&path).unwrap();
+        bytes[1_000] ^= 1;
+        fs::write(&path, bytes).unwrap();
+    };
+    stack.edge_while_stopped(spoil).await;
+    stack.serve("/other", "max-age=600", shared.clone());
+    stack.edge().get("/other").await;
+    stack.edge().written().await;
+    // Memory has no room for it after these.
+    for number in 0..80_u64 {
+        let path = format!("/{number}");
+        stack.serve(&path, "max-age=600", body(50 * KIB + number + 1));
+        for _ in 0..3 {
+            stack.edge().get(&path).await;
+        }
+    }
+    for path in ["/other", "/one"] {
+        assert!(stack.edge().get(path).await.body == shared, "{path} has spoilt bytes");
+    }
+}
+
 #[tokio::test]
 async fn a_lost_index_is_built_anew_from_the_files() {
     let folder = Folder::new();

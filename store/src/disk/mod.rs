@@ -5,7 +5,8 @@
 //!
 //! ```text
 //! lookup ─► tier ─► pending (not written yet) ─► index (rows) ─► codec ─► body ─► reads ─► bodies (files)
-//! change ─► tier ─► pending ─► worker ─► writer ─► bodies, index ─► evict
+//! change ─► tier ─► pending ─► worker ─► writer ─► bodies, then rows: staged ─► commit ─► index
+//!                                        evict, room: what goes for it
 //! large body ─► coming: slice after slice ─► bodies
 //! sweep: rebuild of a lost index, files that nobody uses, damage that nobody met
 //! ```
@@ -41,6 +42,7 @@ mod room;
 mod rows;
 mod staged;
 mod stale;
+mod stats;
 mod sweep;
 mod tier;
 mod worker;
@@ -54,4 +56,5 @@ pub use index::{IndexKind, UnknownIndexKind};
 pub use limits::DiskLimits;
 pub use lock::LockError;
 pub use read::{LaterRead, Reading};
-pub use tier::{DiskOpenError, DiskStats, DiskTier, OnDisk};
+pub use stats::DiskStats;
+pub use tier::{DiskOpenError, DiskTier, OnDisk};

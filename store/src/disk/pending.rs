@@ -263,4 +263,16 @@ mod tests {
         assert_eq!(keys(&pending), [1, 2]);
         assert!(pending.next(9, NOW).is_none());
     }
+
+    #[test]
+    fn what_cannot_be_read_is_forgotten_unless_a_change_waits() {
+        let pending = Pending::new(1_000, 2);
+        pending.put(key(1), list(), false);
+        pending.forget_if_idle(key(1));
+        assert!(matches!(pending.get(&key(1)), Some(Wanted::List(_))), "the newer list stays");
+        pending.forget_if_idle(key(2));
+        assert!(matches!(pending.get(&key(2)), Some(Wanted::Nothing)));
+        pending.forget_if_idle(key(3));
+        assert!(pending.get(&key(3)).is_none(), "there is no place");
+    }
 }

@@ -178,7 +178,7 @@ fn bring_together(inner: &Inner, changes: &[Change]) -> Result<(), Apart> {
         writer.refresh()?;
         for change in changes {
             let is_list = matches!(change.wanted, Wanted::List(_));
-            if is_list && !inner.has_room(writer, change.wanted.bytes())? {
+            if is_list && !inner.find_room(writer, change.wanted.bytes())? {
                 return Ok(false);
             }
             evicted = evicted.saturating_add(write(writer, change, &change.wanted)?);
@@ -254,7 +254,7 @@ fn may_write(inner: &Inner, writer: &mut Writer, change: &Change) -> bool {
     if inner.may_write().is_err() {
         return false;
     }
-    match inner.has_room(writer, change.wanted.bytes()) {
+    match inner.find_room(writer, change.wanted.bytes()) {
         Ok(true) => true,
         Ok(false) => {
             inner.writes_off(NO_ROOM);

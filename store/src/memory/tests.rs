@@ -53,6 +53,8 @@ over_both! {
     parts_that_were_removed_do_not_come_back_by_a_validation(1_000_000, 2_000),
     a_body_of_an_eighth_of_the_room_is_taken_in(64 * super::MIB, 8 * super::MIB),
     writers_of_one_key_take_turns(1_000_000, 2_000),
+    a_response_is_found_again_by_a_copy_of_it(1_000_000, 2_000),
+    who_follows_is_told_what_a_key_holds_after_each_change(1_000_000, 2_000),
     every_response_is_met(1_000_000, 2_000),
     a_response_that_is_asked_for_outlives_those_that_are_not(200_000, 2_000),
 }
@@ -149,6 +151,33 @@ async fn what_was_removed_does_not_come_back_by_a_validation(store: MemoryStore)
 }
 
 /// A fill from before a purge that is not matched by it may end after one from after it.
+async fn a_response_is_found_again_by_a_copy_of_it(store: MemoryStore) {
+    let english = language("en");
+    put(&store, "/a", &english, "body").await;
+    let key = keyed("/a").key;
+    let held = store.lookup(&key).await.unwrap();
+    let stored = held.select(&english, &policy()).unwrap();
+    // As one that was read from disk once more.
+    let copy = Arc::new(stored.with_body(stored.body.clone()));
+    let other = response(&english, "another length");
+    assert!(store.writing(|_| {}).discard(&key, &other).await.is_none());
+    let next = Arc::clone(&other);
+    assert!(store.writing(|_| {}).replace(key, &copy, next).await.is_some());
+    assert!(store.writing(|_| {}).discard(&key, &copy).await.is_none(), "it was replaced");
+}
+
+async fn who_follows_is_told_what_a_key_holds_after_each_change(store: MemoryStore) {
+    let (english, key) = (language("en"), keyed("/a").key);
+    let mut told = Vec::new();
+    let stored = response(&english, "body");
+    let inserting = store.writing(|list| told.push(list.iter().count()));
+    inserting.insert(key, Arc::clone(&stored), &english, &policy()).await;
+    let other = response(&english, "another length");
+    store.writing(|list| told.push(list.iter().count())).replace(key, &other, stored).await;
+    store.writing(|list| told.push(list.iter().count())).remove(&key).await;
+    assert_eq!(told, [1, 0], "nothing where nothing changes");
+}
+
 async fn what_was_asked_for_earlier_does_not_take_the_place_of_the_later(store: MemoryStore) {
     let english = language("en");
     let later = response_as_of(Seq::new(2), &english, "later");
