@@ -14,7 +14,7 @@ use tokio::time::{Instant, Sleep, sleep};
 use crate::access_log::Record;
 use crate::disk_reader::DiskReader;
 use crate::fill::FillReader;
-use crate::guard::Answering;
+use crate::listener::Answering;
 use crate::row::Row;
 use crate::upstream::{FillError, UpstreamBody, only_passable};
 

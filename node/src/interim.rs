@@ -1,7 +1,7 @@
 //! Interim responses (1xx) on their way to a client, such as 103 Early Hints (RFC 9110 §15.2).
 //!
 //! hyper's server refuses to send them. So the bytes go into a queue beside the connection, and the
-//! connection's own stream writes them before whatever hyper writes next (see [`crate::guard`]).
+//! connection's own stream writes them before whatever hyper writes next (see `listener`).
 //! That is safe exactly while hyper has nothing of its own on the way, which is so from the moment a
 //! request is read, with the answer before it sent in full, until its final response is handed over.
 //!

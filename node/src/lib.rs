@@ -21,7 +21,6 @@ mod disk;
 mod disk_reader;
 mod fill;
 mod forward;
-mod guard;
 mod handle;
 mod inbound;
 mod inner;

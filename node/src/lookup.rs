@@ -16,9 +16,9 @@ use weir_cache::{
 use weir_store::{StoredParts, StoredResponse, StoredSlices, Variants};
 
 use crate::fill::{FillWork, Join, Lead, Role, Ticket};
-use crate::guard::Phase;
 use crate::inbound::Inbound;
 use crate::interim::Sink;
+use crate::listener::Phase;
 use crate::node::Node;
 use crate::parts::{self, PartAnswer};
 use crate::site::Site;

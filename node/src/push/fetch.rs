@@ -18,9 +18,9 @@ use weir_store::{Body, StoredResponse};
 
 use crate::access;
 use crate::fill::{FillHead, Ticket};
-use crate::guard::Phase;
 use crate::handle;
 use crate::inbound::{Inbound, Peer, fresh_id};
+use crate::listener::Phase;
 use crate::lookup::{Asked, Trust};
 use crate::node::Node;
 use crate::outcome::{Outcome, Source};

@@ -30,9 +30,8 @@ use weir_cache::{Direction, append_via, strip_hop_by_hop};
 
 pub(crate) use count::{Place, Tunnels};
 
-use crate::guard::Answering;
 use crate::inner;
-use crate::listener::Connected;
+use crate::listener::{Answering, Connected};
 use crate::lookup::Asked;
 use crate::node::Node;
 use crate::upstream::{Answer, FillError, UpstreamBody};

@@ -8,79 +8,17 @@ use std::future::Future;
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering::Relaxed};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use http::Version;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
 use tokio::time::{Instant, Sleep, sleep_until};
 
-use crate::interim::{Interims, Sink};
+use super::phase::Phase;
 
-/// How far a connection is with its requests.
-#[derive(Debug)]
-pub(crate) struct Phase {
-    /// Requests being answered.
-    answering: AtomicU32,
-    /// Whether bytes of an answer wait for the peer to take them.
-    blocked: AtomicBool,
-    interims: Interims,
-}
-
-impl Phase {
-    /// Nothing has been asked.
-    pub(crate) fn new() -> Arc<Self> {
-        Arc::new(Self {
-            answering: AtomicU32::new(0),
-            blocked: AtomicBool::new(false),
-            interims: Interims::default(),
-        })
-    }
-
-    /// A request's head is complete.
-    pub(crate) fn begin(self: &Arc<Self>) -> Answering {
-        self.answering.fetch_add(1, Relaxed);
-        Answering { phase: Arc::clone(self) }
-    }
-
-    /// The way for interim responses to the present request, of this HTTP version; `None` where they
-    /// cannot be sent: before HTTP/1.1, and while bytes of the answer before wait.
-    pub(crate) fn interim_sink(self: &Arc<Self>, version: Version) -> Option<Sink> {
-        if version != Version::HTTP_11 || self.blocked.load(Relaxed) {
-            return None;
-        }
-        let request = self.interims.open();
-        let phase = Arc::clone(self);
-        Some(Arc::new(move |status, headers| phase.interims.send(request, status, headers)))
-    }
-
-    /// The final response follows: no interim response may.
-    pub(crate) fn end_interims(&self) {
-        self.interims.close();
-    }
-
-    fn is_answering(&self) -> bool {
-        self.answering.load(Relaxed) > 0
-    }
-}
-
-/// A request being answered, until the last byte of its response has gone.
-#[derive(Debug)]
-pub(crate) struct Answering {
-    phase: Arc<Phase>,
-}
-
-impl Drop for Answering {
-    fn drop(&mut self) {
-        self.phase.answering.fetch_sub(1, Relaxed);
-    }
-}
-
-/// A TCP stream with deadlines.
-pub(crate) struct Guarded {
-    stream: TcpStream,
+/// A stream with deadlines.
+pub(super) struct Guarded<S> {
+    stream: S,
     phase: Arc<Phase>,
     head_timeout: Duration,
     write_timeout: Duration,
@@ -92,10 +30,10 @@ pub(crate) struct Guarded {
     interim: Vec<u8>,
 }
 
-impl Guarded {
+impl<S: AsyncRead + AsyncWrite + Unpin> Guarded<S> {
     /// Guards `stream`.
-    pub(crate) fn new(
-        stream: TcpStream,
+    pub(super) fn new(
+        stream: S,
         phase: Arc<Phase>,
         head_timeout: Duration,
         write_timeout: Duration,
@@ -144,7 +82,7 @@ impl Guarded {
         cx: &mut Context<'_>,
         poll: Poll<io::Result<T>>,
     ) -> Poll<io::Result<T>> {
-        self.phase.blocked.store(poll.is_pending(), Relaxed);
+        self.phase.set_blocked(poll.is_pending());
         if poll.is_ready() {
             self.write_deadline = None;
             return poll;
@@ -162,7 +100,7 @@ fn timed_out(what: &str) -> io::Error {
     io::Error::new(io::ErrorKind::TimedOut, format!("{what} timeout"))
 }
 
-impl AsyncRead for Guarded {
+impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Guarded<S> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -183,7 +121,7 @@ impl AsyncRead for Guarded {
     }
 }
 
-impl AsyncWrite for Guarded {
+impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Guarded<S> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,

@@ -1,0 +1,70 @@
+//! Accepts connections from clients and child nodes, and bounds what each may cost.
+//!
+//! Own loop on hyper, since every limit is only there: connections at once, time for a head, idle
+//! time, time without taking a byte, size and number of fields. `admit` lets connections in, `http1`
+//! serves one, `guard` holds its deadlines, `phase` tells how far it is with its requests.
+
+mod admit;
+mod guard;
+mod http1;
+mod phase;
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+
+use crate::node::Node;
+
+pub(crate) use admit::Connected;
+pub(crate) use phase::{Answering, Phase};
+
+/// How long accepting pauses when the system has no descriptors left, so that the loop does not spin.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+/// Serves `listener` until `stop` says so, then lets requests in flight finish.
+///
+/// Returns when the last connection has ended; at the end of `drain_grace` those left are cut off.
+/// Dropping the future cuts all connections off at once.
+pub(crate) async fn serve(node: Arc<Node>, listener: TcpListener, mut stop: watch::Receiver<bool>) {
+    let mut connections = JoinSet::new();
+    let stopped = stop.clone();
+    let stopping = async move { stop.wait_for(|stop| *stop).await.is_ok() };
+    tokio::pin!(stopping);
+    loop {
+        tokio::select! {
+            _ = &mut stopping => break,
+            accepted = listener.accept() => match accepted {
+                Ok((stream, address)) => {
+                    if let Some(serving) = admit::admit(&node, stream, address, &stopped) {
+                        connections.spawn(serving);
+                    }
+                }
+                Err(error) => on_accept_error(&error).await,
+            },
+            Some(_) = connections.join_next() => {}
+        }
+    }
+    drop(listener);
+    let grace = node.config.drain_grace;
+    let drained = async {
+        while connections.join_next().await.is_some() {}
+        node.tunnels.ended().await;
+    };
+    if tokio::time::timeout(grace, drained).await.is_err() {
+        tracing::warn!(?grace, "connections are cut off at the end of the grace time");
+        node.tunnels.cut();
+    }
+}
+
+/// A failed accept is either one connection's trouble or a lack of descriptors.
+async fn on_accept_error(error: &io::Error) {
+    if matches!(error.kind(), io::ErrorKind::ConnectionReset | io::ErrorKind::ConnectionAborted) {
+        return;
+    }
+    tracing::warn!(%error, "accepting connections pauses");
+    tokio::time::sleep(ACCEPT_PAUSE).await;
+}
