@@ -23,7 +23,7 @@ use crate::body::ResponseBody;
 use crate::fill::{self, FillWork, Lead, Progress, Settled, SettledBy, Ticket};
 use crate::forward;
 use crate::inbound::{self, Inbound, Refusal};
-use crate::listener::Phase;
+use crate::listener::{Fault, Phase};
 use crate::lookup::{self, Asked, Decision, Trust};
 use crate::metrics::{Reason, SiteReason};
 use crate::node::Node;
@@ -48,6 +48,8 @@ pub(crate) struct Caller {
     pub(crate) address: SocketAddr,
     /// How far it is with its requests.
     pub(crate) phase: Arc<Phase>,
+    /// Why the request is refused before it is read; `None` for one that is well framed.
+    pub(crate) fault: Option<Fault>,
 }
 
 /// Answers one request.
@@ -61,6 +63,9 @@ pub(crate) async fn handle(
 ) -> Response<ResponseBody> {
     let began = Instant::now();
     let now = node.clock.now();
+    if let Some(fault) = caller.fault {
+        return refused(node, Refusal::Framing(fault));
+    }
     let mut inbound = match inbound::read(&node.reading(now), caller.address, request) {
         Ok(inbound) => inbound,
         Err(refusal) => return refused(node, refusal),

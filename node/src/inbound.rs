@@ -2,8 +2,7 @@
 //!
 //! Reads one request into the form that the rest of the path works on: target from one authority,
 //! connection fields and inner fields gone, the peer known. Whatever is ambiguous is refused here; how
-//! messages are framed is hyper's work, which lets Transfer-Encoding win over Content-Length and closes
-//! the connection after the answer (RFC 9112 §6.3).
+//! messages are framed is the work of `listener`.
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Once;
@@ -20,6 +19,7 @@ use weir_cache::{
 };
 
 use crate::inner::{self, NoProof, TierSecret};
+use crate::listener::Fault;
 
 /// Who sent a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -38,6 +38,8 @@ pub(crate) enum Peer {
 pub(crate) enum Refusal {
     /// It cannot be understood, or can be understood in two ways.
     Malformed(&'static str),
+    /// Nobody can tell where it ends.
+    Framing(Fault),
     /// The target is longer than `url_max`.
     TargetTooLong,
 }
@@ -47,6 +49,7 @@ impl Refusal {
     pub(crate) fn reason(self) -> &'static str {
         match self {
             Self::Malformed(_) => "malformed",
+            Self::Framing(_) => "framing",
             Self::TargetTooLong => "target-too-long",
         }
     }
@@ -54,7 +57,8 @@ impl Refusal {
     /// What the client is told.
     pub(crate) fn text(self) -> &'static str {
         match self {
-            Self::Malformed(why) => why,
+            Self::Malformed(why) | Self::Framing(Fault::Ambiguous(why)) => why,
+            Self::Framing(Fault::UnknownCoding) => "of transfer codings only \"chunked\" is taken",
             Self::TargetTooLong => "the request target is too long",
         }
     }
@@ -62,7 +66,8 @@ impl Refusal {
     /// The status that says so.
     pub(crate) fn status(self) -> StatusCode {
         match self {
-            Self::Malformed(_) => StatusCode::BAD_REQUEST,
+            Self::Malformed(_) | Self::Framing(Fault::Ambiguous(_)) => StatusCode::BAD_REQUEST,
+            Self::Framing(Fault::UnknownCoding) => StatusCode::NOT_IMPLEMENTED,
             Self::TargetTooLong => StatusCode::URI_TOO_LONG,
         }
     }

@@ -1,5 +1,5 @@
 //! A connection that may not be slow for ever: a deadline for each request head, and one for taking
-//! bytes. Interim responses leave through it as well (see [`crate::interim`]).
+//! bytes. What comes in is read along with (see `framing`). Interim responses leave through it as well (see [`crate::interim`]).
 //!
 //! hyper's own head timeout covers idle time as well; here the clock starts with the first byte of a
 //! head, so that idle connections may live longer than slow heads.
@@ -14,12 +14,14 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep, sleep_until};
 
+use super::framing::{Framing, Notice};
 use super::phase::Phase;
 
 /// A stream with deadlines.
 pub(super) struct Guarded<S> {
     stream: S,
     phase: Arc<Phase>,
+    framing: Framing,
     head_timeout: Duration,
     write_timeout: Duration,
     /// Runs from the first byte of a head until the head is complete.
@@ -41,6 +43,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Guarded<S> {
         Self {
             stream,
             phase,
+            framing: Framing::new(),
             head_timeout,
             write_timeout,
             head_deadline: None,
@@ -64,11 +67,26 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Guarded<S> {
         Poll::Ready(Ok(()))
     }
 
+    /// Reads along with what came in.
+    fn note_read(&mut self, bytes: &[u8]) -> io::Result<()> {
+        match self.framing.read(bytes) {
+            None => {}
+            Some(Notice::BadHead(number, fault)) => self.phase.refuse(number, fault),
+            Some(Notice::Upgrade(number)) => self.phase.end_after(number),
+            Some(Notice::BadBody(fault)) => {
+                return Err(io::Error::new(io::ErrorKind::InvalidData, fault));
+            }
+        }
+        if !self.framing.is_in_head() {
+            self.head_deadline = None;
+        } else if self.head_deadline.is_none() {
+            self.head_deadline = Some(Box::pin(sleep_until(Instant::now() + self.head_timeout)));
+        }
+        Ok(())
+    }
+
     /// Fails once a head has been coming in for too long.
     fn check_head(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
-        if self.phase.is_answering() {
-            self.head_deadline = None;
-        }
         let late = self
             .head_deadline
             .as_mut()
@@ -108,13 +126,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Guarded<S> {
     ) -> Poll<io::Result<()>> {
         let before = buf.filled().len();
         let poll = Pin::new(&mut self.stream).poll_read(cx, buf);
-        let arrived = buf.filled().len() > before;
-        if arrived && !self.phase.is_answering() && self.head_deadline.is_none() {
-            self.head_deadline = Some(Box::pin(sleep_until(Instant::now() + self.head_timeout)));
-        }
-        if poll.is_pending()
-            && let Err(error) = self.check_head(cx)
-        {
+        let noted = match buf.filled().get(before..) {
+            Some(bytes) if !bytes.is_empty() => self.note_read(bytes),
+            _ => Ok(()),
+        };
+        if let Err(error) = noted.and_then(|()| self.check_head(cx)) {
             return Poll::Ready(Err(error));
         }
         poll

@@ -4,6 +4,8 @@ use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use http::header::CONNECTION;
+use http::{HeaderValue, StatusCode};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -37,10 +39,13 @@ where
     let builder = builder(limits);
     let service = service_fn(move |request| {
         let (node, answering) = (Arc::clone(&node), phase.begin());
-        let caller = Caller { address, phase: Arc::clone(&phase) };
+        let caller = Caller { address, phase: Arc::clone(&phase), fault: answering.fault() };
         async move {
-            let response = handle(&node, &caller, request).await;
+            let mut response = handle(&node, &caller, request).await;
             caller.phase.end_interims();
+            if answering.is_last() && response.status() != StatusCode::SWITCHING_PROTOCOLS {
+                response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+            }
             Ok::<_, Infallible>(response.map(|body| body.answering(answering)))
         }
     });

@@ -2,9 +2,10 @@
 //!
 //! Own loop on hyper, since every limit is only there: connections at once, time for a head, idle
 //! time, time without taking a byte, size and number of fields. `admit` lets connections in, `http1`
-//! serves one, `guard` holds its deadlines, `phase` tells how far it is with its requests.
+//! serves one, `guard` holds its deadlines, `framing` says where its requests begin and end, `phase` tells how far it is with its requests.
 
 mod admit;
+mod framing;
 mod guard;
 mod http1;
 mod phase;
@@ -20,6 +21,7 @@ use tokio::task::JoinSet;
 use crate::node::Node;
 
 pub(crate) use admit::Connected;
+pub(crate) use framing::Fault;
 pub(crate) use phase::{Answering, Phase};
 
 /// How long accepting pauses when the system has no descriptors left, so that the loop does not spin.

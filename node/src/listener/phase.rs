@@ -1,11 +1,12 @@
 //! How far is a connection with its requests? Shared by what reads and writes the connection and by those
 //! who answer. Deadlines: `guard`.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, OnceLock};
 
 use http::Version;
 
+use super::framing::Fault;
 use crate::interim::{Interims, Sink};
 
 /// How far a connection is with its requests.
@@ -13,6 +14,12 @@ use crate::interim::{Interims, Sink};
 pub(crate) struct Phase {
     /// Requests being answered.
     answering: AtomicU32,
+    /// Requests that have come.
+    begun: AtomicU64,
+    /// The request, counted from 1, after which there is none; 0 as long as none is known.
+    last: AtomicU64,
+    /// Why the last one is refused.
+    fault: OnceLock<Fault>,
     /// Whether bytes of an answer wait for the peer to take them.
     blocked: AtomicBool,
     /// Interim responses on their way to the client.
@@ -24,6 +31,9 @@ impl Phase {
     pub(crate) fn new() -> Arc<Self> {
         Arc::new(Self {
             answering: AtomicU32::new(0),
+            begun: AtomicU64::new(0),
+            last: AtomicU64::new(0),
+            fault: OnceLock::new(),
             blocked: AtomicBool::new(false),
             interims: Interims::default(),
         })
@@ -32,7 +42,20 @@ impl Phase {
     /// A request's head is complete.
     pub(crate) fn begin(self: &Arc<Self>) -> Answering {
         self.answering.fetch_add(1, Relaxed);
-        Answering { phase: Arc::clone(self) }
+        let number = self.begun.fetch_add(1, Relaxed) + 1;
+        Answering { phase: Arc::clone(self), number }
+    }
+
+    /// Nothing after the request `number` is a request.
+    pub(super) fn end_after(&self, number: u64) {
+        self.last.store(number, Relaxed);
+    }
+
+    /// The same, and the request itself is refused.
+    pub(super) fn refuse(&self, number: u64, fault: Fault) {
+        self.end_after(number);
+        // The first one counts: nothing is read after it.
+        self.fault.set(fault).ok();
     }
 
     /// The way for interim responses to the present request, of this HTTP version; `None` where they
@@ -66,6 +89,20 @@ impl Phase {
 #[derive(Debug)]
 pub(crate) struct Answering {
     phase: Arc<Phase>,
+    /// Which request of its connection, counted from 1.
+    number: u64,
+}
+
+impl Answering {
+    /// Whether the connection ends with the answer.
+    pub(super) fn is_last(&self) -> bool {
+        self.phase.last.load(Relaxed) == self.number
+    }
+
+    /// Why the request is to be refused; `None` for one that is well framed.
+    pub(super) fn fault(&self) -> Option<Fault> {
+        if self.is_last() { self.phase.fault.get().copied() } else { None }
+    }
 }
 
 impl Drop for Answering {
