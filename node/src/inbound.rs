@@ -7,7 +7,7 @@
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Once;
 
-use http::header::{CONTENT_LENGTH, FORWARDED, HOST};
+use http::header::{CONTENT_LENGTH, COOKIE, FORWARDED, HOST};
 use http::{HeaderMap, HeaderValue, Method, Request, StatusCode, Version};
 use hyper::body::{Body, Incoming};
 use hyper::upgrade::OnUpgrade;
@@ -146,6 +146,7 @@ pub(crate) fn read(
         return Err(Refusal::TargetTooLong);
     }
     let mut headers = parts.headers;
+    join_cookie_crumbs(parts.version, &mut headers);
     // RFC 9110 §7.4: what belongs on a secured connection is not answered on this one.
     if parts.uri.scheme().is_some_and(|scheme| *scheme != http::uri::Scheme::HTTP) {
         return Err(Refusal::Malformed("the target has another scheme than this listener"));
@@ -253,7 +254,7 @@ fn authority(
             Err(Refusal::Malformed("Host differs from the authority in the target"))
         }
         // RFC 9112 §3.2 wants the field in HTTP/1.1, also beside a target that names the host.
-        (Some(authority), None) if version < Version::HTTP_11 => Ok(authority.to_owned()),
+        (Some(authority), None) if version != Version::HTTP_11 => Ok(authority.to_owned()),
         (_, Some(authority)) => Ok(authority.to_owned()),
         (_, None) => Err(Refusal::Malformed("no Host field")),
     }
@@ -265,6 +266,18 @@ fn scheme(peer: &Peer, headers: &HeaderMap) -> Scheme {
     match peer {
         Peer::Child { .. } if said == Some(b"https") => Scheme::Https,
         Peer::Child { .. } | Peer::Client => Scheme::Http,
+    }
+}
+
+/// HTTP/2 lets a client send its cookies in several lines, which are one in HTTP/1.1 (RFC 9113 §8.2.3).
+fn join_cookie_crumbs(version: Version, headers: &mut HeaderMap) {
+    if version < Version::HTTP_2 || headers.get_all(COOKIE).iter().nth(1).is_none() {
+        return;
+    }
+    let crumbs: Vec<_> = headers.get_all(COOKIE).iter().map(HeaderValue::as_bytes).collect();
+    // Values joined by what a value may hold are a value.
+    if let Ok(joined) = HeaderValue::from_bytes(&crumbs.join(&b"; "[..])) {
+        headers.insert(COOKIE, joined);
     }
 }
 

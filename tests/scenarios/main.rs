@@ -15,6 +15,8 @@ mod configuration;
 mod disk;
 mod health;
 mod hops;
+mod http2;
+mod http2_hostile;
 mod inner;
 mod interim;
 mod keys;

@@ -7,6 +7,8 @@
 #![expect(clippy::missing_panics_doc, reason = "helpers of tests panic to fail them")]
 #![expect(clippy::unwrap_used, reason = "a helper that fails fails its test")]
 
+pub mod frames;
+
 mod client;
 mod echo;
 mod metrics;

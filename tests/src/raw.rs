@@ -133,6 +133,16 @@ impl Raw {
         self.unread.drain(..length).collect()
     }
 
+    /// Reads exactly `length` bytes; `None` if the connection ends before.
+    pub async fn try_exactly(&mut self, length: usize) -> Option<Vec<u8>> {
+        while self.unread.len() < length {
+            if !soon("bytes or the end", self.more()).await {
+                return None;
+            }
+        }
+        Some(self.unread.drain(..length).collect())
+    }
+
     async fn chunks(&mut self) -> (Vec<u8>, Vec<String>) {
         let mut body = Vec::new();
         loop {

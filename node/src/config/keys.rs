@@ -119,6 +119,12 @@ fn visit_node(node: &mut NodeConfig, v: &mut impl Visitor) {
         "Directory for files; the temporary directory of the system when left out.",
     );
     v.key(
+        "h2c",
+        &Flag,
+        &mut node.h2c,
+        "Whether HTTP/2 is spoken without TLS with those who begin with it (prior knowledge).",
+    );
+    v.key(
         "unknown_host",
         &UNKNOWN_HOST,
         &mut node.unknown_host,
@@ -329,6 +335,12 @@ fn visit_limits(limits: &mut LimitsConfig, v: &mut impl Visitor) {
         &Count::new(1, 1_000_000),
         &mut limits.connections_max,
         "Connections of clients, all together.",
+    );
+    v.key(
+        "streams_max",
+        &Count::new(1, 10_000),
+        &mut limits.streams_max,
+        "Requests at once on one HTTP/2 connection.",
     );
     v.key(
         "write_timeout",

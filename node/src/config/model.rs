@@ -90,6 +90,8 @@ pub struct NodeConfig {
     pub workers: Option<NonZeroUsize>,
     /// Directory for files; `None` for the temporary directory of the system.
     pub data_dir: Option<PathBuf>,
+    /// Whether HTTP/2 is spoken without TLS with those who begin with it.
+    pub h2c: bool,
     /// Answer to a request for a host that no site has.
     pub unknown_host: UnknownHost,
     /// How long requests in flight may take after a signal to stop.
@@ -123,6 +125,7 @@ impl NodeConfig {
             parents: Vec::new(),
             workers: None,
             data_dir: None,
+            h2c: false,
             unknown_host: UnknownHost::default(),
             drain_grace: Duration::from_secs(10),
             store: StoreConfig::default(),
@@ -316,6 +319,8 @@ pub struct LimitsConfig {
     pub idle_timeout: Duration,
     /// Connections of clients, all together.
     pub connections_max: usize,
+    /// Requests at once on one HTTP/2 connection.
+    pub streams_max: u32,
     /// Time without a client taking a byte.
     pub write_timeout: Duration,
     /// Requests that wait for one fill.
@@ -343,6 +348,7 @@ impl Default for LimitsConfig {
             head_timeout: Duration::from_secs(10),
             idle_timeout: Duration::from_secs(60),
             connections_max: 10_000,
+            streams_max: 100,
             write_timeout: Duration::from_secs(60),
             waiters_max: 10_000,
             tunnels_max: 10_000,

@@ -9,8 +9,9 @@ use futures_util::FutureExt;
 use tokio::net::TcpStream;
 use tokio::sync::watch;
 
-use super::http1;
+use super::{http1, http2};
 use crate::node::Node;
+use crate::telemetry;
 
 /// Starts serving a connection unless there are too many.
 pub(super) fn admit(
@@ -29,12 +30,14 @@ pub(super) fn admit(
         return None;
     }
     let counted = Connected::new(Arc::clone(node));
-    let connection = http1::serve(Arc::clone(node), stream, address, stopped.clone());
+    let connection = serve(Arc::clone(node), stream, address, stopped.clone());
     Some(async move {
         // A bug in one request ends its connection, is counted, and leaves the node alone.
         match AssertUnwindSafe(connection).catch_unwind().await {
             Ok(Ok(())) => {}
-            Ok(Err(error)) => tracing::debug!(%address, %error, "connection ended"),
+            Ok(Err(error)) => {
+                tracing::debug!(%address, "connection ended: {}", telemetry::chain(&error));
+            }
             Err(_) => {
                 counted.node.metrics.panics.inc();
                 tracing::error!(%address, "a request ended in a panic; please report this");
@@ -42,6 +45,26 @@ pub(super) fn admit(
         }
         drop(counted);
     })
+}
+
+/// Serves the protocol that is spoken on `stream`.
+async fn serve(
+    node: Arc<Node>,
+    stream: TcpStream,
+    address: SocketAddr,
+    stopped: watch::Receiver<bool>,
+) -> hyper::Result<()> {
+    if node.config.h2c {
+        match http2::is_spoken(&stream, node.config.limits.head_timeout).await {
+            Ok(true) => return http2::serve(node, stream, address, stopped).await,
+            Ok(false) => {}
+            Err(error) => {
+                tracing::debug!(%address, %error, "a connection ended before it was served");
+                return Ok(());
+            }
+        }
+    }
+    http1::serve(node, stream, address, stopped).await
 }
 
 /// Counts a connection for as long as it lasts.

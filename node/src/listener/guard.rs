@@ -1,5 +1,5 @@
 //! A connection that may not be slow for ever: a deadline for each request head, and one for taking
-//! bytes. What comes in is read along with (see `framing`). Interim responses leave through it as well (see [`crate::interim`]).
+//! bytes. What comes in and goes out is read along with by a [`Watch`]. Interim responses leave through it as well (see [`crate::interim`]).
 //!
 //! hyper's own head timeout covers idle time as well; here the clock starts with the first byte of a
 //! head, so that idle connections may live longer than slow heads.
@@ -14,16 +14,43 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep, sleep_until};
 
-use super::framing::{Framing, Notice};
 use super::phase::Phase;
 
+/// Reads along with what goes over a connection, in its protocol.
+pub(super) trait Watch {
+    /// Notes bytes that came in.
+    ///
+    /// # Errors
+    ///
+    /// Why the connection is not to go on.
+    fn read(&mut self, bytes: &[u8]) -> io::Result<()>;
+
+    /// Notes bytes that have gone out.
+    fn wrote(&mut self, bytes: &[u8]);
+
+    /// Whether something has begun that its sender is to end soon.
+    fn is_in_head(&self) -> bool;
+
+    /// The last that the peer hears when the connection is ended for what it sent; where `is_late`, for what it
+    /// did not send. `None` where nothing can be said.
+    fn goodbye(&self, is_late: bool) -> Option<&'static [u8]>;
+}
+
+/// How long a peer may take.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Deadlines {
+    /// For a whole head.
+    pub(super) head: Duration,
+    /// For the next byte that it takes.
+    pub(super) write: Duration,
+}
+
 /// A stream with deadlines.
-pub(super) struct Guarded<S> {
+pub(super) struct Guarded<S, W> {
     stream: S,
+    watch: W,
     phase: Arc<Phase>,
-    framing: Framing,
-    head_timeout: Duration,
-    write_timeout: Duration,
+    deadlines: Deadlines,
     /// Runs from the first byte of a head until the head is complete.
     head_deadline: Option<Pin<Box<Sleep>>>,
     /// Runs while the peer takes no byte.
@@ -32,20 +59,14 @@ pub(super) struct Guarded<S> {
     interim: Vec<u8>,
 }
 
-impl<S: AsyncRead + AsyncWrite + Unpin> Guarded<S> {
-    /// Guards `stream`.
-    pub(super) fn new(
-        stream: S,
-        phase: Arc<Phase>,
-        head_timeout: Duration,
-        write_timeout: Duration,
-    ) -> Self {
+impl<S: AsyncRead + AsyncWrite + Unpin, W: Watch> Guarded<S, W> {
+    /// Guards `stream`, whose requests are noted in `phase`.
+    pub(super) fn new(stream: S, watch: W, phase: Arc<Phase>, deadlines: Deadlines) -> Self {
         Self {
             stream,
+            watch,
             phase,
-            framing: Framing::new(),
-            head_timeout,
-            write_timeout,
+            deadlines,
             head_deadline: None,
             write_deadline: None,
             interim: Vec::new(),
@@ -67,31 +88,40 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Guarded<S> {
         Poll::Ready(Ok(()))
     }
 
-    /// Reads along with what came in.
+    /// Looks at what came in. A head that has begun runs against time.
     fn note_read(&mut self, bytes: &[u8]) -> io::Result<()> {
-        match self.framing.read(bytes) {
-            None => {}
-            Some(Notice::BadHead(number, fault)) => self.phase.refuse(number, fault),
-            Some(Notice::Upgrade(number)) => self.phase.end_after(number),
-            Some(Notice::BadBody(fault)) => {
-                return Err(io::Error::new(io::ErrorKind::InvalidData, fault));
-            }
-        }
-        if !self.framing.is_in_head() {
+        self.watch.read(bytes)?;
+        if !self.watch.is_in_head() {
             self.head_deadline = None;
         } else if self.head_deadline.is_none() {
-            self.head_deadline = Some(Box::pin(sleep_until(Instant::now() + self.head_timeout)));
+            self.head_deadline = Some(Box::pin(sleep_until(Instant::now() + self.deadlines.head)));
         }
         Ok(())
     }
 
-    /// Fails once a head has been coming in for too long.
-    fn check_head(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
-        let late = self
-            .head_deadline
-            .as_mut()
-            .is_some_and(|deadline| deadline.as_mut().poll(cx).is_ready());
-        if late { Err(timed_out("head")) } else { Ok(()) }
+    /// Whether a head has been coming in for too long.
+    fn is_late(&mut self, cx: &mut Context<'_>) -> bool {
+        let deadline = self.head_deadline.as_mut();
+        deadline.is_some_and(|deadline| deadline.as_mut().poll(cx).is_ready())
+    }
+
+    /// Ends the connection with `error`, and tells the peer if it takes it at once.
+    fn end(&mut self, cx: &mut Context<'_>, error: io::Error) -> Poll<io::Result<()>> {
+        let is_late = error.kind() == io::ErrorKind::TimedOut;
+        if let Some(goodbye) = self.watch.goodbye(is_late)
+            && let Poll::Ready(Err(error)) = Pin::new(&mut self.stream).poll_write(cx, goodbye)
+        {
+            tracing::trace!(%error, "the peer is gone already");
+        }
+        Poll::Ready(Err(error))
+    }
+
+    fn note_written(&mut self, bufs: &[io::IoSlice<'_>], mut written: usize) {
+        for buf in bufs {
+            let here = written.min(buf.len());
+            self.watch.wrote(buf.get(..here).unwrap_or_default());
+            written -= here;
+        }
     }
 
     /// Notes the outcome of a write; fails once none has moved for too long.
@@ -105,7 +135,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Guarded<S> {
             self.write_deadline = None;
             return poll;
         }
-        let until = Instant::now() + self.write_timeout;
+        let until = Instant::now() + self.deadlines.write;
         let deadline = self.write_deadline.get_or_insert_with(|| Box::pin(sleep_until(until)));
         match deadline.as_mut().poll(cx) {
             Poll::Ready(()) => Poll::Ready(Err(timed_out("write"))),
@@ -118,7 +148,7 @@ fn timed_out(what: &str) -> io::Error {
     io::Error::new(io::ErrorKind::TimedOut, format!("{what} timeout"))
 }
 
-impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Guarded<S> {
+impl<S: AsyncRead + AsyncWrite + Unpin, W: Watch + Unpin> AsyncRead for Guarded<S, W> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -130,21 +160,28 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Guarded<S> {
             Some(bytes) if !bytes.is_empty() => self.note_read(bytes),
             _ => Ok(()),
         };
-        if let Err(error) = noted.and_then(|()| self.check_head(cx)) {
-            return Poll::Ready(Err(error));
+        match noted {
+            Err(error) => self.end(cx, error),
+            Ok(()) if self.is_late(cx) => self.end(cx, timed_out("head")),
+            Ok(()) => poll,
         }
-        poll
     }
 }
 
-impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Guarded<S> {
+impl<S: AsyncRead + AsyncWrite + Unpin, W: Watch + Unpin> AsyncWrite for Guarded<S, W> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         buf: &[u8],
     ) -> Poll<io::Result<usize>> {
         let poll = match self.poll_interim(cx) {
-            Poll::Ready(Ok(())) => Pin::new(&mut self.stream).poll_write(cx, buf),
+            Poll::Ready(Ok(())) => {
+                let poll = Pin::new(&mut self.stream).poll_write(cx, buf);
+                if let Poll::Ready(Ok(written)) = poll {
+                    self.watch.wrote(buf.get(..written).unwrap_or_default());
+                }
+                poll
+            }
             Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
             Poll::Pending => Poll::Pending,
         };
@@ -172,7 +209,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Guarded<S> {
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let poll = match self.poll_interim(cx) {
-            Poll::Ready(Ok(())) => Pin::new(&mut self.stream).poll_write_vectored(cx, bufs),
+            Poll::Ready(Ok(())) => {
+                let poll = Pin::new(&mut self.stream).poll_write_vectored(cx, bufs);
+                if let Poll::Ready(Ok(written)) = poll {
+                    self.note_written(bufs, written);
+                }
+                poll
+            }
             Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
             Poll::Pending => Poll::Pending,
         };

@@ -1,6 +1,7 @@
 //! Serves one connection that speaks HTTP/1.1.
 
 use std::convert::Infallible;
+use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -12,7 +13,8 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::watch;
 
-use super::guard::Guarded;
+use super::framing::{Framing, Notice};
+use super::guard::{Deadlines, Guarded, Watch};
 use super::phase::Phase;
 use crate::config::LimitsConfig;
 use crate::handle::{Caller, handle};
@@ -35,7 +37,9 @@ where
 {
     let phase = Phase::new();
     let limits = &node.config.limits;
-    let io = Guarded::new(stream, Arc::clone(&phase), limits.head_timeout, limits.write_timeout);
+    let watch = Watcher { framing: Framing::new(), phase: Arc::clone(&phase) };
+    let deadlines = Deadlines { head: limits.head_timeout, write: limits.write_timeout };
+    let io = Guarded::new(stream, watch, Arc::clone(&phase), deadlines);
     let builder = builder(limits);
     let service = service_fn(move |request| {
         let (node, answering) = (Arc::clone(&node), phase.begin());
@@ -71,4 +75,42 @@ fn builder(limits: &LimitsConfig) -> http1::Builder {
         .max_buf_size(head_max.max(16 * 1024))
         .half_close(false);
     builder
+}
+
+/// Told to who takes too long over a head.
+const TOO_LATE: &[u8] = b"HTTP/1.1 408 Request Timeout\r\nConnection: close\r\nCache-Control: no-store\r\nContent-Length: 0\r\n\r\n";
+
+/// Watches where the requests of one connection begin and end.
+struct Watcher {
+    framing: Framing,
+    phase: Arc<Phase>,
+}
+
+impl Watch for Watcher {
+    fn read(&mut self, bytes: &[u8]) -> io::Result<()> {
+        match self.framing.read(bytes) {
+            None => {}
+            Some(Notice::BadHead(number, fault)) => self.phase.refuse(number, fault),
+            Some(Notice::Upgrade(number)) => self.phase.end_after(number),
+            // It came with the head, which nobody has looked at.
+            Some(Notice::BadBody(number, fault)) if number > self.phase.begun() => {
+                self.phase.refuse(number, fault);
+            }
+            Some(Notice::BadBody(_, fault)) => {
+                return Err(io::Error::new(io::ErrorKind::InvalidData, fault));
+            }
+        }
+        Ok(())
+    }
+
+    fn wrote(&mut self, _bytes: &[u8]) {}
+
+    fn is_in_head(&self) -> bool {
+        self.framing.is_in_head()
+    }
+
+    fn goodbye(&self, is_late: bool) -> Option<&'static [u8]> {
+        // Amid an answer it would be part of it; an invalid body is answered by the request path.
+        (is_late && !self.phase.is_answering()).then_some(TOO_LATE)
+    }
 }

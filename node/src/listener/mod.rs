@@ -1,13 +1,14 @@
 //! Accepts connections from clients and child nodes, and bounds what each may cost.
 //!
 //! Own loop on hyper, since every limit is only there: connections at once, time for a head, idle
-//! time, time without taking a byte, size and number of fields. `admit` lets connections in, `http1`
-//! serves one, `guard` holds its deadlines, `framing` says where its requests begin and end, `phase` tells how far it is with its requests.
+//! time, time without taking a byte, size and number of fields. `admit` lets connections in, `http1` and `http2`
+//! serve one, `guard` holds its deadlines, `framing` says where its requests begin and end, `phase` tells how far it is with its requests.
 
 mod admit;
 mod framing;
 mod guard;
 mod http1;
+mod http2;
 mod phase;
 
 use std::io;

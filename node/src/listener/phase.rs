@@ -46,6 +46,11 @@ impl Phase {
         Answering { phase: Arc::clone(self), number }
     }
 
+    /// Requests that have come.
+    pub(super) fn begun(&self) -> u64 {
+        self.begun.load(Relaxed)
+    }
+
     /// Nothing after the request `number` is a request.
     pub(super) fn end_after(&self, number: u64) {
         self.last.store(number, Relaxed);

@@ -96,11 +96,12 @@ impl Head {
             return Err(Fault::Ambiguous("more than one Transfer-Encoding"));
         }
         if !value.eq_ignore_ascii_case(b"chunked") {
-            let codings = value.split(|byte| *byte == b',').map(<[u8]>::trim_ascii);
+            let mut codings = value.split(|byte| *byte == b',').map(<[u8]>::trim_ascii);
             let all_known = codings.clone().all(is_registered);
             // Chunked must come last, and once; another coding before it is understood and not taken.
             let chunks = codings.clone().filter(|coding| coding.eq_ignore_ascii_case(b"chunked"));
-            let is_last = codings.last().is_some_and(|last| last.eq_ignore_ascii_case(b"chunked"));
+            let is_last =
+                codings.next_back().is_some_and(|last| last.eq_ignore_ascii_case(b"chunked"));
             return Err(if all_known && is_last && chunks.count() == 1 {
                 Fault::UnknownCoding
             } else {

@@ -46,8 +46,8 @@ pub(super) enum Notice {
     BadHead(u64, Fault),
     /// This request, counted from 1, wishes for another protocol; what follows it need not be HTTP.
     Upgrade(u64),
-    /// The body of the present request is not one; nothing after it is a request.
-    BadBody(Fault),
+    /// The body of this request, counted from 1, is not one; nothing after it is a request.
+    BadBody(u64, Fault),
 }
 
 /// Reads along with a connection.
@@ -106,7 +106,7 @@ impl Framing {
                         bytes = rest;
                         None
                     }
-                    Err(fault) => Some(Notice::BadBody(fault)),
+                    Err(fault) => Some(Notice::BadBody(self.begun, fault)),
                 },
                 State::Between | State::Head => self.read_line(&mut bytes),
             };

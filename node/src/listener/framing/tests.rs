@@ -30,7 +30,7 @@ fn read(bytes: &[u8]) -> (Option<Notice>, Framing) {
 fn fault(fields: &str, body: &str) -> Option<Fault> {
     let text = format!("{HEAD}{fields}\r\n{body}");
     match read(text.as_bytes()).0 {
-        Some(Notice::BadHead(1, fault) | Notice::BadBody(fault)) => Some(fault),
+        Some(Notice::BadHead(1, fault) | Notice::BadBody(1, fault)) => Some(fault),
         None => None,
         Some(other) => panic!("{other:?}"),
     }

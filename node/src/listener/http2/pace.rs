@@ -1,0 +1,166 @@
+//! Does a client take the answer to a request of an HTTP/2 connection?
+//!
+//! There a stuck reader does not block the connection: it gives no window to one stream (RFC 9113 §5.2), and the
+//! deadlines of the connection see nothing. So each request has a task with a watch of its own, which ends it, and
+//! with it the stream, where nothing of a body that is at hand has been taken for too long.
+
+use std::future::Future;
+use std::panic::AssertUnwindSafe;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::FutureExt;
+use hyper::body::{Body, Frame, SizeHint};
+use parking_lot::Mutex;
+use tokio::time::Instant;
+
+use crate::body::{BodyError, ResponseBody};
+use crate::metrics::Reason;
+use crate::node::Node;
+
+tokio::task_local! {
+    /// The pace of the request that a task answers.
+    static PACE: Arc<Pace>;
+}
+
+/// How a client takes one answer.
+#[derive(Debug, Default)]
+pub(super) struct Pace {
+    /// Since when bytes wait for the client; `None` while it waits for us.
+    waiting: Mutex<Option<Instant>>,
+}
+
+impl Pace {
+    /// The pace of the present task; `None` outside of one.
+    pub(super) fn present() -> Option<Arc<Self>> {
+        PACE.try_with(Arc::clone).ok()
+    }
+
+    fn client_waits(&self) {
+        *self.waiting.lock() = None;
+    }
+
+    fn bytes_wait(&self) {
+        *self.waiting.lock() = Some(Instant::now());
+    }
+
+    /// Returns once bytes have waited for `patience`.
+    async fn stalled(&self, patience: Duration) {
+        let mut look = Instant::now() + patience;
+        loop {
+            tokio::time::sleep_until(look).await;
+            let waiting = *self.waiting.lock();
+            let since = waiting.unwrap_or_else(Instant::now);
+            look = since + patience;
+            if look <= Instant::now() {
+                return;
+            }
+        }
+    }
+}
+
+/// Runs the requests of a connection, each as a task.
+#[derive(Clone)]
+pub(super) struct Streams {
+    pub(super) node: Arc<Node>,
+}
+
+impl<F> hyper::rt::Executor<F> for Streams
+where
+    F: Future<Output = ()> + Send + 'static,
+{
+    fn execute(&self, stream: F) {
+        let node = Arc::clone(&self.node);
+        let pace = Arc::new(Pace::default());
+        let task = PACE.scope(Arc::clone(&pace), async move {
+            tokio::select! {
+                biased;
+                // A bug in one request ends its stream, is counted, and leaves the others alone.
+                ended = AssertUnwindSafe(stream).catch_unwind() => if ended.is_err() {
+                    node.metrics.panics.inc();
+                    tracing::error!("a request ended in a panic; please report this");
+                },
+                () = pace.stalled(node.config.limits.write_timeout) => {
+                    node.metrics.refused.get_or_create(&Reason { reason: "stuck-reader" }).inc();
+                }
+            }
+        });
+        drop(tokio::spawn(task));
+    }
+}
+
+/// A body that notes when it waits for whom.
+pub(super) struct Paced {
+    body: ResponseBody,
+    pace: Option<Arc<Pace>>,
+}
+
+impl Paced {
+    /// `body`, whose head goes out as this is called.
+    pub(super) fn new(body: ResponseBody, pace: Option<Arc<Pace>>) -> Self {
+        if let Some(pace) = &pace {
+            pace.bytes_wait();
+        }
+        Self { body, pace }
+    }
+}
+
+impl Body for Paced {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        if let Some(pace) = &self.pace {
+            pace.client_waits();
+        }
+        let frame = ready!(Pin::new(&mut self.body).poll_frame(cx));
+        if let Some(pace) = &self.pace {
+            pace.bytes_wait();
+        }
+        Poll::Ready(frame)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn only_who_does_not_take_what_waits_is_stalled() {
+        let patience = Duration::from_secs(60);
+        let pace = Arc::new(Pace::default());
+        let watching = tokio::spawn({
+            let pace = Arc::clone(&pace);
+            async move { pace.stalled(patience).await }
+        });
+        let minutes = |n: u64| tokio::time::sleep(Duration::from_secs(60 * n));
+        minutes(30).await;
+        assert!(!watching.is_finished(), "the client waits for us");
+        for _ in 0..10 {
+            pace.bytes_wait();
+            tokio::time::sleep(Duration::from_secs(50)).await;
+            pace.client_waits();
+        }
+        assert!(!watching.is_finished(), "slow is not stuck");
+        pace.bytes_wait();
+        let since = Instant::now();
+        watching.await.unwrap();
+        assert!(
+            since.elapsed() >= patience && since.elapsed() < 2 * patience + Duration::from_secs(1)
+        );
+    }
+}
