@@ -20,6 +20,7 @@ use http_cache_semantics::{CacheOptions, CachePolicy};
 use crate::date::{format_http_date, parse_http_date};
 use crate::directives::{Lifetime, ResponseDirectives, Scope};
 use crate::freshness::{corrected_initial_age, last_modified, response_date};
+use crate::guise::Guise;
 use crate::not_storable::NotStorable;
 use crate::policy::Policy;
 use crate::rules::LifetimeRule;
@@ -74,7 +75,7 @@ impl fmt::Display for Disagreement {
 /// Compares `found`, what [`StoredHead::derive`] made of the same arguments, with a second opinion.
 ///
 /// `None` where the two agree, and where the other side is known to be no judge. Where rules of the
-/// site speak about the response, what they were applied to is compared instead of `found`.
+/// site speak about the response, or its path does, what they were applied to is compared instead of `found`.
 pub fn audit(
     policy: &Policy,
     request: &RequestHead<'_>,
@@ -82,8 +83,12 @@ pub fn audit(
     timing: Timing,
     found: &Result<StoredHead, NotStorable>,
 ) -> Option<Disagreement> {
-    if policy.lifetime_rule != LifetimeRule::default() {
-        let plain = Policy { lifetime_rule: LifetimeRule::default(), ..policy.clone() };
+    if policy.lifetime_rule != LifetimeRule::default() || policy.guise != Guise::Plain {
+        let plain = Policy {
+            lifetime_rule: LifetimeRule::default(),
+            guise: Guise::Plain,
+            ..policy.clone()
+        };
         let found = StoredHead::derive(&plain, request, response, timing, Seq::default());
         return audit(&plain, request, response, timing, &found);
     }
@@ -120,6 +125,8 @@ impl Opinion {
             Err(NotStorable::NoFreshness | NotStorable::ZeroLifetime) => return refused(None),
             Err(
                 NotStorable::Conditional
+                | NotStorable::Disguised
+                | NotStorable::ErrorStatus
                 | NotStorable::Method
                 | NotStorable::MustUnderstand
                 | NotStorable::Partial

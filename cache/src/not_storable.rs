@@ -12,6 +12,11 @@ pub enum NotStorable {
     Method,
     /// The status is not final or not defined.
     Status,
+    /// The status is that of an error about the request, which others need not have made, and neither the site's rules
+    /// nor its choice (`guard`) let it be stored.
+    ErrorStatus,
+    /// The response is not what its path makes believe, and the origin does not say that it may be stored.
+    Disguised,
     /// The status answers a condition or a range of this one request: 304, 412, 416.
     Conditional,
     /// It is a 206 that answers no single range, or says too little of what it is a part of
@@ -41,9 +46,11 @@ pub enum NotStorable {
 
 impl NotStorable {
     /// Every reason, in the order in which they are looked for.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 16] = [
         Self::Method,
         Self::Status,
+        Self::ErrorStatus,
+        Self::Disguised,
         Self::Conditional,
         Self::Partial,
         Self::MustUnderstand,
@@ -63,6 +70,8 @@ impl NotStorable {
         match self {
             Self::Method => "method",
             Self::Status => "status",
+            Self::ErrorStatus => "error-status",
+            Self::Disguised => "disguised",
             Self::Conditional => "conditional",
             Self::Partial => "partial",
             Self::MustUnderstand => "must-understand",
@@ -85,6 +94,7 @@ impl NotStorable {
         !matches!(
             self,
             Self::Method
+                | Self::ErrorStatus
                 | Self::Conditional
                 | Self::Partial
                 | Self::RequestNoStore

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use http::HeaderName;
 
+use crate::guise::Guise;
 use crate::rules::LifetimeRule;
 
 /// A named set of choices.
@@ -103,6 +104,11 @@ pub struct Policy {
     pub stale_if_unreachable: Duration,
     /// Whether the difference to Date counts as age (RFC 9111 §4.2.3, `apparent_age`).
     pub apparent_age: bool,
+    /// Whether what may have come of something odd in a request is kept from others: errors about the request, pages
+    /// under paths of files, reflected origins (see `guise`).
+    pub guard: bool,
+    /// What the path of the request in hand makes believe; nothing in the policy of a site as a whole.
+    pub guise: Guise,
     /// What the site's rules say about the lifetime of the response in hand; nothing in the policy
     /// of a site as a whole.
     pub lifetime_rule: LifetimeRule,
@@ -128,6 +134,8 @@ impl Policy {
             stale_if_error: Duration::ZERO,
             stale_if_unreachable: DAY,
             apparent_age: true,
+            guard: !rfc,
+            guise: Guise::default(),
             lifetime_rule: LifetimeRule::default(),
         }
     }
@@ -155,7 +163,7 @@ mod tests {
     }
 
     #[test]
-    fn profiles_differ_in_exactly_the_six_switches() {
+    fn profiles_differ_in_exactly_these_switches() {
         let rfc = Policy::for_profile(Profile::Rfc);
         let default = Policy::default();
         assert!(default.strict_partial && default.reduce_accept_encoding);
@@ -166,6 +174,7 @@ mod tests {
             post_to_get: true,
             honor_request_directives: true,
             reduce_accept_encoding: false,
+            guard: false,
             ..default
         };
         assert_eq!(changed, rfc);

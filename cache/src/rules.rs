@@ -264,7 +264,9 @@ mod tests {
     fn policy(rule: &Rule, status: u16) -> Policy {
         let set = RuleSet { rules: vec![rule.clone()], jitter_percent: 0 };
         let status = StatusCode::from_u16(status).unwrap();
-        Policy { lifetime_rule: set.lifetime_rule("/", &key(0), status), ..Policy::default() }
+        let lifetime_rule = set.lifetime_rule("/", &key(0), status);
+        // Only what rules do is looked at here.
+        Policy { lifetime_rule, guard: false, ..Policy::default() }
     }
 
     /// What comes of a response under `rule`: seconds and effect, or why it is not stored.

@@ -8,6 +8,7 @@ use http::{HeaderMap, Method, StatusCode};
 
 use crate::directives::{Lifetime, ResponseDirectives, Scope};
 use crate::freshness::is_heuristically_cacheable;
+use crate::guise::{is_about_request, needs_statement};
 use crate::not_storable::NotStorable;
 use crate::policy::Policy;
 use crate::reference::same_origin_uri;
@@ -72,7 +73,16 @@ pub(crate) fn check(
     if response.headers.len() > FIELD_LINES_MAX {
         return Err(NotStorable::TooManyFields);
     }
+    if needs_statement(policy, &response.headers)
+        && !has_explicit_freshness(response, governing)
+        && !directives.public
+    {
+        return Err(NotStorable::Disguised);
+    }
     check_basis(policy, response, governing)?;
+    if policy.guard && is_about_request(response.status) && !policy.lifetime_rule.grants_status() {
+        return Err(NotStorable::ErrorStatus);
+    }
     check_method(policy, request, response, governing)
 }
 
@@ -204,8 +214,21 @@ mod tests {
             (200, "Last-Modified: {date-1000}", "stored", "heuristic freshness"),
             (200, "ETag: \"a\"", "stored", "can be validated"),
             (200, "Content-Type: x", "no-freshness", "nothing to reuse it by"),
-            (599, "Cache-Control: max-age=9", "stored", "unknown final status, explicit freshness"),
-            (400, "Cache-Control: max-age=9", "stored", "explicit freshness on an error"),
+            (299, "Cache-Control: max-age=9", "stored", "unknown final status, explicit freshness"),
+            (404, "Cache-Control: max-age=9", "stored", "an error about the resource"),
+            (403, "Cache-Control: max-age=9", "stored", "an error about the resource"),
+            (400, "Cache-Control: max-age=9", "error-status", "an error about the request"),
+            (
+                405,
+                "Last-Modified: {date-1000}",
+                "error-status",
+                "the same, though a guess is allowed",
+            ),
+            (431, "Cache-Control: public, max-age=9", "error-status", "the same, though public"),
+            (429, "Cache-Control: max-age=9", "error-status", "an error about this client"),
+            (501, "Cache-Control: max-age=9", "error-status", "an error about the method"),
+            (503, "Cache-Control: max-age=9", "error-status", "an error of the moment"),
+            (599, "Cache-Control: max-age=9", "error-status", "an unknown error"),
             (302, "Cache-Control: public\nETag: \"a\"", "stored", "public is a ground"),
             (403, "Last-Modified: {date-1000}", "no-freshness", "no heuristics on 403"),
             (503, "ETag: \"a\"", "no-freshness", "no heuristics on 503"),
@@ -248,7 +271,7 @@ mod tests {
             ),
             (200, "Cache-Control: no-cache, max-age=9", "zero-lifetime", "cannot be validated"),
             (200, "Cache-Control: max-age=junk", "zero-lifetime", "unusable is expired"),
-            (503, "Cache-Control: max-age=junk\nETag: \"a\"", "stored", "to be validated"),
+            (404, "Cache-Control: max-age=junk\nETag: \"a\"", "stored", "to be validated"),
             (200, "CDN-Cache-Control: no-store\nCache-Control: max-age=9", "no-store", "targeted"),
             (
                 200,

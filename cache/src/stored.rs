@@ -11,6 +11,8 @@
 //! 3. A head keeps nothing of the connection's buffer alive, which would cost a stored response several
 //!    times its size.
 
+use std::borrow::Cow;
+
 use http::header::{
     AGE, CONTENT_LENGTH, DATE, ETAG, EXPIRES, HeaderName, LAST_MODIFIED, PROXY_AUTHENTICATE,
     PROXY_AUTHORIZATION, SET_COOKIE, VARY,
@@ -20,6 +22,7 @@ use http::{HeaderMap, StatusCode};
 use crate::date::format_http_date;
 use crate::directives::{ResponseDirectives, Scope};
 use crate::fields::Fields;
+use crate::guise;
 use crate::hop::{Direction, strip_hop_by_hop};
 use crate::not_storable::NotStorable;
 use crate::plan::Plan;
@@ -63,11 +66,18 @@ impl StoredHead {
         as_of: Seq,
     ) -> Result<Self, NotStorable> {
         let governing = governing(&response.headers, &policy.targets);
+        let stated_only = guise::needs_statement(policy, &response.headers);
+        let policy = &if stated_only {
+            Cow::Owned(guise::by_statement_only(policy))
+        } else {
+            Cow::Borrowed(policy)
+        };
         storable::check(policy, request, response, &governing)?;
-        let vary = VaryRule::derive(&response.headers, request.headers, policy)
-            .ok_or(NotStorable::VaryAny)?;
-        let plan = Plan::derive(policy, &governing, response.status, &response.headers, timing);
-        let headers = kept_fields(&response.headers, &governing.directives, timing.response.wall);
+        let answered = guise::with_reflection(policy, request.headers, &response.headers);
+        let vary =
+            VaryRule::derive(&answered, request.headers, policy).ok_or(NotStorable::VaryAny)?;
+        let plan = Plan::derive(policy, &governing, response.status, &answered, timing);
+        let headers = kept_fields(&answered, &governing.directives, timing.response.wall);
         if headers.contains_key(SET_COOKIE) && !storable::allows_set_cookie(policy, &governing) {
             return Err(NotStorable::SetCookie);
         }

@@ -25,8 +25,18 @@ pub fn strip_unkeyed(headers: &mut HeaderMap, rules: &KeyRules) {
     }
 }
 
-/// The fields that servers and frameworks are known to believe.
+/// Whether `name` is one of the fields that servers and frameworks are known to believe.
 fn is_override(name: &str) -> bool {
+    if !name.contains('_') {
+        return is_believed(name);
+    }
+    // Gateways of the kind of CGI make no difference between `_` and `-`, so that under another name also the fields
+    // could be set that the first node sets itself.
+    let name = name.replace('_', "-");
+    is_believed(&name) || name.starts_with("x-forwarded-") || name == "forwarded"
+}
+
+fn is_believed(name: &str) -> bool {
     if let Some(rest) = name.strip_prefix("x-forwarded-") {
         // The first node appends to or replaces these three.
         return !matches!(rest, "for" | "host" | "proto");
@@ -39,6 +49,7 @@ fn is_override(name: &str) -> bool {
             | "destination"
             | "fastly-client-ip"
             | "front-end-https"
+            | "proxy"
             | "proxy-host"
             | "request-uri"
             | "true-client-ip"
@@ -47,6 +58,7 @@ fn is_override(name: &str) -> bool {
             | "x-client-ip"
             | "x-cluster-client-ip"
             | "x-forwarded"
+            | "x-envoy-original-path"
             | "x-host"
             | "x-http-destinationurl"
             | "x-http-host-override"
@@ -63,8 +75,11 @@ fn is_override(name: &str) -> bool {
             | "x-original-uri"
             | "x-original-url"
             | "x-override-url"
+            | "x-originating-ip"
             | "x-proxy-url"
             | "x-real-ip"
+            | "x-remote-addr"
+            | "x-remote-ip"
             | "x-rewrite-url"
             | "x-scheme"
             | "x-url-scheme"

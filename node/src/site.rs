@@ -7,7 +7,7 @@ use std::time::Duration;
 use http::StatusCode;
 use weir_access::Policy as AccessPolicy;
 use weir_cache::{
-    DuplicateHost, HostPattern, HostTable, KeyRules, Keyed, LifetimeRule, Policy, RuleSet,
+    DuplicateHost, Guise, HostPattern, HostTable, KeyRules, Keyed, LifetimeRule, Policy, RuleSet,
 };
 
 use crate::config::{FieldSwitches, OnIsolation, OriginConfig, SiteAccess, SiteConfig};
@@ -50,13 +50,14 @@ pub(crate) struct Site {
 
 impl Site {
     /// The policy under which a response with `status` for `keyed` is stored: that of the site with
-    /// what the rule for its path says.
+    /// what the rule for its path, and the path itself, say.
     pub(crate) fn policy_for(&self, keyed: &Keyed, status: StatusCode) -> Cow<'_, Policy> {
         let rule = self.rules.lifetime_rule(keyed.target.path(), &keyed.key, status);
-        if rule == LifetimeRule::default() {
+        let guise = Guise::of(keyed.target.path());
+        if rule == LifetimeRule::default() && guise == Guise::Plain {
             return Cow::Borrowed(&self.policy);
         }
-        Cow::Owned(Policy { lifetime_rule: rule, ..self.policy.clone() })
+        Cow::Owned(Policy { lifetime_rule: rule, guise, ..self.policy.clone() })
     }
 
     /// Whether requests for `keyed` go past the store.

@@ -107,6 +107,12 @@ fn visit_switches(policy: &mut Policy, v: &mut impl Visitor) {
         "Whether a response with Set-Cookie is stored without being marked for shared caches.",
     );
     v.key(
+        "guard",
+        &Flag,
+        &mut policy.guard,
+        "Whether errors about the request, pages under paths of files and reflected origins are kept from others.",
+    );
+    v.key(
         "strict_partial",
         &Flag,
         &mut policy.strict_partial,

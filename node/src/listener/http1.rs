@@ -81,9 +81,9 @@ fn builder(limits: &LimitsConfig) -> http1::Builder {
 const TOO_LATE: &[u8] = b"HTTP/1.1 408 Request Timeout\r\nConnection: close\r\nCache-Control: no-store\r\nContent-Length: 0\r\n\r\n";
 
 /// Watches where the requests of one connection begin and end.
-struct Watcher {
-    framing: Framing,
-    phase: Arc<Phase>,
+pub(super) struct Watcher {
+    pub(super) framing: Framing,
+    pub(super) phase: Arc<Phase>,
 }
 
 impl Watch for Watcher {

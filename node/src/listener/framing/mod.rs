@@ -84,6 +84,11 @@ impl Framing {
         matches!(self.state, State::Head)
     }
 
+    #[cfg(test)]
+    fn state_is_between(&self) -> bool {
+        matches!(self.state, State::Between)
+    }
+
     /// Reads on. `None` as long as all is well.
     pub(super) fn read(&mut self, mut bytes: &[u8]) -> Option<Notice> {
         while !bytes.is_empty() {
@@ -196,5 +201,7 @@ impl Framing {
     }
 }
 
+#[cfg(test)]
+mod against_hyper;
 #[cfg(test)]
 mod tests;
