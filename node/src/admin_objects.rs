@@ -17,8 +17,9 @@ use crate::admin_audit::About;
 use crate::admin_preloads::{busy, submit};
 use crate::admin_purges::parse_wait;
 use crate::problem::Problem;
-use crate::purge::target_of;
-use crate::push::{PUT_BYTES_MAX, Put, PutError, PutHead, accept_put, read_tiers, spread_of};
+use crate::push::{
+    PUT_BYTES_MAX, Put, PutError, PutHead, accept_put, check_url, read_tiers, spread_of,
+};
 
 /// What the fields of the object begin with.
 const PREFIX: &str = "object-";
@@ -47,9 +48,8 @@ pub(crate) async fn put(
     let named = named.filter(|tier| !tier.is_empty()).map(str::to_owned).collect();
     let tiers = read_tiers(named).map_err(wrong)?;
     let head = head(asked.url, &headers).map_err(wrong)?;
-    if target_of(&head.url, &node.sites.load()).is_ok() {
-        about.say(["objects"], &head.url);
-    }
+    check_url(node, &head.url).map_err(wrong)?;
+    about.say(["objects"], &head.url);
     let _held = node
         .push
         .large

@@ -88,8 +88,9 @@ impl Display for Chain<'_> {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::{Arc, Mutex};
+    use std::sync::Arc;
 
+    use parking_lot::Mutex;
     use tracing_subscriber::fmt::MakeWriter;
 
     use super::*;
@@ -99,7 +100,7 @@ mod tests {
 
     impl std::io::Write for Written {
         fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-            self.0.lock().unwrap().write(bytes)
+            self.0.lock().write(bytes)
         }
 
         fn flush(&mut self) -> std::io::Result<()> {
@@ -136,7 +137,7 @@ mod tests {
                 tracing::info!(target: "weir::audit", "a record");
                 tracing::info!(target: "weir_node::x", "a message");
             });
-            let text = String::from_utf8(written.0.lock().unwrap().clone()).unwrap();
+            let text = String::from_utf8(written.0.lock().clone()).unwrap();
             assert!(text.contains("a record"), "{asked:?} {level:?}: {text}");
             assert_eq!(text.contains("a message"), message, "{asked:?} {level:?}: {text}");
         }

@@ -17,7 +17,11 @@ async fn send(stack: &Stack, request: Request) -> Reply {
 }
 
 fn escaped(url: &str) -> String {
-    url.bytes().map(|byte| format!("%{byte:02X}")).collect()
+    let escape = |byte: u8| match byte {
+        byte if byte.is_ascii_alphanumeric() => char::from(byte).to_string(),
+        byte => format!("%{byte:02X}"),
+    };
+    url.bytes().map(escape).collect()
 }
 
 /// Every way to have something fetched, stored or purged by its URL, and `PURGE`, whose host is its own.
