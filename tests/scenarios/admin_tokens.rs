@@ -6,7 +6,7 @@ use http::Method;
 use serde_json::Value;
 use weir_node::config::{NodeConfig, TokenConfig};
 use weir_node::{AdminToken, Scope};
-use weir_tests::{Reply, Request, Shape, Stack, TOKEN, TestNode};
+use weir_tests::{Program, Reply, Request, Shape, Stack, TOKEN, TestNode};
 
 const MINUTE: Duration = Duration::from_secs(60);
 
@@ -263,4 +263,34 @@ async fn nodes_need_no_token_of_each_other() {
         let refused = node.metrics().await.sum("weir_admin_refused_total", &[]);
         assert_eq!(refused, if node.config().name == "shield" { 1.0 } else { 0.0 });
     }
+}
+
+/// What the command says leads to what can be done.
+#[tokio::test]
+async fn the_command_says_what_to_do_about_a_token() {
+    let stack = stack().await;
+    let weir = async |line: &str, token: &str| {
+        let admin = format!("http://{}", stack.edge().admin_addr());
+        let program = Program::new("weir").args(line).env("WEIR_ADMIN", &admin);
+        program.env("WEIR_ADMIN_TOKEN", token).run().await
+    };
+    let fine = weir("stats", &text_of("read")).await;
+    assert_eq!(fine.code, Some(0), "{}", fine.stderr);
+    // (token, words)
+    let cases = [
+        ("read", vec!["needs the scope purge", "the token read has read", "`scopes`"]),
+        ("nobody", vec!["does not know the token in WEIR_ADMIN_TOKEN", "[[admin.token]]"]),
+    ];
+    for (name, words) in cases {
+        let failed = weir("purge http://www.test/a", &text_of(name)).await;
+        assert_eq!(failed.code, Some(1), "{}", failed.stderr);
+        let told = words.iter().all(|word| failed.stderr.contains(word));
+        assert!(told && !failed.stderr.contains(&text_of(name)), "{}", failed.stderr);
+    }
+    for _ in 0..10 {
+        ask(stack.edge(), &request("GET", "/v1/nodes", ""), "Bearer guess").await;
+    }
+    let locked_out = weir("stats", TOKEN).await;
+    assert_eq!(locked_out.code, Some(1), "{}", locked_out.stderr);
+    assert!(locked_out.stderr.contains("for another 60s"), "{}", locked_out.stderr);
 }
