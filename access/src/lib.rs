@@ -51,8 +51,8 @@ mod signed;
 mod wildcard;
 
 pub use config::{
-    AccessConfig, AccessProblem, KeyConfig, ReadSecret, RuleConfig, SecretRef, SignatureConfig,
-    SourceConfig,
+    AccessConfig, AccessProblem, KeyConfig, NoSecretRef, ReadSecret, RuleConfig, SecretRef,
+    SignatureConfig, SourceConfig,
 };
 pub use denial::Denial;
 pub use grant::{Grant, Strip};

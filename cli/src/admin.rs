@@ -150,7 +150,11 @@ impl Client {
             let start: String = text.trim().chars().take(SHOWN_MAX).collect();
             return Err(self.stranger(&format!("it answered {status}: {start}")));
         };
-        let error = anyhow!("{}: {}", problem.title, problem.detail);
+        let error = match status {
+            StatusCode::FORBIDDEN => self.too_little(&problem),
+            StatusCode::TOO_MANY_REQUESTS => self.locked_out(&problem),
+            _ => anyhow!("{}: {}", problem.title, problem.detail),
+        };
         let asked_wrongly = [
             StatusCode::BAD_REQUEST,
             StatusCode::PAYLOAD_TOO_LARGE,
@@ -165,12 +169,32 @@ impl Client {
     fn no_token(&self) -> Failure {
         let address = &self.address;
         Failure::Failed(if self.token.is_some() {
-            anyhow!("the token in {TOKEN} is not the one of the node at {address}")
+            anyhow!(
+                "the node at {address} does not know the token in {TOKEN}: set it to the one the node was started with, or to the text of an [[admin.token]] of its file"
+            )
         } else {
             anyhow!(
                 "the node at {address} wants a token: set {TOKEN} to the one it was started with, or to the one it made up and printed when it started"
             )
         })
+    }
+
+    /// The token is known and is not for this; the node says which scope is needed.
+    fn too_little(&self, problem: &Problem) -> anyhow::Error {
+        anyhow!(
+            "the node at {} knows the token in {TOKEN}, but {}; set {TOKEN} to a token with that scope, or add it to `scopes` of the token in the node's file and reload that",
+            self.address,
+            problem.detail
+        )
+    }
+
+    /// Nothing can be done but to wait and to see to it that the next token is right.
+    fn locked_out(&self, problem: &Problem) -> anyhow::Error {
+        anyhow!(
+            "the node at {} lets in nobody from this address for now: {}; wait for as long, and see that {TOKEN} is right, here and for whatever else asks from this machine",
+            self.address,
+            problem.detail
+        )
     }
 
     /// Whoever answered is not an admin API.

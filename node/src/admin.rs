@@ -1,68 +1,40 @@
 //! The admin API: is the node alive, ready, and how is it doing; drain it; read its sites again.
-//! Purges: `admin_purges`. Preloads: `admin_preloads`, `admin_objects`.
+//! Purges: `admin_purges`. Preloads: `admin_preloads`, `admin_objects`. Who may: `admin_gate`.
 //!
 //! Served on a listener of its own. Whatever changes something, or tells what clients ask for, needs
-//! the token; liveness, readiness and metrics do not.
+//! a token; liveness, readiness and metrics do not.
 
 use std::sync::Arc;
 
 use axum::extract::{DefaultBodyLimit, Request, State};
-use axum::middleware::{self, Next};
+use axum::middleware;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post, put};
 use axum::{Json, Router};
-use http::{HeaderMap, HeaderValue, StatusCode, header};
+use http::{HeaderValue, StatusCode, header};
 use serde_json::{Value, json};
-use subtle::ConstantTimeEq;
 use weir_store::DiskStats;
 
+use crate::admin_attempts::Attempts;
+use crate::admin_audit::Audit;
 use crate::config::{ByteSize, NodeConfig};
 use crate::node::Node;
 use crate::problem::Problem;
 use crate::reload::Reload;
-use crate::{admin_objects, admin_preloads, admin_purges};
-
-/// Who may use the routes that need a token.
-#[derive(Clone)]
-pub struct AdminToken(Arc<str>);
-
-impl AdminToken {
-    /// The token `text`; `None` if it is empty.
-    #[must_use]
-    pub fn new(text: &str) -> Option<Self> {
-        let text = text.trim();
-        (!text.is_empty()).then(|| Self(text.into()))
-    }
-
-    /// Whether `headers` carry this token. Takes the same time wherever a wrong one differs.
-    fn is_in(&self, headers: &HeaderMap) -> bool {
-        let given = headers
-            .get(header::AUTHORIZATION)
-            .and_then(|value| value.as_bytes().strip_prefix(b"Bearer "))
-            .unwrap_or_default();
-        // Digests, so that not even the length shows.
-        let (given, own) = (blake3::hash(given), blake3::hash(self.0.as_bytes()));
-        given.as_bytes().ct_eq(own.as_bytes()).into()
-    }
-}
-
-impl std::fmt::Debug for AdminToken {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("AdminToken(..)")
-    }
-}
+use crate::{admin_gate, admin_objects, admin_preloads, admin_purges};
 
 /// What the routes share.
 #[derive(Clone)]
 pub(crate) struct Admin {
     pub(crate) node: Arc<Node>,
-    token: AdminToken,
+    pub(crate) attempts: Arc<Attempts>,
+    pub(crate) audit: Arc<Audit>,
     reload: Option<Reload>,
 }
 
 /// The routes of `node`.
-pub(crate) fn router(node: Arc<Node>, token: AdminToken, reload: Option<Reload>) -> Router {
-    let admin = Admin { node, token, reload };
+pub(crate) fn router(node: Arc<Node>, audit: Arc<Audit>, reload: Option<Reload>) -> Router {
+    let admin = Admin { node, attempts: Arc::new(Attempts::new()), audit, reload };
     let guarded = Router::new()
         .route("/v1/nodes", get(nodes))
         .route("/v1/stats", get(stats))
@@ -73,7 +45,7 @@ pub(crate) fn router(node: Arc<Node>, token: AdminToken, reload: Option<Reload>)
         .route("/v1/objects", put(admin_objects::put))
         .route("/v1/drain", post(drain))
         .route("/v1/config/reload", post(reload_sites))
-        .route_layer(middleware::from_fn_with_state(admin.clone(), need_token))
+        .route_layer(middleware::from_fn_with_state(admin.clone(), admin_gate::guard))
         .layer(DefaultBodyLimit::max(admin_purges::BODY_BYTES_MAX));
     Router::new()
         .route("/healthz", get(|| async { "ok\n" }))
@@ -82,31 +54,8 @@ pub(crate) fn router(node: Arc<Node>, token: AdminToken, reload: Option<Reload>)
         .merge(guarded)
         .fallback(unknown_route)
         .method_not_allowed_fallback(wrong_method)
-        .layer(middleware::from_fn_with_state(admin.clone(), take_purge))
+        .layer(middleware::from_fn_with_state(admin.clone(), admin_gate::take_purge))
         .with_state(admin)
-}
-
-/// `PURGE` names a URL of a site, whatever route the path would be here.
-async fn take_purge(State(admin): State<Admin>, request: Request, next: Next) -> Response {
-    if request.method().as_str() != "PURGE" {
-        return next.run(request).await;
-    }
-    if !admin.token.is_in(request.headers()) {
-        return no_token();
-    }
-    admin_purges::purge_method(State(admin), request).await.into_response()
-}
-
-async fn need_token(State(admin): State<Admin>, request: Request, next: Next) -> Response {
-    if admin.token.is_in(request.headers()) {
-        return next.run(request).await;
-    }
-    no_token()
-}
-
-fn no_token() -> Response {
-    let detail = "send `Authorization: Bearer TOKEN` with the token in WEIR_ADMIN_TOKEN";
-    Problem::new(StatusCode::UNAUTHORIZED, "A token is needed", detail).into_response()
 }
 
 async fn unknown_route(request: Request) -> Problem {

@@ -5,6 +5,7 @@
 
 use std::time::Duration;
 
+use axum::Extension;
 use axum::body::{Body, to_bytes};
 use axum::extract::{Query, State};
 use axum::response::Response;
@@ -12,10 +13,13 @@ use http::{HeaderMap, StatusCode};
 use serde::Deserialize;
 
 use crate::admin::Admin;
+use crate::admin_audit::About;
 use crate::admin_preloads::{busy, submit};
 use crate::admin_purges::parse_wait;
 use crate::problem::Problem;
-use crate::push::{PUT_BYTES_MAX, Put, PutError, PutHead, accept_put, read_tiers, spread_of};
+use crate::push::{
+    PUT_BYTES_MAX, Put, PutError, PutHead, accept_put, check_url, read_tiers, spread_of,
+};
 
 /// What the fields of the object begin with.
 const PREFIX: &str = "object-";
@@ -33,6 +37,7 @@ pub(crate) struct Asked {
 /// `PUT /v1/objects`.
 pub(crate) async fn put(
     State(admin): State<Admin>,
+    Extension(about): Extension<About>,
     Query(asked): Query<Asked>,
     headers: HeaderMap,
     body: Body,
@@ -43,6 +48,8 @@ pub(crate) async fn put(
     let named = named.filter(|tier| !tier.is_empty()).map(str::to_owned).collect();
     let tiers = read_tiers(named).map_err(wrong)?;
     let head = head(asked.url, &headers).map_err(wrong)?;
+    check_url(node, &head.url).map_err(wrong)?;
+    about.say(["objects"], &head.url);
     let _held = node
         .push
         .large

@@ -4,14 +4,15 @@
 
 use std::time::Duration;
 
-use axum::Json;
 use axum::body::Bytes;
 use axum::extract::{Path, Query, State};
 use axum::response::{IntoResponse, Response};
+use axum::{Extension, Json};
 use http::{StatusCode, header};
 use serde_json::json;
 
 use crate::admin::Admin;
+use crate::admin_audit::About;
 use crate::admin_purges::Waiting;
 use crate::node::Node;
 use crate::problem::Problem;
@@ -23,6 +24,7 @@ const ASK_MAX: Duration = Duration::from_secs(5);
 /// `POST /v1/preloads`.
 pub(crate) async fn create(
     State(admin): State<Admin>,
+    Extension(about): Extension<About>,
     Query(waiting): Query<Waiting>,
     body: Bytes,
 ) -> Result<Response, Problem> {
@@ -37,6 +39,7 @@ pub(crate) async fn create(
         }
         WishError::Busy => busy("other sitemaps and objects are being read; ask again"),
     })?;
+    about.say(order.urls.iter().map(|_| "urls"), order.urls.first().map_or("", String::as_str));
     submit(&admin.node, order, wait).await
 }
 
@@ -88,8 +91,10 @@ pub(crate) async fn show(
 /// `DELETE /v1/preloads/{id}`.
 pub(crate) async fn cancel(
     State(admin): State<Admin>,
+    Extension(about): Extension<About>,
     Path(id): Path<String>,
 ) -> Result<Json<Preload>, Problem> {
+    about.say(["preloads"], &id);
     match ask(&admin.node, Ask::Cancel { id: id.clone() }).await? {
         Answer::One(found) => found.map(|preload| Json(*preload)).ok_or_else(|| unknown(&id)),
         _ => Err(not_understood()),

@@ -5,17 +5,18 @@
 
 use std::time::Duration;
 
-use axum::Json;
 use axum::body::Bytes;
 use axum::extract::rejection::{BytesRejection, PathRejection, QueryRejection};
 use axum::extract::{Path, Query, Request, State};
 use axum::response::{IntoResponse, Response};
+use axum::{Extension, Json};
 use http::{HeaderMap, HeaderName, StatusCode, header};
 use serde::Deserialize;
 use serde_json::json;
 use weir_cache::purge::{Mode, Selector, Tags};
 
 use crate::admin::Admin;
+use crate::admin_audit::About;
 use crate::config::parse_duration;
 use crate::node::Node;
 use crate::problem::Problem;
@@ -59,6 +60,7 @@ pub(crate) fn parse_wait(text: Option<&str>) -> Result<Duration, Problem> {
 /// `POST /v1/purges`.
 pub(crate) async fn create(
     State(admin): State<Admin>,
+    Extension(about): Extension<About>,
     waiting: Result<Query<Waiting>, QueryRejection>,
     body: Result<Bytes, BytesRejection>,
 ) -> Result<Response, Problem> {
@@ -67,7 +69,7 @@ pub(crate) async fn create(
     let order = Order::read(wish, &admin.node.sites.load()).map_err(|detail| {
         Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "Nothing was purged", detail)
     })?;
-    let receipt = submit(&admin.node, order, wait).await?;
+    let receipt = submit(&admin.node, order, wait, &about).await?;
     let done = !wait.is_zero() && receipt.is_complete();
     let status = if done { StatusCode::OK } else { StatusCode::ACCEPTED };
     let location = format!("/v1/purges/{}", receipt.id);
@@ -142,7 +144,9 @@ pub(crate) async fn purge_method(
     let soft = ["fastly-soft-purge", "soft-purge"];
     let is_soft = soft.iter().any(|name| says_yes(request.headers(), name));
     let mode = if is_soft { Mode::Invalidate } else { Mode::Purge };
-    let receipt = submit(&admin.node, Order::new(mode, selectors), PURGE_WAIT).await?;
+    let about = request.extensions().get::<About>().cloned().unwrap_or_default();
+    let order = Order::new(mode, selectors);
+    let receipt = submit(&admin.node, order, PURGE_WAIT, &about).await?;
     if receipt.is_complete() {
         let id = [(HeaderName::from_static("weir-purge-id"), receipt.id)];
         return Ok((StatusCode::NO_CONTENT, id).into_response());
@@ -174,9 +178,15 @@ fn selectors_of(node: &Node, request: &Request) -> Result<Vec<Selector>, String>
 }
 
 /// Hands an order to the log and says so in this node's own log.
-async fn submit(node: &Node, order: Order, wait: Duration) -> Result<PurgeReceipt, Problem> {
+async fn submit(
+    node: &Node,
+    order: Order,
+    wait: Duration,
+    about: &About,
+) -> Result<PurgeReceipt, Problem> {
     let order = Order { by: node.config.name.clone(), ..order };
     let first = order.selectors.first().map(ToString::to_string).unwrap_or_default();
+    about.say(order.selectors.iter().map(kind_of), &first);
     let (count, mode, reason) = (order.selectors.len(), order.mode.as_str(), order.reason.clone());
     let receipt = node.log.append(order, wait).await.map_err(|error| not_done(&error))?;
     tracing::info!(
@@ -190,6 +200,18 @@ async fn submit(node: &Node, order: Order, wait: Duration) -> Result<PurgeReceip
         "purge taken"
     );
     Ok(receipt)
+}
+
+/// What the audit log calls things of this kind.
+fn kind_of(selector: &Selector) -> &'static str {
+    match selector {
+        Selector::Everything => "everything",
+        Selector::Glob(_) => "globs",
+        Selector::Host(_) => "hosts",
+        Selector::Prefix { .. } => "prefixes",
+        Selector::Tag(_) => "tags",
+        Selector::Url(_) => "urls",
+    }
 }
 
 /// A purge that was not taken, or of which nothing can be learned.

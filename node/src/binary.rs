@@ -37,13 +37,13 @@ const HEALTHCHECK_WAIT: Duration = Duration::from_secs(3);
     after_help = "\
 Environment:
   WEIR_TIER_SECRET     the text, at least 16 characters, that all nodes share; needed with parents
-  WEIR_ADMIN_TOKEN     who may use the admin API; made up and printed when unset
+  WEIR_ADMIN_TOKEN     who may do everything by the admin API; made up and printed when unset
   WEIR__SECTION__KEY   replaces a key of the file: WEIR__NODE__WORKERS=2, WEIR__STORE__MEMORY=1GiB
   WEIR_LOG             replaces the log level by a filter: weir_node=debug
 
 Signals:
   SIGTERM, SIGINT      stop accepting, let requests in flight finish, exit
-  SIGHUP               read the sites of the file again; a bad file changes nothing
+  SIGHUP               read sites and admin tokens of the file again; a bad file changes nothing
 
 Write a set of files for a whole stack with `weir init`; check one with `weir config check FILE`."
 )]
@@ -135,7 +135,7 @@ fn warn_unless(in_step: bool) {
 /// Reads the sites again when told to, until a signal ends the node.
 async fn until_end(running: &RunningNode, signals: &mut Signals, reload: &Reload) {
     while let Signal::Reload = signals.next().await {
-        if let Err(problems) = reload.run(running.shared()).await {
+        if let Err(problems) = running.reload(reload).await {
             tracing::error!("the sites were not read again:\n{problems}");
         }
     }

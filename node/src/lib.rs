@@ -6,10 +6,15 @@
 mod access;
 mod access_log;
 mod admin;
+mod admin_attempts;
+mod admin_audit;
+mod admin_audit_file;
+mod admin_gate;
 mod admin_listener;
 mod admin_objects;
 mod admin_preloads;
 mod admin_purges;
+mod admin_tokens;
 #[cfg(feature = "policy-audit")]
 mod audit;
 pub mod binary;
@@ -52,7 +57,7 @@ pub mod telemetry;
 mod tunnel;
 mod upstream;
 
-pub use admin::AdminToken;
+pub use admin_tokens::{AdminToken, Scope};
 pub use clock::{Clock, ManualClock, SystemClock};
 pub use inner::TierSecret;
 pub use node::{LogHome, MakeError};

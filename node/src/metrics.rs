@@ -162,6 +162,10 @@ pub(crate) struct Metrics {
     pub(crate) policy_audit: Family<Verdict, Counter>,
     /// Requests refused before anything was looked up.
     pub(crate) refused: Family<Reason, Counter>,
+    /// Requests of the admin API that were not let in.
+    pub(crate) admin_refused: Family<Reason, Counter>,
+    /// Lines of its audit log that could not be written.
+    pub(crate) admin_audit_failures: Counter,
     /// Requests refused by the access rules of their site.
     pub(crate) denied: Family<SiteReason, Counter>,
     /// Requests with a signature that was accepted, by site and key.
@@ -307,6 +311,8 @@ impl Metrics {
             #[cfg(feature = "policy-audit")]
             policy_audit: Family::default(),
             refused: Family::default(),
+            admin_refused: Family::default(),
+            admin_audit_failures: Counter::default(),
             denied: Family::default(),
             signed: Family::default(),
             collapsed: Counter::default(),
@@ -331,12 +337,27 @@ impl Metrics {
             upstream_waiting: Family::default(),
         };
         metrics.register_requests();
+        metrics.register_admin();
         metrics.register_fills();
         metrics.register_upstreams();
         metrics.register_purge();
         metrics.register_push();
         metrics.register_gauges();
         Arc::new(metrics)
+    }
+
+    fn register_admin(&mut self) {
+        let registry = &mut self.registry;
+        registry.register(
+            "admin_refused",
+            "Requests of the admin API that were not let in",
+            self.admin_refused.clone(),
+        );
+        registry.register(
+            "admin_audit_failures",
+            "Lines of the audit log that could not be written",
+            self.admin_audit_failures.clone(),
+        );
     }
 
     fn register_requests(&mut self) {

@@ -10,8 +10,9 @@ use arc_swap::ArcSwap;
 use weir_cache::{HopIdentity, Now};
 use weir_store::{DiskOpenError, DiskStats, LogOpenError, Store, StoreLimits};
 
+use crate::admin_tokens::{AdminToken, Tokens};
 use crate::clock::Clock;
-use crate::config::{NodeConfig, SiteConfig};
+use crate::config::NodeConfig;
 use crate::disk;
 use crate::fill::budget::Budget;
 use crate::fill::{FillTable, SpillSpace};
@@ -45,6 +46,8 @@ pub(crate) struct Node {
     /// This node's name in Via.
     pub(crate) via: String,
     pub(crate) sites: ArcSwap<Sites>,
+    /// Who may use the admin API.
+    pub(crate) tokens: ArcSwap<Tokens>,
     pub(crate) parents: Arc<Group>,
     pub(crate) upstreams: Arc<Upstreams>,
     /// What this node knows of purges.
@@ -111,7 +114,7 @@ impl Node {
     pub(crate) fn new(
         config: NodeConfig,
         clock: Arc<dyn Clock>,
-        secret: Option<TierSecret>,
+        (secret, token): (Option<TierSecret>, AdminToken),
         log_home: LogHome,
     ) -> Result<Arc<Self>, MakeError> {
         let metrics = Metrics::new(config.tier.as_str(), &config.name);
@@ -147,6 +150,7 @@ impl Node {
             via: via_pseudonym(&hop),
             hop,
             sites: ArcSwap::from_pointee(sites),
+            tokens: ArcSwap::from_pointee(Tokens::new(token, &config.admin_api.tokens)),
             parents,
             roster,
             checks: Checks::default(),
@@ -189,9 +193,13 @@ impl Node {
         }
     }
 
-    /// Takes the sites of `configs` from the next request on; the cache and all connections stay.
-    pub(crate) fn replace_sites(&self, configs: &[SiteConfig]) -> Result<(), SitesError> {
-        let sites = Sites::new(configs, &self.parents, &self.roster, &self.metrics)?;
+    /// Takes the sites and the admin tokens of `config` from the next request on; the cache and all
+    /// connections stay.
+    pub(crate) fn replace(&self, config: &NodeConfig) -> Result<(), SitesError> {
+        let sites = Sites::new(&config.sites, &self.parents, &self.roster, &self.metrics)?;
+        if let Some(tokens) = self.tokens.load().with(&config.admin_api.tokens) {
+            self.tokens.store(Arc::new(tokens));
+        }
         self.sites.store(Arc::new(sites));
         self.begin_checks();
         Ok(())

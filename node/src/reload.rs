@@ -1,7 +1,7 @@
 //! Reads the sites again while the node runs.
 //!
-//! Sites and their rules are replaced in one step; the cache and every connection stay. A file with
-//! a problem changes nothing. What else is in the file (listeners, limits, the store) takes effect
+//! Sites and their rules are replaced in one step, and so are the tokens of the admin API; the cache and
+//! every connection stay. A file with a problem changes nothing. What else is in the file (listeners, limits, the store) takes effect
 //! at the next start, and the answer says so when it differs.
 
 use std::path::PathBuf;
@@ -23,7 +23,7 @@ impl Reload {
         Self { path, defaults }
     }
 
-    /// Replaces the sites of `node` by those in the file; returns their names.
+    /// Replaces the sites and tokens of `node` by those in the file; returns the names of the sites.
     ///
     /// # Errors
     ///
@@ -37,10 +37,12 @@ impl Reload {
             .await
             .map_err(|lost| format!("reading the file was interrupted: {lost}"))?
             .map_err(|problems| problems.to_string())?;
-        node.replace_sites(&config.sites).map_err(|error| error.to_string())?;
+        node.replace(&config).map_err(|error| error.to_string())?;
+        let tokens: Vec<String> =
+            config.admin_api.tokens.iter().map(|token| token.name.clone()).collect();
         warn_of_the_rest(&node.config, config);
         let names = node.site_names();
-        tracing::info!(sites = ?names, "sites were read again");
+        tracing::info!(sites = ?names, ?tokens, "sites and tokens were read again");
         Ok(names)
     }
 }
@@ -48,9 +50,10 @@ impl Reload {
 /// Names what changed in the file and needs a restart.
 fn warn_of_the_rest(running: &NodeConfig, mut read: NodeConfig) {
     read.sites.clone_from(&running.sites);
+    read.admin_api.tokens.clone_from(&running.admin_api.tokens);
     if read != *running {
         tracing::warn!(
-            "settings other than sites differ from the running ones; restart to use them"
+            "settings other than sites and tokens differ from the running ones; restart to use them"
         );
     }
 }

@@ -5,12 +5,16 @@ use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
+use http::StatusCode;
 use tokio::net::{TcpListener, TcpSocket};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-use crate::admin::{self, AdminToken};
+use crate::admin;
+use crate::admin_audit::{Audit, Entry};
+use crate::admin_audit_file::AuditFile;
 use crate::admin_listener;
+use crate::admin_tokens::AdminToken;
 use crate::clock::Clock;
 use crate::config::NodeConfig;
 use crate::disk;
@@ -19,6 +23,7 @@ use crate::listener;
 use crate::node::{LogHome, MakeError, Node};
 use crate::purge::{self, KeepingStep};
 use crate::reload::Reload;
+use crate::telemetry;
 
 /// Connections that may wait to be accepted.
 const BACKLOG: u32 = 4096;
@@ -31,7 +36,7 @@ pub struct Components {
     /// What the tiers prove themselves with; `None` only for a node without parents that no node
     /// asks.
     pub secret: Option<TierSecret>,
-    /// Who may use the admin API.
+    /// Who may do everything by way of the admin API; the configuration may name others.
     pub token: AdminToken,
     /// Where the purge log lies, on a node that keeps it.
     pub log_home: LogHome,
@@ -62,6 +67,9 @@ pub enum StartError {
         /// The node.
         name: String,
     },
+    /// The audit log of the admin API cannot be written.
+    #[error("the audit log cannot be written ([admin] audit_file)")]
+    Audit(#[source] Box<dyn std::error::Error + Send + Sync>),
     /// The node could not be put together.
     #[error(transparent)]
     Make(#[from] MakeError),
@@ -70,6 +78,7 @@ pub enum StartError {
 /// A node that is running.
 pub struct RunningNode {
     node: Arc<Node>,
+    audit: Arc<Audit>,
     data: SocketAddr,
     admin: SocketAddr,
     stop: watch::Sender<bool>,
@@ -104,19 +113,26 @@ pub(crate) async fn start_with(
     let admin_listener = bind(config.admin, "the admin API", "[node] admin (WEIR__NODE__ADMIN)")?;
     let (data, admin) =
         (local(&data_listener, config.listen), local(&admin_listener, config.admin));
-    let node = Node::new(config, clock, secret, log_home)?;
+    let audit = Arc::new(Audit::new(audit_file(&config)?));
+    let node = Node::new(config, clock, (secret, token), log_home)?;
     if let Some(tier) = node.store.disk() {
         disk::wait_open(Arc::clone(tier)).await;
     }
     node.begin_checks();
     let (stop, stopping) = watch::channel(false);
-    let router = admin::router(Arc::clone(&node), token, reload);
+    let router = admin::router(Arc::clone(&node), Arc::clone(&audit), reload);
     let serving = tokio::spawn(listener::serve(Arc::clone(&node), data_listener, stopping));
     let administering = tokio::spawn(admin_listener::serve(admin_listener, router));
     let keeping_step = purge::start(&node);
     let (name, tier) = (&node.config.name, node.config.tier.as_str());
     tracing::info!(%name, tier, %data, %admin, "listening");
-    Ok(RunningNode { node, data, admin, stop, serving, administering, keeping_step })
+    Ok(RunningNode { node, audit, data, admin, stop, serving, administering, keeping_step })
+}
+
+/// The audit file, where one is wanted. A node that cannot write it does not start.
+fn audit_file(config: &NodeConfig) -> Result<Option<AuditFile>, StartError> {
+    let path = config.admin_api.audit_file.as_deref();
+    path.map(AuditFile::open).transpose().map_err(|error| StartError::Audit(error.into()))
 }
 
 fn local(listener: &TcpListener, asked: SocketAddr) -> SocketAddr {
@@ -186,8 +202,19 @@ impl RunningNode {
         tokio::time::timeout(within, self.node.purges.joined()).await.is_ok()
     }
 
-    pub(crate) fn shared(&self) -> &Arc<Node> {
-        &self.node
+    /// Reads sites and tokens again because the system said so, which is noted as any other change.
+    ///
+    /// # Errors
+    ///
+    /// Every problem with the file, one a line, or that it could not be noted. Nothing was changed.
+    pub(crate) async fn reload(&self, reload: &Reload) -> Result<(), String> {
+        let entry = Entry::by_system(&self.node, "SIGHUP", "/v1/config/reload");
+        let begun = self.audit.begin(&self.node, entry).await;
+        let open = begun.map_err(|error| telemetry::chain(&error).to_string())?;
+        let read = reload.run(&self.node).await;
+        let status = if read.is_ok() { StatusCode::OK } else { StatusCode::UNPROCESSABLE_ENTITY };
+        open.answered(status).await;
+        read.map(drop)
     }
 
     /// Says that the node goes away, lets requests in flight finish within the grace time, and ends.

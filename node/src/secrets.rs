@@ -6,7 +6,7 @@ use std::io::Read;
 
 use weir_access::SecretRef;
 
-use crate::admin::AdminToken;
+use crate::admin_tokens::AdminToken;
 use crate::inner::TierSecret;
 
 /// The variable with the tier secret.

@@ -4,6 +4,9 @@
 
 mod access;
 mod admin;
+mod admin_audit;
+mod admin_fetches;
+mod admin_tokens;
 mod audit;
 mod bad_input;
 mod balance;

@@ -175,7 +175,7 @@ async fn a_node_that_cannot_be_asked_is_named_with_what_to_do() {
     for verb in ["purge --tag t", "purge list", "purge show x", "stats"] {
         let cases = [
             (nobody, TOKEN, "WEIR_ADMIN"),
-            (admin, "wrong", "the token in WEIR_ADMIN_TOKEN is not"),
+            (admin, "wrong", "does not know the token in WEIR_ADMIN_TOKEN"),
             (admin, "", "set WEIR_ADMIN_TOKEN"),
             (data, TOKEN, "its data port plus 1000"),
         ];

@@ -1,7 +1,7 @@
 //! How the live keys of a format are read. Secrets are asked for by where they are; none is repeated in a message.
 
 use crate::config::parts::Report;
-use crate::config::{KeyConfig, ReadSecret, SecretRef};
+use crate::config::{KeyConfig, NoSecretRef, ReadSecret, SecretRef};
 use crate::secret::{Key, KeyProblem, KeyRing, Secret};
 use crate::signed::cloudfront::{PublicKey, PublicKeys};
 
@@ -28,16 +28,8 @@ pub(super) fn load(
     text: Option<&str>,
     read: &ReadSecret<'_>,
 ) -> Option<String> {
-    let reference = text.and_then(|text| match text.split_once(':')? {
-        ("env", name) if !name.is_empty() => Some(SecretRef::Env(name.to_owned())),
-        ("file", path) if !path.is_empty() => Some(SecretRef::File(path.to_owned())),
-        _ => None,
-    });
-    let Some(reference) = reference else {
-        // What is written there may be the secret itself, so that it is not repeated.
-        report.push(key, "does not say where it is (expected \"env:NAME\" or \"file:/path\")");
-        return None;
-    };
+    let reference = text.map_or(Err(NoSecretRef), str::parse::<SecretRef>);
+    let reference = report.take(key, reference)?;
     let loaded = report.take(key, read(&reference))?;
     Some(loaded.trim_end_matches(['\r', '\n']).to_owned())
 }

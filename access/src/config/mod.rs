@@ -146,6 +146,23 @@ pub enum SecretRef {
     File(String),
 }
 
+/// A text that does not say where a secret is. It may be the secret itself, so that it is not kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("does not say where it is (expected \"env:NAME\" or \"file:/path\")")]
+pub struct NoSecretRef;
+
+impl std::str::FromStr for SecretRef {
+    type Err = NoSecretRef;
+
+    fn from_str(text: &str) -> Result<Self, NoSecretRef> {
+        match text.split_once(':') {
+            Some(("env", name)) if !name.is_empty() => Ok(Self::Env(name.to_owned())),
+            Some(("file", path)) if !path.is_empty() => Ok(Self::File(path.to_owned())),
+            _ => Err(NoSecretRef),
+        }
+    }
+}
+
 /// Reads secrets; its error says why one cannot be read.
 pub type ReadSecret<'a> = dyn Fn(&SecretRef) -> Result<String, String> + 'a;
 

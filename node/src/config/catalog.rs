@@ -4,6 +4,7 @@ use super::access_keys::{
     ABOUT_ORIGIN, ABOUT_REFERER, ORIGIN, REFERER, visit_key, visit_rule, visit_signature,
     visit_source,
 };
+use super::admin_keys::TokenDraft;
 use super::keys::{NodeDraft, Visitor};
 use super::kinds::Kind;
 use super::rules::RuleDraft;
@@ -44,6 +45,13 @@ pub(super) fn site_tables(mut draft: SiteDraft) -> Vec<TableInfo> {
     let mut catalog = Catalog::default();
     draft.visit_identity(&mut catalog);
     draft.visit_rules(&mut catalog);
+    catalog.tables
+}
+
+/// Describes the keys of an admin token, with the values of `draft`.
+pub(super) fn token_tables(mut draft: TokenDraft) -> Vec<TableInfo> {
+    let mut catalog = Catalog::default();
+    draft.visit(&mut catalog);
     catalog.tables
 }
 

@@ -6,6 +6,7 @@
 
 use std::time::Duration;
 
+use super::admin_keys::visit_admin;
 use super::group_keys::visit_upstream_groups;
 use super::kinds::{
     Choice, Count, Flag, Kind, List, Maybe, Size, Span, directory, file, file_pattern, listen_addr,
@@ -52,6 +53,7 @@ impl NodeDraft {
             "Files with further [[site]] tables, in the order of their names.",
         );
         visit_node(&mut self.config, v);
+        visit_admin(&mut self.config.admin_api, v);
         store_keys::visit(&mut self.config.store, v);
         visit_fill(&mut self.config.fill, v);
         visit_upstream(&mut self.config.upstream, v);

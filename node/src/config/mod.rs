@@ -50,6 +50,8 @@
 mod access;
 mod access_keys;
 mod address;
+mod admin;
+mod admin_keys;
 mod catalog;
 mod group_keys;
 mod include;
@@ -80,6 +82,7 @@ use toml::de::DeTable;
 pub use self::access::SiteAccess;
 pub(crate) use self::address::parse_literal;
 pub use self::address::{AddressError, Scheme, UpstreamAddr};
+pub use self::admin::{AdminConfig, TokenConfig};
 pub use self::model::{
     FieldSwitches, FillConfig, LimitsConfig, LogConfig, LogFormat, LogLevel, NatsConfig,
     NodeConfig, OnIsolation, Protocol, PurgeConfig, PushConfig, SiteConfig, Tier, TierDefaults,
@@ -169,10 +172,12 @@ fn read_node(
     let mut reader =
         Reader::new(source, root.as_ref().unwrap_or(&empty), "", &mut overrides, problems);
     draft.visit(&mut reader);
+    reader.leave(admin_keys::ADMIN, "token");
     let given = reader.finish();
     overrides.finish(problems);
     let Some(root) = root else { return draft.config };
 
+    draft.config.admin_api.tokens = admin::read_tokens(source, &root, problems);
     relations::settle_node(&mut draft.config, &given, defaults, problems);
     let mut sites = Sites::default();
     sites.read(source, &root, problems);

@@ -13,6 +13,7 @@ use weir_cache::{HostPattern, KeyRules, Policy, Profile, RuleSet};
 
 use super::access::SiteAccess;
 use super::address::UpstreamAddr;
+use super::admin::AdminConfig;
 use super::origin::{OriginConfig, OriginServer};
 use super::store::StoreConfig;
 use super::units::ByteSize;
@@ -96,6 +97,8 @@ pub struct NodeConfig {
     pub unknown_host: UnknownHost,
     /// How long requests in flight may take after a signal to stop.
     pub drain_grace: Duration,
+    /// Who may use the admin API.
+    pub admin_api: AdminConfig,
     /// Limits of the store.
     pub store: StoreConfig,
     /// Limits of fills.
@@ -128,6 +131,7 @@ impl NodeConfig {
             h2c: false,
             unknown_host: UnknownHost::default(),
             drain_grace: Duration::from_secs(10),
+            admin_api: AdminConfig::default(),
             store: StoreConfig::default(),
             fill: FillConfig::default(),
             upstream: UpstreamConfig::default(),

@@ -10,6 +10,7 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::access_keys::ACCESS;
+use super::admin_keys::ADMIN;
 use super::keys::Visitor;
 use super::kinds::Kind;
 use super::overrides::{ENVIRONMENT, Overrides};
@@ -119,8 +120,8 @@ impl<'a> Reader<'a> {
 
     fn unknown(&self, table: &Visited<'a>, key: &str) -> Wrong {
         let here = table.keys.iter().copied().chain(self.tables_below(table.name));
-        // Access rules do name secrets, so that advice about others would lead astray.
-        let names_secrets = table.name.starts_with(ACCESS);
+        // Access rules and tokens do name secrets, so that advice about others would lead astray.
+        let names_secrets = [ACCESS, ADMIN].iter().any(|names| table.name.starts_with(names));
         let wrong = if names_secrets { Wrong::new("unknown key") } else { unknown(key) };
         match nearest(key, here) {
             Some(name) => wrong.near(Some(name)),

@@ -13,8 +13,10 @@ use std::collections::HashSet;
 use weir_cache::Profile;
 
 use super::access_keys::LISTS;
+use super::admin_keys::{TOKEN, TokenDraft};
 use super::catalog::{
     KeyInfo, TableInfo, access_tables, blank_access, node_tables, rule_tables, site_tables,
+    token_tables,
 };
 use super::keys::NodeDraft;
 use super::model::{NodeConfig, SiteConfig, TierDefaults};
@@ -32,10 +34,24 @@ pub fn to_toml(config: &NodeConfig) -> String {
     for (table, default) in draft(config.clone()).iter().zip(&defaults) {
         write_table(&mut out, table, default, true);
     }
+    write_tokens(&mut out, config);
     for (i, site) in config.sites.iter().enumerate() {
         write_site(&mut out, site, i == 0);
     }
     out
+}
+
+/// Writes the admin tokens; where there are none, as a comment.
+fn write_tokens(out: &mut String, config: &NodeConfig) {
+    let default = token_tables(TokenDraft::default());
+    for (i, token) in config.admin_api.tokens.iter().enumerate() {
+        for (table, default) in token_tables(token.into()).iter().zip(&default) {
+            write_table(out, table, default, i == 0);
+        }
+    }
+    for table in default.iter().filter(|_| config.admin_api.tokens.is_empty()) {
+        write_commented(out, table);
+    }
 }
 
 fn defaults_of(config: &NodeConfig) -> TierDefaults {
@@ -131,7 +147,7 @@ fn write_table(out: &mut String, table: &TableInfo, default: &TableInfo, explain
 
 /// Whether there may be several tables of this name.
 fn is_list(name: &str) -> bool {
-    matches!(name, "site" | "site.rule") || LISTS.contains(&name)
+    matches!(name, "site" | "site.rule" | TOKEN) || LISTS.contains(&name)
 }
 
 /// Keys that are written even with their default: it lies with the program and not with the file,

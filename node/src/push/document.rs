@@ -5,8 +5,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::fetch;
 use super::sitemap::{Named, read_manifest, read_sitemap};
+use super::{fetch, wish};
 use crate::node::Node;
 
 /// Bytes and URLs of one sitemap (sitemaps.org).
@@ -68,6 +68,8 @@ pub(super) async fn manifest(
 }
 
 async fn read_one(node: &Arc<Node>, url: &str) -> Result<Named, String> {
+    // One that an index names has not been looked at yet.
+    wish::check(node, url)?;
     let bytes = fetch::body(node, url, SITEMAP_BYTES_MAX).await;
     let bytes = bytes.map_err(|why| format!("{url}: {why}"))?;
     read_sitemap(&bytes, SITEMAP_URLS_MAX).map_err(|bad| format!("{url}: {bad}"))

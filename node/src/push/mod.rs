@@ -34,7 +34,7 @@ pub(crate) use put::{
 };
 pub(crate) use record::{Answer, Ask, News, Preload, Report, TaskOrder};
 pub(crate) use state::Push;
-pub(crate) use wish::{Wish, WishError, read_tiers};
+pub(crate) use wish::{Wish, WishError, check as check_url, read_tiers};
 
 /// Bytes of the largest object that can be put: it travels as one message.
 pub(crate) const PUT_BYTES_MAX: u64 = 60 * 1024 * 1024;

@@ -187,7 +187,7 @@ fn check_all(node: &Node, urls: &[String]) -> Result<(), String> {
 }
 
 /// Refuses a URL of no site, and one that no client could ask for.
-fn check(node: &Node, url: &str) -> Result<(), String> {
+pub(crate) fn check(node: &Node, url: &str) -> Result<(), String> {
     let max = node.config.limits.url_max.as_u64();
     if url.len() as u64 > max {
         let begin: String = url.chars().take(80).collect();

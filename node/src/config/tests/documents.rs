@@ -3,18 +3,22 @@
 use std::collections::BTreeSet;
 
 use super::super::access_keys::{KEYS, ORIGIN, REFERER, RULE, SIGNATURE};
+use super::super::admin_keys::{TOKEN, TokenDraft};
 use super::super::catalog::{
-    TableInfo, access_tables, blank_access, node_tables, rule_tables, site_tables,
+    TableInfo, access_tables, blank_access, node_tables, rule_tables, site_tables, token_tables,
 };
 use super::super::rules::RuleDraft;
 use super::super::site_keys::SiteDraft;
 use weir_access::{AccessConfig, KeyConfig, RuleConfig, SignatureConfig, SourceConfig};
+
+use crate::admin_tokens::{AdminToken, Scope};
 
 use super::*;
 
 pub(super) fn tables() -> Vec<TableInfo> {
     let config = NodeConfig::with_defaults(&defaults());
     let mut tables = node_tables(NodeDraft { include: Vec::new(), config });
+    tables.extend(token_tables(TokenDraft::default()));
     tables.extend(site_tables(SiteDraft::new(Profile::Default)));
     tables.extend(rule_tables(RuleDraft::default()));
     tables.extend(access_tables(&blank_access()));
@@ -28,6 +32,16 @@ fn changed() -> NodeConfig {
     config.workers = NonZeroUsize::new(3);
     config.data_dir = Some("/a \"b\"".into());
     config.unknown_host = UnknownHost::NotFound;
+    config.admin_api = AdminConfig {
+        audit_file: Some("/var/log/weir/audit.jsonl".into()),
+        tokens: vec![TokenConfig {
+            name: "ci".to_owned(),
+            scopes: vec![Scope::Purge, Scope::Read],
+            // Cargo sets it wherever tests run.
+            secret: "env:CARGO_PKG_DESCRIPTION".to_owned(),
+            token: AdminToken::new("not compared").unwrap(),
+        }],
+    };
     config.store.memory = ByteSize::from_mib(64);
     config.store.object_max = ByteSize::from_bytes(12_345);
     config.store.memory_object_max = ByteSize::from_kib(1);
@@ -164,6 +178,7 @@ fn every_example_is_valid() {
                     format!("{site}[[{SIGNATURE}]]\nformat = 'weir'\n{line}")
                 }
                 KEYS => format!("{site}[[{SIGNATURE}]]\nformat = 'weir'\n[[{KEYS}]]\n{line}"),
+                TOKEN => format!("[[{TOKEN}]]\n{line}"),
                 list @ (RULE | REFERER | ORIGIN | SIGNATURE) => {
                     format!("{site}[[{list}]]\n{line}")
                 }
@@ -194,7 +209,16 @@ fn every_example_is_valid() {
                         known.iter().any(|known| problem.message.contains(known))
                     })
             };
-            let fits = read(&text).err().is_none_or(|errors| relation(&errors) || access(&errors));
+            let token = |errors: &ConfigErrors| {
+                // The other keys of the token are missing, or its secret is not there.
+                let known = ["missing", "is not set"];
+                let known = |message: &str| known.iter().any(|known| message.contains(known));
+                table.name == TOKEN
+                    && errors.problems().iter().all(|problem| known(&problem.message))
+            };
+            let fits = read(&text)
+                .err()
+                .is_none_or(|errors| relation(&errors) || access(&errors) || token(&errors));
             assert!(fits, "{text}");
         }
     }

@@ -1,6 +1,7 @@
 //! What a whole file comes to: its values. The other questions are asked in the files below.
 
 mod access;
+mod admin;
 mod documents;
 mod files;
 mod problems;
