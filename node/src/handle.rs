@@ -11,18 +11,19 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use http::{Request, Response, StatusCode};
-use hyper::body::Incoming;
+use hyper::body::{Body, Incoming};
 use weir_cache::{
-    CacheKey, Denied, Failure, ForwardReason, HopIdentity, ProxyError, has_visited, loop_count,
-    proxy_status_value, via_contains,
+    CacheKey, Denied, Failure, ForwardReason, HopIdentity, Now, ProxyError, has_visited,
+    loop_count, proxy_status_value, via_contains,
 };
 use weir_store::{StoredResponse, StoredSlices};
 
-use crate::access::{self, NotAdmitted};
+use crate::access::{self, NotAdmitted, Refused};
 use crate::body::ResponseBody;
 use crate::fill::{self, FillWork, Lead, Progress, Settled, SettledBy, Ticket};
 use crate::forward;
 use crate::inbound::{self, Inbound, Refusal};
+use crate::limits::{Over, Place, Upload, Watch};
 use crate::listener::Phase;
 use crate::lookup::{self, Asked, Decision, Trust};
 use crate::metrics::{Reason, SiteReason};
@@ -63,8 +64,11 @@ pub(crate) async fn handle(
     let now = node.clock.now();
     let mut inbound = match inbound::read(&node.reading(now), caller.address, request) {
         Ok(inbound) => inbound,
-        Err(refusal) => return refused(node, refusal),
+        Err(refusal) => return refused(node, caller, refusal),
     };
+    if let Err(over) = at_the_door(node, &inbound, now) {
+        return too_often(node, &inbound, over);
+    }
     if is_loop(node, &inbound) {
         return looped(node, &inbound);
     }
@@ -75,7 +79,7 @@ pub(crate) async fn handle(
     let site = node.sites.load().find(inbound.target.host_without_port()).cloned();
     let Some(site) = site else { return unknown_host(node) };
     // The rules see the fields as the client sent them.
-    let granted = match access::admit(&node.metrics, &site, &mut inbound, now.wall) {
+    let granted = match access::admit(node, &site, &mut inbound, now) {
         Ok(granted) => granted,
         Err(denied) => {
             return turned_away(Asking { node, site: &site, inbound: &inbound, began }, &denied);
@@ -84,6 +88,12 @@ pub(crate) async fn handle(
     inbound.normalize(&site.policy, &site.key_rules);
     let keyed = CacheKey::derive(&site.name, &site.key_rules, granted, &inbound.headers);
     let body = inbound.body.take();
+    let (place, body) = match enter(node, &site, &inbound, body, now) {
+        Ok(entered) => entered,
+        Err(over) => {
+            return over_a_limit(Asking { node, site: &site, inbound: &inbound, began }, over);
+        }
+    };
     let trust = Trust::of(node, &site, &inbound).await;
     let asked =
         Asked { site: &site, inbound: &inbound, keyed: &keyed, phase: &caller.phase, trust };
@@ -91,11 +101,45 @@ pub(crate) async fn handle(
     outcome.healer = healer(node, asked, &outcome);
     note_forward(node, &site, &outcome);
     note_hit(node, asked, &outcome);
-    respond::finish(Asking { node, site: &site, inbound: &inbound, began }, outcome)
+    let shaper = (!inbound.is_child()).then(|| site.limits.shaper(&caller.phase.pace)).flatten();
+    let response = respond::finish(Asking { node, site: &site, inbound: &inbound, began }, outcome);
+    response.map(|body| body.limited(place, shaper))
+}
+
+/// Charges a client's request to what it may ask of all sites together.
+fn at_the_door(node: &Node, inbound: &Inbound, now: Now) -> Result<(), Over> {
+    if inbound.is_child() {
+        return Ok(());
+    }
+    node.limits.charge(inbound.address, now.monotonic)
+}
+
+/// Lets a client's request in by the limits of its site, and its body as far as they go.
+fn enter(
+    node: &Node,
+    site: &Site,
+    inbound: &Inbound,
+    body: Option<Incoming>,
+    now: Now,
+) -> Result<(Place, Option<Upload>), Over> {
+    if inbound.is_child() {
+        return Ok((Place::of_child(), body.map(Upload::unlimited)));
+    }
+    let limits = &node.config.limits;
+    let max = site.limits.body_max(limits.body_max);
+    // Nothing of a body that is announced as too large is read, not even to say 100 (RFC 9110 §10.1.1).
+    if let (Some(max), Some(body)) = (max, &body)
+        && body.size_hint().lower() > max
+    {
+        return Err(Over::Body);
+    }
+    let place = site.limits.enter(now.monotonic)?;
+    let watch = || Watch::new(limits.body_timeout, limits.body_rate_min);
+    Ok((place, body.map(|body| Upload::limited(body, max, watch()))))
 }
 
 /// Looks the request up and does what was decided, again if the fill it waited on was not for it.
-pub(crate) async fn answer(node: &Arc<Node>, asked: Asked<'_>, body: Option<Incoming>) -> Outcome {
+pub(crate) async fn answer(node: &Arc<Node>, asked: Asked<'_>, body: Option<Upload>) -> Outcome {
     let mut alone = false;
     for _ in 0..ROUNDS_MAX {
         let now = node.clock.now().monotonic;
@@ -279,7 +323,9 @@ fn looped(node: &Node, inbound: &Inbound) -> Response<ResponseBody> {
     refuse::unaccounted(response)
 }
 
-fn refused(node: &Node, refusal: Refusal) -> Response<ResponseBody> {
+fn refused(node: &Node, caller: &Caller, refusal: Refusal) -> Response<ResponseBody> {
+    // It is refused all the same; what comes after it may be over the rate.
+    node.limits.charge_refused(caller.address.ip(), node.clock.now().monotonic);
     count_refused(node, refusal.reason());
     refuse::unaccounted(refuse::and_close(refusal.status(), refusal.text()))
 }
@@ -293,7 +339,8 @@ fn unknown_host(node: &Node) -> Response<ResponseBody> {
 fn turned_away(asking: Asking<'_>, denied: &NotAdmitted) -> Response<ResponseBody> {
     let Asking { node, site, inbound, .. } = asking;
     match denied {
-        Denied::Gate(denial) => {
+        Denied::Gate(Refused::Limit(over)) => return over_a_limit(asking, *over),
+        Denied::Gate(Refused::Rule(denial)) => {
             let reason = denial.as_str();
             let labels = SiteReason { site: site.name.clone(), reason };
             node.metrics.denied.get_or_create(&labels).inc();
@@ -304,6 +351,28 @@ fn turned_away(asking: Asking<'_>, denied: &NotAdmitted) -> Response<ResponseBod
         Denied::Method => count_refused(node, access::word(denied)),
     }
     respond::not_admitted(asking, denied)
+}
+
+/// The answer to a request that met a limit of its site.
+fn over_a_limit(asking: Asking<'_>, over: Over) -> Response<ResponseBody> {
+    let Asking { node, site, inbound, .. } = asking;
+    note_limited(node, &site.name, inbound, over);
+    respond::over_a_limit(asking, over)
+}
+
+/// The answer to a request of a client that asks too often, before its site is known.
+fn too_often(node: &Node, inbound: &Inbound, over: Over) -> Response<ResponseBody> {
+    note_limited(node, "", inbound, over);
+    let mut response = refuse::over_a_limit(over);
+    response.headers_mut().insert("x-request-id", inbound.request_id.clone());
+    refuse::unaccounted(response)
+}
+
+fn note_limited(node: &Node, site: &str, inbound: &Inbound, over: Over) {
+    let (reason, host, path) = (over.word(), inbound.target.host(), inbound.target.path());
+    node.metrics.note_limited(site, reason);
+    let (client, id) = (inbound.address, &inbound.request_id);
+    tracing::debug!(site, reason, host, path, %client, request_id = ?id, "over a limit");
 }
 
 fn count_refused(node: &Node, reason: &'static str) {

@@ -25,6 +25,7 @@ mod handle;
 mod inbound;
 mod inner;
 mod interim;
+mod limits;
 mod listener;
 mod lookup;
 mod metrics;

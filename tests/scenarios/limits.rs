@@ -24,13 +24,20 @@ async fn with_head_timeout() -> Stack {
     stack
 }
 
+/// The answer to a head that took too long, and nothing else.
+fn assert_told_to_be_late(answer: Vec<u8>) {
+    let answer = String::from_utf8(answer).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 408 "), "{answer}");
+    assert!(answer.contains("\r\nconnection: close\r\n"), "{answer}");
+    assert_eq!(answer.matches("HTTP/1.1").count(), 1, "{answer}");
+}
+
 /// Begins a request and never ends it; returns once the node has cut it.
 async fn outlast_a_slow_head(stack: &Stack) {
     let mut slow = Raw::connect(stack.edge().addr()).await;
     slow.write("GET /a HTTP/1.1\r\nHost: www").await;
     let began = Instant::now();
-    let answer = slow.rest().await;
-    assert!(answer.is_empty(), "{}", String::from_utf8_lossy(&answer));
+    assert_told_to_be_late(slow.rest().await);
     assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
 }
 
@@ -39,6 +46,8 @@ async fn a_slow_head_is_cut() {
     let stack = with_head_timeout().await;
     outlast_a_slow_head(&stack).await;
     no_connection_is_left(stack.edge()).await;
+    let metrics = stack.edge().metrics().await;
+    assert_eq!(metrics.sum("weir_connections_cut_total", &["reason=\"head-timeout\""]), 1.0);
 }
 
 /// The clock runs for the whole head: a byte now and then does not help.
@@ -70,7 +79,7 @@ async fn each_head_has_its_own_time() {
     let again = patient.get("/a").await;
     assert_eq!((again.status, again.field("x-cache")), (200, "HIT"), "idle is not slow");
     patient.write("GET /a HT").await;
-    assert!(patient.rest().await.is_empty(), "cut as the first head on it would be");
+    assert_told_to_be_late(patient.rest().await);
 }
 
 /// A client that takes its time over a body is not slow with its head.

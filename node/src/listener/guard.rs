@@ -14,18 +14,23 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep, sleep_until};
 
+use super::cut::{Cut, HEAD_TOO_LATE, Linger};
 use super::phase::Phase;
+use crate::limits::{TooSlow, Watch};
 
 /// A stream with deadlines.
 pub(super) struct Guarded<S> {
     stream: S,
     phase: Arc<Phase>,
     head_timeout: Duration,
-    write_timeout: Duration,
     /// Runs from the first byte of a head until the head is complete.
     head_deadline: Option<Pin<Box<Sleep>>>,
-    /// Runs while the peer takes no byte.
-    write_deadline: Option<Pin<Box<Sleep>>>,
+    /// Looks at how fast the peer takes bytes.
+    write_watch: Watch,
+    /// What is said to a head that takes too long, in the protocol spoken; `None` for nothing.
+    last_words: Option<&'static [u8]>,
+    /// Takes what comes after the last answer, once that has gone.
+    linger: Option<Linger>,
     /// Bytes of interim responses that are being written.
     interim: Vec<u8>,
 }
@@ -36,17 +41,24 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Guarded<S> {
         stream: S,
         phase: Arc<Phase>,
         head_timeout: Duration,
-        write_timeout: Duration,
+        write_watch: Watch,
     ) -> Self {
         Self {
             stream,
             phase,
             head_timeout,
-            write_timeout,
             head_deadline: None,
-            write_deadline: None,
+            write_watch,
+            last_words: None,
+            linger: None,
             interim: Vec::new(),
         }
+    }
+
+    /// Tells a head that takes too long so, in the words of HTTP/1.1.
+    pub(super) fn speaking_http1(mut self) -> Self {
+        self.last_words = Some(HEAD_TOO_LATE);
+        self
     }
 
     /// Writes what waits of interim responses, before anything else.
@@ -73,31 +85,32 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Guarded<S> {
             .head_deadline
             .as_mut()
             .is_some_and(|deadline| deadline.as_mut().poll(cx).is_ready());
-        if late { Err(timed_out("head")) } else { Ok(()) }
+        if !late {
+            return Ok(());
+        }
+        if let Some(words) = self.last_words.filter(|_| !self.phase.is_blocked()) {
+            // Between two answers there is room for a line; where there is none, nothing is said.
+            drop(Pin::new(&mut self.stream).poll_write(cx, words));
+        }
+        Err(Cut::Head.into())
     }
 
-    /// Notes the outcome of a write; fails once none has moved for too long.
-    fn after_write<T>(
+    /// Notes the outcome of a write of so many bytes; fails once the peer takes them too slowly.
+    fn after_write(
         &mut self,
         cx: &mut Context<'_>,
-        poll: Poll<io::Result<T>>,
-    ) -> Poll<io::Result<T>> {
+        poll: Poll<io::Result<usize>>,
+    ) -> Poll<io::Result<usize>> {
         self.phase.set_blocked(poll.is_pending());
-        if poll.is_ready() {
-            self.write_deadline = None;
-            return poll;
+        if let Poll::Ready(written) = poll {
+            self.write_watch.moved(*written.as_ref().unwrap_or(&0));
+            return Poll::Ready(written);
         }
-        let until = Instant::now() + self.write_timeout;
-        let deadline = self.write_deadline.get_or_insert_with(|| Box::pin(sleep_until(until)));
-        match deadline.as_mut().poll(cx) {
-            Poll::Ready(()) => Poll::Ready(Err(timed_out("write"))),
-            Poll::Pending => Poll::Pending,
+        match ready!(self.write_watch.poll_waiting(cx)) {
+            TooSlow::Stalled => Poll::Ready(Err(Cut::Write.into())),
+            TooSlow::Slow => Poll::Ready(Err(Cut::WriteRate.into())),
         }
     }
-}
-
-fn timed_out(what: &str) -> io::Error {
-    io::Error::new(io::ErrorKind::TimedOut, format!("{what} timeout"))
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Guarded<S> {
@@ -111,6 +124,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Guarded<S> {
         let arrived = buf.filled().len() > before;
         if arrived && !self.phase.is_answering() && self.head_deadline.is_none() {
             self.head_deadline = Some(Box::pin(sleep_until(Instant::now() + self.head_timeout)));
+            self.phase.idle.end();
         }
         if poll.is_pending()
             && let Err(error) = self.check_head(cx)
@@ -137,13 +151,21 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Guarded<S> {
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         self.phase.interims.written_by(cx.waker());
-        let poll = self.poll_interim(cx);
+        let poll = self.poll_interim(cx).map_ok(|()| 0);
         ready!(self.after_write(cx, poll))?;
         Pin::new(&mut self.stream).poll_flush(cx)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(cx)
+        let this = &mut *self;
+        if this.linger.is_none() {
+            ready!(Pin::new(&mut this.stream).poll_shutdown(cx))?;
+        }
+        let linger = this.linger.get_or_insert_default();
+        if this.phase.had_body() {
+            ready!(linger.poll(&mut this.stream, cx));
+        }
+        Poll::Ready(Ok(()))
     }
 
     fn is_write_vectored(&self) -> bool {

@@ -4,16 +4,20 @@ use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use http::Request;
+use hyper::body::{Body, Incoming};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::watch;
 
+use super::cut::note_cut;
 use super::guard::Guarded;
 use super::phase::Phase;
 use crate::config::LimitsConfig;
 use crate::handle::{Caller, handle};
+use crate::limits::Watch;
 use crate::node::Node;
 
 /// Serves `stream` until either side ends it; once `stopped` says so, until the request being answered is
@@ -33,10 +37,13 @@ where
 {
     let phase = Phase::new();
     let limits = &node.config.limits;
-    let io = Guarded::new(stream, Arc::clone(&phase), limits.head_timeout, limits.write_timeout);
+    let watch = Watch::new(limits.write_timeout, limits.write_rate_min);
+    let io = Guarded::new(stream, Arc::clone(&phase), limits.head_timeout, watch).speaking_http1();
+    let stay = node.room.enter(&phase);
     let builder = builder(limits);
-    let service = service_fn(move |request| {
+    let service = service_fn(|request: Request<Incoming>| {
         let (node, answering) = (Arc::clone(&node), phase.begin());
+        phase.set_body(!request.body().is_end_stream());
         let caller = Caller { address, phase: Arc::clone(&phase) };
         async move {
             let response = handle(&node, &caller, request).await;
@@ -50,6 +57,13 @@ where
         biased;
         ended = connection.as_mut() => return ended,
         _ = stopped.wait_for(|stopped| *stopped) => connection.as_mut().graceful_shutdown(),
+        () = stay.asked_to_leave() => {
+            if stay.is_idle() {
+                note_cut(&node, "idle");
+                return Ok(());
+            }
+            connection.as_mut().graceful_shutdown();
+        }
     }
     connection.await
 }

@@ -2,12 +2,15 @@
 //!
 //! Own loop on hyper, since every limit is only there: connections at once, time for a head, idle
 //! time, time without taking a byte, size and number of fields. `admit` lets connections in, `http1`
-//! serves one, `guard` holds its deadlines, `phase` tells how far it is with its requests.
+//! serves one, `guard` holds its deadlines, `phase` tells how far it is with its requests, `cut` ends those that
+//! are too slow, `room` those that are idle while there are too many.
 
 mod admit;
+mod cut;
 mod guard;
 mod http1;
 mod phase;
+mod room;
 
 use std::io;
 use std::sync::Arc;
@@ -21,6 +24,7 @@ use crate::node::Node;
 
 pub(crate) use admit::Connected;
 pub(crate) use phase::{Answering, Phase};
+pub(crate) use room::Room;
 
 /// How long accepting pauses when the system has no descriptors left, so that the loop does not spin.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
@@ -43,7 +47,7 @@ pub(crate) async fn serve(node: Arc<Node>, listener: TcpListener, mut stop: watc
                         connections.spawn(serving);
                     }
                 }
-                Err(error) => on_accept_error(&error).await,
+                Err(error) => on_accept_error(&node, &error).await,
             },
             Some(_) = connections.join_next() => {}
         }
@@ -60,11 +64,14 @@ pub(crate) async fn serve(node: Arc<Node>, listener: TcpListener, mut stop: watc
     }
 }
 
-/// A failed accept is either one connection's trouble or a lack of descriptors.
-async fn on_accept_error(error: &io::Error) {
+/// A failed accept is either one connection's trouble or a lack of descriptors, which idle connections give
+/// back.
+async fn on_accept_error(node: &Node, error: &io::Error) {
     if matches!(error.kind(), io::ErrorKind::ConnectionReset | io::ErrorKind::ConnectionAborted) {
         return;
     }
-    tracing::warn!(%error, "accepting connections pauses");
+    let asked_to_leave = node.room.make();
+    node.metrics.accept_pauses.inc();
+    tracing::warn!(%error, asked_to_leave, "accepting connections pauses");
     tokio::time::sleep(ACCEPT_PAUSE).await;
 }

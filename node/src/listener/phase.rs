@@ -6,7 +6,9 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering::Relaxed};
 
 use http::Version;
 
+use super::room::Idle;
 use crate::interim::{Interims, Sink};
+use crate::limits::SharedPace;
 
 /// How far a connection is with its requests.
 #[derive(Debug)]
@@ -15,6 +17,12 @@ pub(crate) struct Phase {
     answering: AtomicU32,
     /// Whether bytes of an answer wait for the peer to take them.
     blocked: AtomicBool,
+    /// Whether the last request came with a body.
+    had_body: AtomicBool,
+    /// Whether it waits for a request, and is to wait on.
+    pub(super) idle: Idle,
+    /// What the bodies on it share of its bandwidth.
+    pub(crate) pace: Arc<SharedPace>,
     /// Interim responses on their way to the client.
     pub(super) interims: Interims,
 }
@@ -25,6 +33,9 @@ impl Phase {
         Arc::new(Self {
             answering: AtomicU32::new(0),
             blocked: AtomicBool::new(false),
+            had_body: AtomicBool::new(false),
+            idle: Idle::new(),
+            pace: Arc::new(SharedPace::new()),
             interims: Interims::default(),
         })
     }
@@ -32,6 +43,7 @@ impl Phase {
     /// A request's head is complete.
     pub(crate) fn begin(self: &Arc<Self>) -> Answering {
         self.answering.fetch_add(1, Relaxed);
+        self.idle.end();
         Answering { phase: Arc::clone(self) }
     }
 
@@ -49,6 +61,32 @@ impl Phase {
     /// Says whether bytes of an answer wait for the peer to take them.
     pub(super) fn set_blocked(&self, blocked: bool) {
         self.blocked.store(blocked, Relaxed);
+    }
+
+    /// Since when nothing is asked and nothing is on its way; `None` while there is something.
+    pub(super) fn idle_since(&self) -> Option<u64> {
+        let at_work = self.is_answering() || self.blocked.load(Relaxed);
+        self.idle.since().filter(|_| !at_work)
+    }
+
+    /// The same; `None` too if it was asked to leave already.
+    pub(super) fn may_leave(&self) -> Option<u64> {
+        self.idle_since().filter(|_| !self.idle.is_asked())
+    }
+
+    /// Says whether the present request comes with a body.
+    pub(super) fn set_body(&self, has_body: bool) {
+        self.had_body.store(has_body, Relaxed);
+    }
+
+    /// Whether the last request came with a body, of which something may be unread.
+    pub(super) fn had_body(&self) -> bool {
+        self.had_body.load(Relaxed)
+    }
+
+    /// Whether bytes of an answer wait for the peer to take them.
+    pub(super) fn is_blocked(&self) -> bool {
+        self.blocked.load(Relaxed)
     }
 
     /// The final response follows: no interim response may.
@@ -70,6 +108,8 @@ pub(crate) struct Answering {
 
 impl Drop for Answering {
     fn drop(&mut self) {
-        self.phase.answering.fetch_sub(1, Relaxed);
+        if self.phase.answering.fetch_sub(1, Relaxed) == 1 {
+            self.phase.idle.begin();
+        }
     }
 }
