@@ -92,7 +92,7 @@ impl Change {
 
 /// The address that the request came from to the first of our nodes, which appends it to what the client says.
 fn client_of(inbound: &Inbound) -> IpAddr {
-    let said = inbound.headers.get_all("x-forwarded-for").iter().last();
+    let said = inbound.headers.get_all("x-forwarded-for").iter().next_back();
     let last = said.and_then(|line| line.to_str().ok()?.rsplit(',').next()?.trim().parse().ok());
     last.filter(|_| inbound.is_child()).unwrap_or(inbound.address)
 }

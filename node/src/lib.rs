@@ -17,6 +17,7 @@ mod body;
 mod clock;
 pub mod config;
 mod consequences;
+pub mod descriptors;
 mod disk;
 mod disk_reader;
 mod fill;

@@ -12,10 +12,13 @@ use crate::config::{NodeConfig, Tier};
 /// Connections of one client of an edge where the configuration says nothing: a tenth of all by default.
 const PER_CLIENT: usize = 1_000;
 
+/// Connections by client; shared with those that are counted.
+type Counts = Arc<Mutex<HashMap<Client, usize>>>;
+
 /// The connections of each client. Holds as many clients as there are connections, at most.
 #[derive(Debug)]
 pub(super) struct Connections {
-    counts: Arc<Mutex<HashMap<Client, usize>>>,
+    counts: Counts,
     /// `None` for no limit.
     max: Option<usize>,
     /// Whether the limit is for public addresses only.
@@ -24,7 +27,7 @@ pub(super) struct Connections {
 
 /// One connection of a client, counted until it is dropped. Empty where none is counted.
 #[derive(Debug, Default)]
-pub(crate) struct Held(Option<(Client, Arc<Mutex<HashMap<Client, usize>>>)>);
+pub(crate) struct Held(Option<(Client, Counts)>);
 
 impl Connections {
     pub(super) fn new(config: &NodeConfig) -> Self {

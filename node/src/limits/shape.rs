@@ -208,7 +208,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn rest_is_not_saved_up() {
         let pace = fresh();
-        tokio::time::sleep(Duration::from_secs(100)).await;
+        sleep(Duration::from_secs(100)).await;
         assert_millis(send(shaper(&pace, MIB, 0), MIB).await, 900..=1_000);
     }
 }

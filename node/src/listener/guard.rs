@@ -162,7 +162,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Guarded<S> {
             ready!(Pin::new(&mut this.stream).poll_shutdown(cx))?;
         }
         let linger = this.linger.get_or_insert_default();
-        if this.phase.had_body() {
+        if this.phase.may_have_unread() {
             ready!(linger.poll(&mut this.stream, cx));
         }
         Poll::Ready(Ok(()))

@@ -79,9 +79,10 @@ impl Phase {
         self.had_body.store(has_body, Relaxed);
     }
 
-    /// Whether the last request came with a body, of which something may be unread.
-    pub(super) fn had_body(&self) -> bool {
-        self.had_body.load(Relaxed)
+    /// Whether bytes may be on their way that nobody reads: of the last request's body, or of a head that
+    /// cannot be read.
+    pub(super) fn may_have_unread(&self) -> bool {
+        self.had_body.load(Relaxed) || self.idle_since().is_none()
     }
 
     /// Whether bytes of an answer wait for the peer to take them.
