@@ -11,19 +11,20 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use http::{Request, Response, StatusCode};
-use hyper::body::{Body, Incoming};
+use hyper::body::Incoming;
 use weir_cache::{
-    CacheKey, Denied, Failure, ForwardReason, HopIdentity, Now, ProxyError, has_visited,
-    loop_count, proxy_status_value, via_contains,
+    CacheKey, Denied, Failure, ForwardReason, HopIdentity, ProxyError, has_visited, loop_count,
+    proxy_status_value, via_contains,
 };
 use weir_store::{StoredResponse, StoredSlices};
 
 use crate::access::{self, NotAdmitted, Refused};
 use crate::body::ResponseBody;
+use crate::entry;
 use crate::fill::{self, FillWork, Lead, Progress, Settled, SettledBy, Ticket};
 use crate::forward;
 use crate::inbound::{self, Inbound, Refusal};
-use crate::limits::{Over, Place, Upload, Watch};
+use crate::limits::Upload;
 use crate::listener::Phase;
 use crate::lookup::{self, Asked, Decision, Trust};
 use crate::metrics::{Reason, SiteReason};
@@ -66,8 +67,8 @@ pub(crate) async fn handle(
         Ok(inbound) => inbound,
         Err(refusal) => return refused(node, caller, refusal),
     };
-    if let Err(over) = at_the_door(node, &inbound, now) {
-        return too_often(node, &inbound, over);
+    if let Err(over) = entry::at_the_door(node, &inbound, now) {
+        return entry::too_often(node, &inbound, over);
     }
     if is_loop(node, &inbound) {
         return looped(node, &inbound);
@@ -88,10 +89,13 @@ pub(crate) async fn handle(
     inbound.normalize(&site.policy, &site.key_rules);
     let keyed = CacheKey::derive(&site.name, &site.key_rules, granted, &inbound.headers);
     let body = inbound.body.take();
-    let (place, body) = match enter(node, &site, &inbound, body, now) {
+    let (place, body) = match entry::enter(node, &site, &inbound, body, now) {
         Ok(entered) => entered,
         Err(over) => {
-            return over_a_limit(Asking { node, site: &site, inbound: &inbound, began }, over);
+            return entry::over_a_limit(
+                Asking { node, site: &site, inbound: &inbound, began },
+                over,
+            );
         }
     };
     let trust = Trust::of(node, &site, &inbound).await;
@@ -104,38 +108,6 @@ pub(crate) async fn handle(
     let shaper = (!inbound.is_child()).then(|| site.limits.shaper(&caller.phase.pace)).flatten();
     let response = respond::finish(Asking { node, site: &site, inbound: &inbound, began }, outcome);
     response.map(|body| body.limited(place, shaper))
-}
-
-/// Charges a client's request to what it may ask of all sites together.
-fn at_the_door(node: &Node, inbound: &Inbound, now: Now) -> Result<(), Over> {
-    if inbound.is_child() {
-        return Ok(());
-    }
-    node.limits.charge(inbound.address, now.monotonic)
-}
-
-/// Lets a client's request in by the limits of its site, and its body as far as they go.
-fn enter(
-    node: &Node,
-    site: &Site,
-    inbound: &Inbound,
-    body: Option<Incoming>,
-    now: Now,
-) -> Result<(Place, Option<Upload>), Over> {
-    if inbound.is_child() {
-        return Ok((Place::of_child(), body.map(Upload::unlimited)));
-    }
-    let limits = &node.config.limits;
-    let max = site.limits.body_max(limits.body_max);
-    // Nothing of a body that is announced as too large is read, not even to say 100 (RFC 9110 §10.1.1).
-    if let (Some(max), Some(body)) = (max, &body)
-        && body.size_hint().lower() > max
-    {
-        return Err(Over::Body);
-    }
-    let place = site.limits.enter(now.monotonic)?;
-    let watch = || Watch::new(limits.body_timeout, limits.body_rate_min);
-    Ok((place, body.map(|body| Upload::limited(body, max, watch()))))
 }
 
 /// Looks the request up and does what was decided, again if the fill it waited on was not for it.
@@ -339,7 +311,7 @@ fn unknown_host(node: &Node) -> Response<ResponseBody> {
 fn turned_away(asking: Asking<'_>, denied: &NotAdmitted) -> Response<ResponseBody> {
     let Asking { node, site, inbound, .. } = asking;
     match denied {
-        Denied::Gate(Refused::Limit(over)) => return over_a_limit(asking, *over),
+        Denied::Gate(Refused::Limit(over)) => return entry::over_a_limit(asking, *over),
         Denied::Gate(Refused::Rule(denial)) => {
             let reason = denial.as_str();
             let labels = SiteReason { site: site.name.clone(), reason };
@@ -351,28 +323,6 @@ fn turned_away(asking: Asking<'_>, denied: &NotAdmitted) -> Response<ResponseBod
         Denied::Method => count_refused(node, access::word(denied)),
     }
     respond::not_admitted(asking, denied)
-}
-
-/// The answer to a request that met a limit of its site.
-fn over_a_limit(asking: Asking<'_>, over: Over) -> Response<ResponseBody> {
-    let Asking { node, site, inbound, .. } = asking;
-    note_limited(node, &site.name, inbound, over);
-    respond::over_a_limit(asking, over)
-}
-
-/// The answer to a request of a client that asks too often, before its site is known.
-fn too_often(node: &Node, inbound: &Inbound, over: Over) -> Response<ResponseBody> {
-    note_limited(node, "", inbound, over);
-    let mut response = refuse::over_a_limit(over);
-    response.headers_mut().insert("x-request-id", inbound.request_id.clone());
-    refuse::unaccounted(response)
-}
-
-fn note_limited(node: &Node, site: &str, inbound: &Inbound, over: Over) {
-    let (reason, host, path) = (over.word(), inbound.target.host(), inbound.target.path());
-    node.metrics.note_limited(site, reason);
-    let (client, id) = (inbound.address, &inbound.request_id);
-    tracing::debug!(site, reason, host, path, %client, request_id = ?id, "over a limit");
 }
 
 fn count_refused(node: &Node, reason: &'static str) {

@@ -20,6 +20,7 @@ mod consequences;
 pub mod descriptors;
 mod disk;
 mod disk_reader;
+mod entry;
 mod fill;
 mod forward;
 mod handle;

@@ -30,7 +30,7 @@ pub(crate) use upstream::UpstreamMetrics;
 pub(crate) enum CacheOutcome {
     /// Passed on without touching the store.
     Bypass,
-    /// Refused by the access rules of its site.
+    /// Refused by the access rules or the limits of its site.
     Denied,
     /// Answered by this node alone, with an error.
     Error,

@@ -6,8 +6,8 @@
 //! the smallest debt there is. Whoever wants his own forgotten must bring eight clients of that set that owe
 //! more than he does; hashes are keyed, so that nobody can choose clients of one set.
 //!
-//! With `n` clients at a time in a table for `m`, sets overflow once `n` comes near `m`: about one in a
-//! hundred at half of it. Whole buckets are overwritten first, so that only clients in debt count.
+//! With half as many clients at a time as there are places, about one set in fifty has more clients than
+//! places. Full buckets are overwritten first, so that only clients in debt count.
 
 use std::hash::{BuildHasher, Hash, RandomState};
 use std::time::Duration;
