@@ -71,6 +71,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
         .build()
         .context("the runtime does not start")?;
     let _logging = telemetry::start(&LogConfig::default());
+    weir_node::descriptors::ask_for_all();
     runtime.block_on(stack(arguments))
 }
 

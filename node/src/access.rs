@@ -22,19 +22,30 @@ use std::net::IpAddr;
 
 use http::{HeaderMap, Method};
 use weir_access::{Denial, Grant, NoCountries, Request};
-use weir_cache::{Denied, Gate, Granted, Target, UnixTime, check};
+use weir_cache::{Denied, Gate, Granted, Now, Target, check};
 
 use crate::inbound::{Inbound, Peer};
-use crate::metrics::Metrics;
+use crate::limits::Over;
+use crate::node::Node;
 use crate::site::Site;
 
+/// Why the gate for clients does not let a request in.
+#[derive(Debug)]
+pub(crate) enum Refused {
+    /// A rule of the site.
+    Rule(Denial),
+    /// The client has asked too often.
+    Limit(Over),
+}
+
 /// Why a request is not let in.
-pub(crate) type NotAdmitted = Denied<Denial>;
+pub(crate) type NotAdmitted = Denied<Refused>;
 
 /// Names the reason in logs and counters; never shown to the client.
 pub(crate) const fn word(denied: &NotAdmitted) -> &'static str {
     match denied {
-        Denied::Gate(denial) => denial.as_str(),
+        Denied::Gate(Refused::Rule(denial)) => denial.as_str(),
+        Denied::Gate(Refused::Limit(over)) => over.word(),
         Denied::Method => "method",
     }
 }
@@ -45,10 +56,10 @@ pub(crate) const fn word(denied: &NotAdmitted) -> &'static str {
 ///
 /// [`NotAdmitted`] by the first rule that refuses. Nothing may then be looked up or forwarded.
 pub(crate) fn admit(
-    metrics: &Metrics,
+    node: &Node,
     site: &Site,
     inbound: &mut Inbound,
-    now: UnixTime,
+    now: Now,
 ) -> Result<Granted, NotAdmitted> {
     let target = inbound.target.clone();
     let granted = match inbound.peer {
@@ -60,7 +71,7 @@ pub(crate) fn admit(
         }
         Peer::Client => {
             let (headers, client) = (&mut inbound.headers, inbound.address);
-            let gate = ClientGate { metrics, site, headers, client, now };
+            let gate = ClientGate { node, site, headers, client, now };
             check(gate, &inbound.method, target)?
         }
     };
@@ -79,24 +90,27 @@ pub(crate) fn for_operator(target: Target) -> Option<Granted> {
 
 /// The rules of a site for a client.
 struct ClientGate<'a> {
-    metrics: &'a Metrics,
+    node: &'a Node,
     site: &'a Site,
     /// The fields of the request; what belongs to a signature is taken out.
     headers: &'a mut HeaderMap,
     client: IpAddr,
-    now: UnixTime,
+    now: Now,
 }
 
 impl Gate for ClientGate<'_> {
-    type Denial = Denial;
+    type Denial = Refused;
 
-    fn admit(self, method: &Method, target: Target) -> Result<Target, Denial> {
-        let Self { metrics, site, headers, client, now } = self;
+    fn admit(self, method: &Method, target: Target) -> Result<Target, Refused> {
+        let Self { node, site, headers, client, now } = self;
         let request = Request { method, target: &target, headers, client };
-        let Some(grant) = site.access.check(request, &NoCountries, now)? else {
+        site.access.check_client(request, &NoCountries).map_err(Refused::Rule)?;
+        // Guesses at signatures cost their guesser what other requests do.
+        site.limits.charge(&node.limits, client, now.monotonic).map_err(Refused::Limit)?;
+        let Some(grant) = site.access.check_use(request, now.wall).map_err(Refused::Rule)? else {
             return Ok(target);
         };
-        metrics.note_signed(&site.name, grant.key_id());
+        node.metrics.note_signed(&site.name, grant.key_id());
         grant.strip().strip_headers(headers);
         Ok(Grant::into_target(grant))
     }

@@ -5,6 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
+use axum::response::IntoResponse;
+use http::StatusCode;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::{Service, service_fn};
@@ -15,7 +17,10 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
 use crate::admin_gate::Client;
-use crate::guard::{Guarded, Phase};
+use crate::config::Bandwidth;
+use crate::limits::Watch;
+use crate::listener::{Guarded, Http1, Phase};
+use crate::problem::Problem;
 
 /// Connections at once; more are closed.
 const CONNECTIONS_MAX: usize = 256;
@@ -55,13 +60,20 @@ pub(crate) async fn serve(listener: TcpListener, router: Router) {
 
 async fn serve_connection(stream: TcpStream, address: SocketAddr, router: Router) {
     let phase = Phase::new();
-    let io = Guarded::new(stream, Arc::clone(&phase), HEAD_TIMEOUT, WRITE_TIMEOUT);
+    let spoken = Http1::new(Arc::clone(&phase));
+    let watch = Watch::new(WRITE_TIMEOUT, Bandwidth::ZERO);
+    let io = Guarded::new(stream, spoken, Arc::clone(&phase), HEAD_TIMEOUT, watch);
     let routes = TowerToHyperService::new(router);
     let service = service_fn(move |mut request: http::Request<Incoming>| {
         request.extensions_mut().insert(Client(address));
         // The head is complete: what a slow route takes is not its client's slowness.
         let (answering, answer) = (phase.begin(), routes.call(request));
         async move {
+            if let Some(fault) = answering.fault() {
+                let refused =
+                    Problem::new(StatusCode::BAD_REQUEST, "Not one request", fault.to_string());
+                return Ok(refused.into_response());
+            }
             let response = answer.await;
             drop(answering);
             response

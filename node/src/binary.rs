@@ -14,6 +14,7 @@ use serde_json::json;
 
 use crate::clock::SystemClock;
 use crate::config::{self, NodeConfig, TierDefaults};
+use crate::descriptors;
 use crate::node::LogHome;
 use crate::reload::Reload;
 use crate::run::{Components, RunningNode, start_with};
@@ -80,6 +81,7 @@ pub fn main(defaults: TierDefaults) -> ExitCode {
         return runtime.block_on(healthcheck(&config));
     }
     let _logging = telemetry::start(&config.log);
+    descriptors::ask_for_all();
     let reload = Reload::new(arguments.config, defaults);
     runtime.block_on(run(config, reload, arguments.json))
 }

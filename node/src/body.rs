@@ -14,6 +14,7 @@ use tokio::time::{Instant, Sleep, sleep};
 use crate::access_log::Record;
 use crate::disk_reader::DiskReader;
 use crate::fill::FillReader;
+use crate::limits::{Place, Shaper};
 use crate::listener::Answering;
 use crate::row::Row;
 use crate::upstream::{FillError, UpstreamBody, only_passable};
@@ -89,18 +90,56 @@ pub(crate) struct ResponseBody {
     sent: u64,
     account: Option<Account>,
     answering: Option<Answering>,
+    /// The request's place among those in flight at its site.
+    place: Option<Place>,
+    /// What spreads it over time; `None` where nothing does.
+    shaper: Option<Box<Shaper>>,
 }
 
 impl ResponseBody {
     /// A body that is accounted for when it is dropped.
     pub(crate) fn new(content: Content, account: Option<Account>) -> Self {
-        Self { content, sent: 0, account, answering: None }
+        Self { content, sent: 0, account, answering: None, place: None, shaper: None }
     }
 
     /// The same, keeping the connection in the state of answering until it has gone.
     pub(crate) fn answering(mut self, answering: Answering) -> Self {
         self.answering = Some(answering);
         self
+    }
+
+    /// The same, holding `place` until it has gone and spread over time by `shaper`.
+    pub(crate) fn limited(mut self, place: Place, shaper: Option<Box<Shaper>>) -> Self {
+        (self.place, self.shaper) = (Some(place), shaper);
+        self
+    }
+
+    /// The next frame, data of it in pieces as their turn comes where the body is spread over time.
+    fn poll_in_turn(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        loop {
+            if let Some(shaper) = &mut self.shaper
+                && shaper.held() > 0
+            {
+                let piece = ready!(shaper.poll_piece(cx));
+                return Poll::Ready(Some(Ok(Frame::data(piece))));
+            }
+            let frame = ready!(self.poll_content(cx));
+            match (&mut self.shaper, frame) {
+                (Some(shaper), Some(Ok(frame))) => match frame.into_data() {
+                    Ok(bytes) => shaper.put(bytes),
+                    Err(trailers) => return Poll::Ready(Some(Ok(trailers))),
+                },
+                (_, frame) => return Poll::Ready(frame),
+            }
+        }
+    }
+
+    /// Bytes that came and wait for their turn.
+    fn held(&self) -> u64 {
+        self.shaper.as_ref().map_or(0, |shaper| shaper.held() as u64)
     }
 
     fn poll_content(
@@ -134,7 +173,7 @@ impl Body for ResponseBody {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
-        let frame = ready!(self.poll_content(cx));
+        let frame = ready!(self.poll_in_turn(cx));
         match &frame {
             Some(Ok(frame)) => {
                 self.sent += frame.data_ref().map_or(0, |bytes| bytes.len() as u64);
@@ -150,6 +189,9 @@ impl Body for ResponseBody {
     }
 
     fn is_end_stream(&self) -> bool {
+        if self.held() > 0 {
+            return false;
+        }
         match &self.content {
             Content::Empty => true,
             Content::Whole(bytes) => bytes.is_empty(),
@@ -161,13 +203,18 @@ impl Body for ResponseBody {
     }
 
     fn size_hint(&self) -> SizeHint {
+        let held = self.held();
+        let of = |left: u64| SizeHint::with_exact(left.saturating_add(held));
         match &self.content {
-            Content::Empty => SizeHint::with_exact(0),
-            Content::Whole(bytes) => SizeHint::with_exact(bytes.len() as u64),
-            Content::Row(row) => SizeHint::with_exact(row.left()),
-            Content::Disk(reader) => SizeHint::with_exact(reader.left()),
+            Content::Empty => of(0),
+            Content::Whole(bytes) => of(bytes.len() as u64),
+            Content::Row(row) => of(row.left()),
+            Content::Disk(reader) => of(reader.left()),
             Content::Fill(_) => SizeHint::default(),
-            Content::Upstream(passing) => passing.body.size_hint(),
+            Content::Upstream(passing) => match passing.body.size_hint().exact() {
+                Some(left) => of(left),
+                None => SizeHint::default(),
+            },
         }
     }
 }
@@ -175,6 +222,7 @@ impl Body for ResponseBody {
 impl Drop for ResponseBody {
     fn drop(&mut self) {
         drop(self.answering.take());
+        drop(self.place.take());
         let Some(account) = self.account.take() else { return };
         account.bytes.inc_by(self.sent);
         if let Some(record) = account.record {

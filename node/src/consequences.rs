@@ -3,6 +3,7 @@
 //! An answer to an unsafe method invalidates (RFC 9111 §4.4), before the client can see it and also
 //! when the client has gone.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use http::header::CONTENT_LOCATION;
@@ -11,6 +12,7 @@ use weir_cache::purge::Selector;
 use weir_cache::{CacheKey, Keyed, Target, invalidates, same_origin_references};
 
 use crate::access;
+use crate::inbound::Inbound;
 use crate::lookup::Asked;
 use crate::node::Node;
 use crate::site::Site;
@@ -23,6 +25,8 @@ pub(crate) struct Change {
     method: Method,
     target: Target,
     headers: HeaderMap,
+    /// Who asks: the client, also where a child passes its request on.
+    client: IpAddr,
     /// Whether the answer may be stored for later GETs.
     may_be_kept: bool,
 }
@@ -36,6 +40,7 @@ impl Change {
             method: asked.inbound.method.clone(),
             target: asked.inbound.target.clone(),
             headers: asked.inbound.headers.clone(),
+            client: client_of(asked.inbound),
             may_be_kept: may_answer_later_gets(asked),
         }
     }
@@ -62,7 +67,15 @@ impl Change {
     }
 
     /// Writes what has changed into the purge log, for the nodes beside the path.
+    ///
+    /// One client can have only so many written: the log remembers so many purges, and those of others are
+    /// among them. What is left out holds on the path all the same, which is what RFC 9111 §4.4 asks for.
     async fn record(&self, node: &Node, changed: &[&Keyed]) {
+        if !node.limits.may_imply(self.client, node.clock.now().monotonic) {
+            node.metrics.note_limited(&self.site.name, "implied-purges");
+            tracing::debug!(site = self.site.name, client = %self.client, "an invalidation stays on its path");
+            return;
+        }
         let selectors = changed.iter().map(|keyed| Selector::url(&keyed.target)).collect();
         if !node.implied.write(selectors).await {
             node.metrics.purge.unrecorded.inc();
@@ -75,6 +88,13 @@ impl Change {
         let (site, granted) = (&self.site, access::for_operator(target)?);
         Some(CacheKey::derive(&site.name, &site.key_rules, granted, &self.headers))
     }
+}
+
+/// The address that the request came from to the first of our nodes, which appends it to what the client says.
+fn client_of(inbound: &Inbound) -> IpAddr {
+    let said = inbound.headers.get_all("x-forwarded-for").iter().next_back();
+    let last = said.and_then(|line| line.to_str().ok()?.rsplit(',').next()?.trim().parse().ok());
+    last.filter(|_| inbound.is_child()).unwrap_or(inbound.address)
 }
 
 /// Whether the answer to this request may be what a GET of its target would get (RFC 9110 §9.3.3).

@@ -3,11 +3,11 @@
 use std::sync::Arc;
 
 use http::Method;
-use hyper::body::Incoming;
 use weir_cache::{ForwardReason, Now};
 
 use crate::consequences::{Change, is_kept_for_gets, may_answer_later_gets};
 use crate::fill::{self, FillWork, Lead, Progress};
+use crate::limits::Upload;
 use crate::lookup::{Asked, join};
 use crate::node::Node;
 use crate::outcome::Outcome;
@@ -19,7 +19,7 @@ use crate::upstream::{Answer, FillError, OutRequest};
 pub(crate) async fn forward(
     node: &Arc<Node>,
     asked: Asked<'_>,
-    body: Option<Incoming>,
+    body: Option<Upload>,
     why: ForwardReason,
     detail: Option<&'static str>,
 ) -> Outcome {
@@ -42,17 +42,23 @@ pub(crate) async fn forward(
             None => Outcome::forwarded(answer, why, detail),
         },
         Err(error) => {
-            let uri = asked.inbound.target.uri();
-            let chain = crate::telemetry::chain(&error).to_string();
-            tracing::warn!(
-                site = asked.site.name,
-                target_uri = uri,
-                error = chain,
-                "not forwarded"
-            );
+            note_failure(node, asked, &error);
             Outcome::failed(Arc::new(error), why)
         }
     }
+}
+
+/// Says that a request was not forwarded. What the client alone did wrong is nothing to warn of.
+fn note_failure(node: &Node, asked: Asked<'_>, error: &FillError) {
+    let (site, uri) = (&asked.site.name, asked.inbound.target.uri());
+    let chain = crate::telemetry::chain(error).to_string();
+    if let Some(reason) = error.limit() {
+        node.metrics.note_limited(site, reason);
+        let (client, id) = (asked.inbound.address, &asked.inbound.request_id);
+        tracing::debug!(site, reason, target_uri = uri, %client, request_id = ?id, "given up");
+        return;
+    }
+    tracing::warn!(site, target_uri = uri, error = chain, "not forwarded");
 }
 
 /// Sends the request and lets its answer take effect on what is stored.

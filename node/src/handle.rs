@@ -18,11 +18,13 @@ use weir_cache::{
 };
 use weir_store::{StoredResponse, StoredSlices};
 
-use crate::access::{self, NotAdmitted};
+use crate::access::{self, NotAdmitted, Refused};
 use crate::body::ResponseBody;
+use crate::entry;
 use crate::fill::{self, FillWork, Lead, Progress, Settled, SettledBy, Ticket};
 use crate::forward;
 use crate::inbound::{self, Inbound, Refusal};
+use crate::limits::Upload;
 use crate::listener::{Fault, Phase};
 use crate::lookup::{self, Asked, Decision, Trust};
 use crate::metrics::{Reason, SiteReason};
@@ -64,12 +66,15 @@ pub(crate) async fn handle(
     let began = Instant::now();
     let now = node.clock.now();
     if let Some(fault) = caller.fault {
-        return refused(node, Refusal::Framing(fault));
+        return refused(node, caller, Refusal::Framing(fault));
     }
     let mut inbound = match inbound::read(&node.reading(now), caller.address, request) {
         Ok(inbound) => inbound,
-        Err(refusal) => return refused(node, refusal),
+        Err(refusal) => return refused(node, caller, refusal),
     };
+    if let Err(over) = entry::at_the_door(node, &inbound, now) {
+        return entry::too_often(node, &inbound, over);
+    }
     if is_loop(node, &inbound) {
         return looped(node, &inbound);
     }
@@ -80,7 +85,7 @@ pub(crate) async fn handle(
     let site = node.sites.load().find(inbound.target.host_without_port()).cloned();
     let Some(site) = site else { return unknown_host(node) };
     // The rules see the fields as the client sent them.
-    let granted = match access::admit(&node.metrics, &site, &mut inbound, now.wall) {
+    let granted = match access::admit(node, &site, &mut inbound, now) {
         Ok(granted) => granted,
         Err(denied) => {
             return turned_away(Asking { node, site: &site, inbound: &inbound, began }, &denied);
@@ -89,6 +94,15 @@ pub(crate) async fn handle(
     inbound.normalize(&site.policy, &site.key_rules);
     let keyed = CacheKey::derive(&site.name, &site.key_rules, granted, &inbound.headers);
     let body = inbound.body.take();
+    let (place, body) = match entry::enter(node, &site, &inbound, body, now) {
+        Ok(entered) => entered,
+        Err(over) => {
+            return entry::over_a_limit(
+                Asking { node, site: &site, inbound: &inbound, began },
+                over,
+            );
+        }
+    };
     let trust = Trust::of(node, &site, &inbound).await;
     let asked =
         Asked { site: &site, inbound: &inbound, keyed: &keyed, phase: &caller.phase, trust };
@@ -96,11 +110,13 @@ pub(crate) async fn handle(
     outcome.healer = healer(node, asked, &outcome);
     note_forward(node, &site, &outcome);
     note_hit(node, asked, &outcome);
-    respond::finish(Asking { node, site: &site, inbound: &inbound, began }, outcome)
+    let shaper = (!inbound.is_child()).then(|| site.limits.shaper(&caller.phase.pace)).flatten();
+    let response = respond::finish(Asking { node, site: &site, inbound: &inbound, began }, outcome);
+    response.map(|body| body.limited(place, shaper))
 }
 
 /// Looks the request up and does what was decided, again if the fill it waited on was not for it.
-pub(crate) async fn answer(node: &Arc<Node>, asked: Asked<'_>, body: Option<Incoming>) -> Outcome {
+pub(crate) async fn answer(node: &Arc<Node>, asked: Asked<'_>, body: Option<Upload>) -> Outcome {
     let mut alone = false;
     for _ in 0..ROUNDS_MAX {
         let now = node.clock.now().monotonic;
@@ -284,7 +300,9 @@ fn looped(node: &Node, inbound: &Inbound) -> Response<ResponseBody> {
     refuse::unaccounted(response)
 }
 
-fn refused(node: &Node, refusal: Refusal) -> Response<ResponseBody> {
+fn refused(node: &Node, caller: &Caller, refusal: Refusal) -> Response<ResponseBody> {
+    // It is refused all the same; what comes after it may be over the rate.
+    node.limits.charge_refused(caller.address.ip(), node.clock.now().monotonic);
     count_refused(node, refusal.reason());
     refuse::unaccounted(refuse::and_close(refusal.status(), refusal.text()))
 }
@@ -298,7 +316,8 @@ fn unknown_host(node: &Node) -> Response<ResponseBody> {
 fn turned_away(asking: Asking<'_>, denied: &NotAdmitted) -> Response<ResponseBody> {
     let Asking { node, site, inbound, .. } = asking;
     match denied {
-        Denied::Gate(denial) => {
+        Denied::Gate(Refused::Limit(over)) => return entry::over_a_limit(asking, *over),
+        Denied::Gate(Refused::Rule(denial)) => {
             let reason = denial.as_str();
             let labels = SiteReason { site: site.name.clone(), reason };
             node.metrics.denied.get_or_create(&labels).inc();

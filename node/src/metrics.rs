@@ -30,7 +30,7 @@ pub(crate) use upstream::UpstreamMetrics;
 pub(crate) enum CacheOutcome {
     /// Passed on without touching the store.
     Bypass,
-    /// Refused by the access rules of its site.
+    /// Refused by the access rules or the limits of its site.
     Denied,
     /// Answered by this node alone, with an error.
     Error,
@@ -168,6 +168,8 @@ pub(crate) struct Metrics {
     pub(crate) admin_audit_failures: Counter,
     /// Requests refused by the access rules of their site.
     pub(crate) denied: Family<SiteReason, Counter>,
+    /// Requests that met a limit of what clients may cost; the site is empty where the limit is the node's.
+    limited: Family<SiteReason, Counter>,
     /// Requests with a signature that was accepted, by site and key.
     signed: Family<SiteKey, Counter>,
     /// Requests that joined a fill in flight.
@@ -189,7 +191,11 @@ pub(crate) struct Metrics {
     /// Clients connected.
     pub(crate) connections: Gauge,
     /// Connections closed at once because there are too many.
-    pub(crate) connections_refused: Counter,
+    pub(crate) connections_refused: Family<Reason, Counter>,
+    /// Times that accepting connections paused for want of descriptors.
+    pub(crate) accept_pauses: Counter,
+    /// Connections that the node ended before their client wanted that.
+    pub(crate) connections_cut: Family<Reason, Counter>,
     /// Access log lines dropped because the writer was behind.
     pub(crate) upstream: UpstreamMetrics,
     /// Tunnels that have ended.
@@ -314,6 +320,7 @@ impl Metrics {
             admin_refused: Family::default(),
             admin_audit_failures: Counter::default(),
             denied: Family::default(),
+            limited: Family::default(),
             signed: Family::default(),
             collapsed: Counter::default(),
             fills: Counter::default(),
@@ -324,7 +331,9 @@ impl Metrics {
             proof_failures: Counter::default(),
             panics: Counter::default(),
             connections: Gauge::default(),
-            connections_refused: Counter::default(),
+            connections_refused: Family::default(),
+            accept_pauses: Counter::default(),
+            connections_cut: Family::default(),
             upstream: UpstreamMetrics::default(),
             tunnels: TunnelMetrics::default(),
             slices: Family::default(),
@@ -387,11 +396,26 @@ impl Metrics {
             "Requests whose signature was accepted, by the key of it",
             self.signed.clone(),
         );
+        registry.register(
+            "limited",
+            "Requests that met a limit of what clients may cost",
+            self.limited.clone(),
+        );
         registry.register("connections", "Clients connected", self.connections.clone());
         registry.register(
             "connections_refused",
             "Connections closed because there are too many",
             self.connections_refused.clone(),
+        );
+        registry.register(
+            "accept_pauses",
+            "Times that accepting connections paused for want of descriptors",
+            self.accept_pauses.clone(),
+        );
+        registry.register(
+            "connections_cut",
+            "Connections ended because their clients were slow, or idle while room was needed",
+            self.connections_cut.clone(),
         );
         registry.register(
             "proof_failures",
@@ -609,6 +633,11 @@ impl Metrics {
             let labels = SiteReason { site: name.to_owned(), reason };
             drop(self.denied.get_or_create(&labels));
         }
+    }
+
+    /// Counts a request that met the limit `reason`: one of `site`, or of the node where that is empty.
+    pub(crate) fn note_limited(&self, site: &str, reason: &'static str) {
+        self.limited.get_or_create(&SiteReason { site: site.to_owned(), reason }).inc();
     }
 
     /// Counts a request of the site `name` that was signed with `key`.

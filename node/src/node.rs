@@ -18,6 +18,8 @@ use crate::fill::budget::Budget;
 use crate::fill::{FillTable, SpillSpace};
 use crate::inbound::Reading;
 use crate::inner::{TierSecret, hex8};
+use crate::limits::Limits;
+use crate::listener::Room;
 use crate::metrics::{Metrics, Readings};
 use crate::purge::{
     Above, Authority, BootClock, Found, Implied, KeeperError, Known, Log, Making, Nats, Place,
@@ -39,6 +41,10 @@ pub(crate) struct Node {
     pub(crate) hop: HopIdentity,
     /// The servers of sites that this node knows.
     roster: Roster,
+    /// What clients may cost.
+    pub(crate) limits: Limits,
+    /// The connections of clients.
+    pub(crate) room: Room,
     /// The tunnels through this node.
     pub(crate) tunnels: Tunnels,
     /// The checks of upstreams.
@@ -154,6 +160,8 @@ impl Node {
             parents,
             roster,
             checks: Checks::default(),
+            limits: Limits::new(&config),
+            room: Room::default(),
             tunnels: Tunnels::new(),
             upstreams,
             purges,

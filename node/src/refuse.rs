@@ -7,6 +7,7 @@ use http::header::{CACHE_CONTROL, CONNECTION, CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderValue, Response, StatusCode};
 
 use crate::body::{Content, ResponseBody};
+use crate::limits::Over;
 
 /// An answer of our own with `text` as its body.
 pub(crate) fn plain(status: StatusCode, text: &'static str) -> Response<Content> {
@@ -17,6 +18,20 @@ pub(crate) fn plain(status: StatusCode, text: &'static str) -> Response<Content>
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
     if status == StatusCode::SERVICE_UNAVAILABLE {
         headers.insert(RETRY_AFTER, HeaderValue::from_static("1"));
+    }
+    response
+}
+
+/// The answer to a request that met a limit. The connection stays, unless a body is on its way that nobody
+/// will read.
+pub(crate) fn over_a_limit(over: Over) -> Response<Content> {
+    let mut response = plain(over.status(), over.text());
+    let headers = response.headers_mut();
+    if let Some(secs) = over.retry_after_secs() {
+        headers.insert(RETRY_AFTER, HeaderValue::from(secs));
+    }
+    if over == Over::Body {
+        headers.insert(CONNECTION, HeaderValue::from_static("close"));
     }
     response
 }
@@ -40,6 +55,7 @@ pub(crate) fn upstream_text(status: StatusCode) -> &'static str {
     match status {
         StatusCode::GATEWAY_TIMEOUT => "The upstream server did not answer in time.\n",
         StatusCode::SERVICE_UNAVAILABLE => "The upstream server is busy. Try again soon.\n",
+        StatusCode::PAYLOAD_TOO_LARGE => Over::Body.text(),
         StatusCode::BAD_REQUEST | StatusCode::REQUEST_TIMEOUT => {
             "The body of the request did not come whole.\n"
         }

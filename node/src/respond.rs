@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use http::header::{AGE, ALLOW, CONTENT_LENGTH, DATE, TRAILER, VIA};
+use http::header::{AGE, ALLOW, CONNECTION, CONTENT_LENGTH, DATE, TRAILER, VIA};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode};
 use weir_access::Denial;
 use weir_cache::purge::{AsOf, strip_tag_fields};
@@ -13,12 +13,13 @@ use weir_cache::{
     strip_hop_by_hop,
 };
 
-use crate::access::{NotAdmitted, word};
+use crate::access::{NotAdmitted, Refused, word};
 use crate::access_log::Record;
 use crate::body::{Account, Content, Passing, ResponseBody};
 use crate::config::FieldSwitches;
 use crate::inbound::Inbound;
 use crate::inner;
+use crate::limits::Over;
 use crate::metrics::CacheOutcome;
 use crate::node::Node;
 use crate::outcome::{Outcome, Source};
@@ -87,18 +88,36 @@ pub(crate) fn finish(asking: Asking<'_>, outcome: Outcome) -> Response<ResponseB
 /// The answer to a request that is not let in: one text for all reasons, so that a guesser learns
 /// nothing.
 pub(crate) fn not_admitted(asking: Asking<'_>, denied: &NotAdmitted) -> Response<ResponseBody> {
-    let Asking { node, site, inbound, began } = asking;
     let (status, allowed) = match denied {
         // RFC 9110 §15.5.6 asks for the list; the origin has the last word on each of these.
         Denied::Method => (StatusCode::METHOD_NOT_ALLOWED, Some(METHODS)),
-        Denied::Gate(denial @ Denial::Method { allowed }) => (denial.status(), Some(&**allowed)),
-        Denied::Gate(denial) => (denial.status(), None),
+        Denied::Gate(Refused::Rule(denial @ Denial::Method { allowed })) => {
+            (denial.status(), Some(&**allowed))
+        }
+        Denied::Gate(Refused::Rule(denial)) => (denial.status(), None),
+        Denied::Gate(Refused::Limit(over)) => return over_a_limit(asking, *over),
     };
     let mut response = refuse::plain(status, "Not allowed.\n");
-    let headers = response.headers_mut();
     if let Some(Ok(allowed)) = allowed.map(HeaderValue::from_str) {
-        headers.insert(ALLOW, allowed);
+        response.headers_mut().insert(ALLOW, allowed);
     }
+    turned_away(asking, response, word(denied))
+}
+
+/// The answer to a request that met a limit of its site.
+pub(crate) fn over_a_limit(asking: Asking<'_>, over: Over) -> Response<ResponseBody> {
+    turned_away(asking, refuse::over_a_limit(over), over.word())
+}
+
+/// Completes an answer of our own to a request that goes no further, and accounts for it.
+fn turned_away(
+    asking: Asking<'_>,
+    mut response: Response<Content>,
+    why: &'static str,
+) -> Response<ResponseBody> {
+    let Asking { node, site, inbound, began } = asking;
+    let status = response.status();
+    let headers = response.headers_mut();
     headers.insert(X_REQUEST_ID, inbound.request_id.clone());
     hide(&site.fields, headers);
     if inbound.method == Method::HEAD {
@@ -107,7 +126,7 @@ pub(crate) fn not_admitted(asking: Asking<'_>, denied: &NotAdmitted) -> Response
     let metrics = site.metrics.of(CacheOutcome::Denied);
     metrics.requests.inc();
     metrics.head_seconds.observe(began.elapsed().as_secs_f64());
-    let record = || Box::new(Record::denied(&site.name, inbound, (status, word(denied)), began));
+    let record = || Box::new(Record::denied(&site.name, inbound, (status, why), began));
     let record = node.config.log.access.then(record);
     let account = Account { bytes: metrics.bytes.clone(), record };
     response.map(|content| ResponseBody::new(content, Some(account)))
@@ -173,6 +192,10 @@ fn from_failure(asking: Asking<'_>, error: &FillError) -> Response<Content> {
     let mut response = refuse::plain(status, refuse::upstream_text(status));
     let value = proxy_status_value(&node.via, error.proxy_error(), None);
     response.headers_mut().insert(PROXY_STATUS, value);
+    if error.limit().is_some() {
+        // The rest of the body may come still, and is no request.
+        response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    }
     if inbound.method == Method::HEAD {
         *response.body_mut() = Content::Empty;
     }

@@ -11,6 +11,7 @@ use weir_cache::{
 };
 
 use crate::config::{FieldSwitches, OnIsolation, OriginConfig, SiteAccess, SiteConfig};
+use crate::limits::SiteLimiter;
 use crate::metrics::{Metrics, SiteMetrics};
 use crate::upstream::{Group, Roster, TlsError};
 
@@ -44,6 +45,8 @@ pub(crate) struct Site {
     pub(crate) on_isolation: OnIsolation,
     /// Whether a stale response may stand in for an error after it was invalidated.
     pub(crate) stale_after_purge: bool,
+    /// What its clients may cost.
+    pub(crate) limits: SiteLimiter,
     /// Its counters.
     pub(crate) metrics: SiteMetrics,
 }
@@ -159,6 +162,7 @@ fn make_site(
         stale_if_slow: config.stale_if_slow,
         on_isolation: config.on_isolation,
         stale_after_purge: config.stale_after_purge,
+        limits: SiteLimiter::new(&config.name, &config.limits),
         metrics: metrics.site(&config.name),
     })
 }

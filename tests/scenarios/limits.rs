@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use weir_node::config::NodeConfig;
 use weir_tests::{Raw, Shape, Stack, TestNode};
 
 const SHORT: Duration = Duration::from_millis(150);
@@ -24,13 +25,20 @@ async fn with_head_timeout() -> Stack {
     stack
 }
 
+/// The answer to a head that took too long, and nothing else.
+fn assert_told_to_be_late(answer: Vec<u8>) {
+    let answer = String::from_utf8(answer).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 408 "), "{answer}");
+    assert!(answer.contains("\r\nconnection: close\r\n"), "{answer}");
+    assert_eq!(answer.matches("HTTP/1.1").count(), 1, "{answer}");
+}
+
 /// Begins a request and never ends it; returns once the node has cut it.
 async fn outlast_a_slow_head(stack: &Stack) {
     let mut slow = Raw::connect(stack.edge().addr()).await;
     slow.write("GET /a HTTP/1.1\r\nHost: www").await;
     let began = Instant::now();
-    let answer = slow.rest().await;
-    assert!(answer.starts_with(b"HTTP/1.1 408 "), "{}", String::from_utf8_lossy(&answer));
+    assert_told_to_be_late(slow.rest().await);
     assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
 }
 
@@ -39,6 +47,8 @@ async fn a_slow_head_is_cut() {
     let stack = with_head_timeout().await;
     outlast_a_slow_head(&stack).await;
     no_connection_is_left(stack.edge()).await;
+    let metrics = stack.edge().metrics().await;
+    assert_eq!(metrics.sum("weir_connections_cut_total", &["reason=\"head-timeout\""]), 1.0);
 }
 
 /// The clock runs for the whole head: a byte now and then does not help.
@@ -70,7 +80,7 @@ async fn each_head_has_its_own_time() {
     let again = patient.get("/a").await;
     assert_eq!((again.status, again.field("x-cache")), (200, "HIT"), "idle is not slow");
     patient.write("GET /a HT").await;
-    assert_eq!(patient.status().await, Some(408), "cut as the first head on it would be");
+    assert_told_to_be_late(patient.rest().await);
 }
 
 /// A client that takes its time over a body is not slow with its head.
@@ -159,27 +169,76 @@ async fn a_stuck_reader_of_a_fill_is_cut_and_the_fill_goes_on() {
     assert_eq!(stack.origin.hits("/large"), 1);
 }
 
+/// Connections on which nothing is asked make room, the one that is idle for longest first.
 #[tokio::test]
-async fn connections_above_the_bound_are_closed_at_once() {
+async fn idle_connections_make_room_for_others() {
     let stack = Shape::single().node(|config| config.limits.connections_max = 3).start().await;
+    let edge = stack.edge();
     let mut open = Vec::new();
     for _ in 0..3 {
-        let mut raw = Raw::connect(stack.edge().addr()).await;
+        let mut raw = Raw::connect(edge.addr()).await;
         assert_eq!(raw.get("/a").await.status, 200);
         open.push(raw);
     }
+    assert_eq!(open[0].get("/a").await.status, 200, "the first has been idle for least");
+    let mut next = Raw::connect(edge.addr()).await;
+    assert_eq!(next.get("/a").await.status, 200);
+    assert!(open.remove(1).rest().await.is_empty(), "the second was idle for longest");
+    for raw in open.iter_mut().chain([&mut next]) {
+        assert_eq!(raw.get("/a").await.status, 200);
+    }
+    let metrics = edge.metrics().await;
+    assert_eq!(metrics.sum("weir_connections_cut_total", &["reason=\"idle\""]), 1.0);
+    assert_eq!(metrics.get("weir_connections_refused_total"), 0.0);
+    assert_eq!(metrics.get("weir_connections"), 3.0);
+}
+
+#[tokio::test]
+async fn connections_above_the_bound_are_closed_at_once_where_none_is_idle() {
+    let stack = Shape::single().node(|config| config.limits.connections_max = 3).start().await;
+    let hold = stack.answer("/slow", 200).body("hello").hold().set();
+    let mut open = Vec::new();
+    for _ in 0..3 {
+        let mut raw = Raw::connect(stack.edge().addr()).await;
+        raw.write("GET /slow HTTP/1.1\r\nHost: www.test\r\n\r\n").await;
+        open.push(raw);
+    }
+    hold.reached().await;
+    stack.edge().metrics_reach(|metrics| metrics.get("weir_fill_waiters") == 2.0).await;
     let mut refused = Raw::connect(stack.edge().addr()).await;
     refused.try_write("GET /a HTTP/1.1\r\nHost: www.test\r\n\r\n").await;
     assert!(refused.rest().await.is_empty());
-    assert_eq!(stack.edge().metrics().await.get("weir_connections_refused_total"), 1.0);
-
+    let metrics = stack.edge().metrics().await;
+    assert_eq!(metrics.get("weir_connections_refused_total"), 1.0);
+    assert_eq!(metrics.sum("weir_connections_refused_total", &["reason=\"connections-max\""]), 1.0);
+    hold.release();
     for raw in &mut open {
-        assert_eq!(raw.get("/a").await.status, 200, "those who are in stay");
+        assert_eq!(raw.response().await.body, b"hello", "those who are in stay");
     }
-    open.pop();
-    stack.edge().metrics_reach(|metrics| metrics.get("weir_connections") == 2.0).await;
-    let mut next = Raw::connect(stack.edge().addr()).await;
-    assert_eq!(next.get("/a").await.status, 200);
+}
+
+#[tokio::test]
+async fn one_client_has_so_many_connections() {
+    let limit = |config: &mut NodeConfig| config.limits.connections_per_client = Some(2);
+    let stack = Shape::single().node(limit).start().await;
+    let edge = stack.edge();
+    let mut open = Vec::new();
+    for host in [2, 2, 3, 3] {
+        let mut raw = Raw::connect_from(host, edge.addr()).await;
+        assert_eq!(raw.get("/a").await.status, 200);
+        open.push(raw);
+    }
+    let mut refused = Raw::connect_from(2, edge.addr()).await;
+    assert!(refused.rest().await.is_empty());
+    let metrics = edge.metrics().await;
+    assert_eq!(
+        metrics.sum("weir_connections_refused_total", &["reason=\"connections-per-client\""]),
+        1.0
+    );
+    drop(open.remove(0));
+    edge.metrics_reach(|metrics| metrics.get("weir_connections") == 3.0).await;
+    let mut again = Raw::connect_from(2, edge.addr()).await;
+    assert_eq!(again.get("/a").await.status, 200);
 }
 
 /// A crowd before a fill that does not come is bounded too; who is too many asks for himself.

@@ -147,9 +147,15 @@ impl Process {
         assert!(soon(words, said).await.is_ok(), "it ended without a word of {words:?}");
     }
 
+    /// Its number in the system.
+    #[must_use]
+    pub fn id(&self) -> u32 {
+        self.child.id().unwrap()
+    }
+
     /// Sends it a signal, such as `TERM`.
     pub fn signal(&self, name: &str) {
-        let id = self.child.id().unwrap().to_string();
+        let id = self.id().to_string();
         let sent = Command::new("kill").arg(format!("-{name}")).arg(id).status().unwrap();
         assert!(sent.success());
     }

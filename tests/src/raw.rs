@@ -50,6 +50,14 @@ impl Raw {
         Self { stream, unread: Vec::new() }
     }
 
+    /// Connects to `to` from 127.0.0.`host`, which is another client than 127.0.0.1.
+    pub async fn connect_from(host: u8, to: SocketAddr) -> Self {
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.bind(SocketAddr::from(([127, 0, 0, host], 0))).unwrap();
+        let stream = soon("a connection", socket.connect(to)).await.unwrap();
+        Self { stream, unread: Vec::new() }
+    }
+
     /// Connects with a receive buffer of a few KiB, so that a peer that sends more soon has to wait.
     pub async fn connect_narrow(to: SocketAddr) -> Self {
         let socket = TcpSocket::new_v4().unwrap();

@@ -12,9 +12,10 @@ use super::kinds::{
     Choice, Count, Flag, Kind, List, Maybe, Size, Span, directory, file, file_pattern, listen_addr,
     nats_addr, stream_name, token, upstream_addr,
 };
+use super::limit_keys::visit_limits;
 use super::model::{
-    FillConfig, LimitsConfig, LogConfig, LogFormat, LogLevel, NatsConfig, NodeConfig, PurgeConfig,
-    PushConfig, UnknownHost, UpstreamConfig,
+    FillConfig, LogConfig, LogFormat, LogLevel, NatsConfig, NodeConfig, PurgeConfig, PushConfig,
+    UnknownHost, UpstreamConfig,
 };
 use super::store_keys;
 use super::units::ByteSize;
@@ -69,7 +70,7 @@ const HOUR: Duration = Duration::from_secs(60 * 60);
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// A limit on waiting: something must happen in it, and it must end.
-const TIMEOUT: Span = Span { min: MILLISECOND, max: DAY };
+pub(super) const TIMEOUT: Span = Span { min: MILLISECOND, max: DAY };
 
 const UNKNOWN_HOST: Choice<UnknownHost> =
     Choice { options: &[("421", UnknownHost::Misdirected), ("404", UnknownHost::NotFound)] };
@@ -308,65 +309,6 @@ fn visit_push(push: &mut PushConfig, v: &mut impl Visitor) {
         &Count::new(1, 10_000),
         &mut push.hot_pushes_per_minute,
         "URLs fetched so a minute, at most. Set where the purge log is kept.",
-    );
-}
-
-fn visit_limits(limits: &mut LimitsConfig, v: &mut impl Visitor) {
-    v.table("limits", "What clients may do.");
-    let head_max = Size { min: ByteSize::from_kib(8), max: ByteSize::from_mib(16) };
-    v.key("head_max", &head_max, &mut limits.head_max, "Bytes of a request head.");
-    // RFC 9110 §4.1 recommends that at least 8000 octets be supported.
-    let url_max = Size { min: ByteSize::from_bytes(8_000), max: ByteSize::from_mib(16) };
-    v.key(
-        "url_max",
-        &url_max,
-        &mut limits.url_max,
-        "Bytes of a request target, at most head_max. When left out, head_max if it is less.",
-    );
-    let fields_max = Count::new(1, 10_000);
-    v.key("fields_max", &fields_max, &mut limits.fields_max, "Header fields of a request.");
-    v.key("head_timeout", &TIMEOUT, &mut limits.head_timeout, "Time for a whole request head.");
-    v.key(
-        "idle_timeout",
-        &TIMEOUT,
-        &mut limits.idle_timeout,
-        "Time between two requests of a connection.",
-    );
-    v.key(
-        "connections_max",
-        &Count::new(1, 1_000_000),
-        &mut limits.connections_max,
-        "Connections of clients, all together.",
-    );
-    v.key(
-        "streams_max",
-        &Count::new(1, 10_000),
-        &mut limits.streams_max,
-        "Requests at once on one HTTP/2 connection.",
-    );
-    v.key(
-        "write_timeout",
-        &TIMEOUT,
-        &mut limits.write_timeout,
-        "Time in which a client takes no byte, after which it is cut off.",
-    );
-    v.key(
-        "waiters_max",
-        &Count::new(1, 1_000_000),
-        &mut limits.waiters_max,
-        "Requests that wait for one fill.",
-    );
-    v.key(
-        "tunnels_max",
-        &Count::new(0, 1_000_000),
-        &mut limits.tunnels_max,
-        "Connections that have changed to another protocol, such as WebSockets.",
-    );
-    v.key(
-        "tunnel_idle_timeout",
-        &TIMEOUT,
-        &mut limits.tunnel_idle_timeout,
-        "Time in which no byte moves through such a connection, either way, after which it is closed.",
     );
 }
 

@@ -57,10 +57,13 @@ mod group_keys;
 mod include;
 mod keys;
 mod kinds;
+mod limit_keys;
+mod limits;
 mod model;
 mod origin;
 mod overrides;
 mod problem;
+mod rate;
 mod reader;
 mod relations;
 mod render;
@@ -83,14 +86,15 @@ pub use self::access::SiteAccess;
 pub(crate) use self::address::parse_literal;
 pub use self::address::{AddressError, Scheme, UpstreamAddr};
 pub use self::admin::{AdminConfig, TokenConfig};
+pub use self::limits::{LimitsConfig, SiteLimits};
 pub use self::model::{
-    FieldSwitches, FillConfig, LimitsConfig, LogConfig, LogFormat, LogLevel, NatsConfig,
-    NodeConfig, OnIsolation, Protocol, PurgeConfig, PushConfig, SiteConfig, Tier, TierDefaults,
-    UnknownHost, UpstreamConfig,
+    FieldSwitches, FillConfig, LogConfig, LogFormat, LogLevel, NatsConfig, NodeConfig, OnIsolation,
+    Protocol, PurgeConfig, PushConfig, SiteConfig, Tier, TierDefaults, UnknownHost, UpstreamConfig,
 };
 pub use self::origin::{Balance, OriginConfig, OriginError, OriginServer, StatusRange};
 pub use self::overrides::environment;
 pub use self::problem::{ConfigErrors, ConfigProblem};
+pub use self::rate::{Bandwidth, Rate, RateError};
 pub use self::render::to_toml;
 pub use self::store::{OnDiskConfig, StoreConfig};
 pub use self::units::{ByteSize, UnitError, parse_duration, render_duration};

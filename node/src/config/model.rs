@@ -14,6 +14,7 @@ use weir_cache::{HostPattern, KeyRules, Policy, Profile, RuleSet};
 use super::access::SiteAccess;
 use super::address::UpstreamAddr;
 use super::admin::AdminConfig;
+use super::limits::{LimitsConfig, SiteLimits};
 use super::origin::{OriginConfig, OriginServer};
 use super::store::StoreConfig;
 use super::units::ByteSize;
@@ -308,59 +309,6 @@ pub enum OnIsolation {
     ServeStale,
 }
 
-/// Limits that clients meet.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct LimitsConfig {
-    /// Bytes of a request head, at least 8 KiB.
-    pub head_max: ByteSize,
-    /// Bytes of a request target, at least 8000 (RFC 9110 §4.1) and at most `head_max`.
-    pub url_max: ByteSize,
-    /// Header fields of a request.
-    pub fields_max: usize,
-    /// Time for a whole request head.
-    pub head_timeout: Duration,
-    /// Time between two requests of a connection.
-    pub idle_timeout: Duration,
-    /// Connections of clients, all together.
-    pub connections_max: usize,
-    /// Requests at once on one HTTP/2 connection.
-    pub streams_max: u32,
-    /// Time without a client taking a byte.
-    pub write_timeout: Duration,
-    /// Requests that wait for one fill.
-    pub waiters_max: usize,
-    /// Connections that have changed to another protocol.
-    pub tunnels_max: usize,
-    /// Time in which nothing moves through such a connection.
-    pub tunnel_idle_timeout: Duration,
-}
-
-impl LimitsConfig {
-    /// Returns the longest request target where only the size of the head is given.
-    pub(super) fn url_max_for(head_max: ByteSize) -> ByteSize {
-        ByteSize::from_kib(16).min(head_max)
-    }
-}
-
-impl Default for LimitsConfig {
-    fn default() -> Self {
-        let head_max = ByteSize::from_kib(64);
-        Self {
-            head_max,
-            url_max: Self::url_max_for(head_max),
-            fields_max: 100,
-            head_timeout: Duration::from_secs(10),
-            idle_timeout: Duration::from_secs(60),
-            connections_max: 10_000,
-            streams_max: 100,
-            write_timeout: Duration::from_secs(60),
-            waiters_max: 10_000,
-            tunnels_max: 10_000,
-            tunnel_idle_timeout: Duration::from_secs(5 * 60),
-        }
-    }
-}
-
 /// What is logged.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct LogConfig {
@@ -441,6 +389,8 @@ pub struct SiteConfig {
     pub stale_after_purge: bool,
     /// Who may fetch what.
     pub access: SiteAccess,
+    /// What clients may cost.
+    pub limits: SiteLimits,
 }
 
 impl SiteConfig {
@@ -460,6 +410,7 @@ impl SiteConfig {
             on_isolation: OnIsolation::default(),
             stale_after_purge: false,
             access: SiteAccess::default(),
+            limits: SiteLimits::default(),
         }
     }
 }

@@ -9,7 +9,8 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 
 use super::address::Scheme;
-use super::model::{LimitsConfig, NodeConfig, PurgeConfig, Tier, TierDefaults};
+use super::limits::LimitsConfig;
+use super::model::{NodeConfig, PurgeConfig, Tier, TierDefaults};
 use super::problem::{Place, Problems, Wrong, quote};
 use super::reader::{Given, Mark};
 use super::sites::{ReadSite, Sites};

@@ -13,6 +13,7 @@ use super::kinds::{
     Choice, Flag, List, Maybe, Percent, Span, authority, cookie_name, file, header_name,
     host_pattern, key_header_name, origin_server, parameter_pattern, tls_name, token,
 };
+use super::limit_keys::visit_site_limits;
 use super::model::{FieldSwitches, OnIsolation, Protocol, SiteConfig};
 use super::origin::OriginConfig;
 
@@ -86,6 +87,7 @@ impl SiteDraft {
         visit_origin(&mut self.site.origin, v);
         visit_key(&mut self.site.key, v);
         visit_fields(&mut self.site.fields, v);
+        visit_site_limits(&mut self.site.limits, v);
         visit_access(self.site.access.draft(), v);
     }
 }

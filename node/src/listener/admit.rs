@@ -9,9 +9,11 @@ use futures_util::FutureExt;
 use tokio::net::TcpStream;
 use tokio::sync::watch;
 
+use super::cut::note_ended;
 use super::{http1, http2};
+use crate::limits::Held;
+use crate::metrics::Reason;
 use crate::node::Node;
-use crate::telemetry;
 
 /// Starts serving a connection unless there are too many.
 pub(super) fn admit(
@@ -20,24 +22,25 @@ pub(super) fn admit(
     address: SocketAddr,
     stopped: &watch::Receiver<bool>,
 ) -> Option<impl Future<Output = ()> + use<>> {
-    let connected = node.metrics.connections.get();
-    if usize::try_from(connected).unwrap_or(0) >= node.config.limits.connections_max {
-        node.metrics.connections_refused.inc();
+    let Some(held) = node.limits.connect(address.ip()) else {
+        note_refused(node, address, "connections-per-client");
+        return None;
+    };
+    if !has_room(node) {
+        note_refused(node, address, "connections-max");
         return None;
     }
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%error, "a connection ended before it was served");
         return None;
     }
-    let counted = Connected::new(Arc::clone(node));
+    let counted = Connected::new(Arc::clone(node), held);
     let connection = serve(Arc::clone(node), stream, address, stopped.clone());
     Some(async move {
         // A bug in one request ends its connection, is counted, and leaves the node alone.
         match AssertUnwindSafe(connection).catch_unwind().await {
             Ok(Ok(())) => {}
-            Ok(Err(error)) => {
-                tracing::debug!(%address, "connection ended: {}", telemetry::chain(&error));
-            }
+            Ok(Err(error)) => note_ended(&counted.node, address, &error),
             Err(_) => {
                 counted.node.metrics.panics.inc();
                 tracing::error!(%address, "a request ended in a panic; please report this");
@@ -67,16 +70,31 @@ async fn serve(
     http1::serve(node, stream, address, stopped).await
 }
 
+/// Whether there is room for one more connection, if need be in place of one that is idle.
+fn has_room(node: &Node) -> bool {
+    let connected = usize::try_from(node.metrics.connections.get()).unwrap_or(0);
+    // Those that leave are as good as gone: a few more than the limit, for a moment.
+    let staying = connected.saturating_sub(node.room.leaving());
+    staying < node.config.limits.connections_max || node.room.make() > 0
+}
+
+/// Counts a connection that is closed at once.
+fn note_refused(node: &Node, address: SocketAddr, reason: &'static str) {
+    node.metrics.connections_refused.get_or_create(&Reason { reason }).inc();
+    tracing::debug!(%address, reason, "a connection was refused");
+}
+
 /// Counts a connection for as long as it lasts.
 pub(crate) struct Connected {
     node: Arc<Node>,
+    _of_client: Held,
 }
 
 impl Connected {
-    /// Counts one.
-    pub(crate) fn new(node: Arc<Node>) -> Self {
+    /// Counts one of the node and, as `of_client` says, of its client.
+    pub(crate) fn new(node: Arc<Node>, of_client: Held) -> Self {
         node.metrics.connections.inc();
-        Self { node }
+        Self { node, _of_client: of_client }
     }
 }
 

@@ -1,5 +1,6 @@
-//! A connection that may not be slow for ever: a deadline for each request head, and one for taking
-//! bytes. What comes in and goes out is read along with by a [`Watch`]. Interim responses leave through it as well (see [`crate::interim`]).
+//! A connection that may not be slow for ever: a deadline for each request head, and a least pace for taking
+//! bytes. What comes in and goes out is read along with by a [`Protocol`]. Interim responses leave through it as
+//! well (see [`crate::interim`]), and what comes after the last answer is taken.
 //!
 //! hyper's own head timeout covers idle time as well; here the clock starts with the first byte of a
 //! head, so that idle connections may live longer than slow heads.
@@ -14,10 +15,12 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep, sleep_until};
 
+use super::cut::{Cut, Linger};
 use super::phase::Phase;
+use crate::limits::{TooSlow, Watch};
 
-/// Reads along with what goes over a connection, in its protocol.
-pub(super) trait Watch {
+/// What a guard must know of the protocol that is spoken.
+pub(crate) trait Protocol {
     /// Notes bytes that came in.
     ///
     /// # Errors
@@ -36,39 +39,39 @@ pub(super) trait Watch {
     fn goodbye(&self, is_late: bool) -> Option<&'static [u8]>;
 }
 
-/// How long a peer may take.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Deadlines {
-    /// For a whole head.
-    pub(super) head: Duration,
-    /// For the next byte that it takes.
-    pub(super) write: Duration,
-}
-
 /// A stream with deadlines.
-pub(super) struct Guarded<S, W> {
+pub(crate) struct Guarded<S, P> {
     stream: S,
-    watch: W,
+    protocol: P,
     phase: Arc<Phase>,
-    deadlines: Deadlines,
+    head_timeout: Duration,
     /// Runs from the first byte of a head until the head is complete.
     head_deadline: Option<Pin<Box<Sleep>>>,
-    /// Runs while the peer takes no byte.
-    write_deadline: Option<Pin<Box<Sleep>>>,
+    /// Looks at how fast the peer takes bytes.
+    write_watch: Watch,
+    /// Takes what comes after the last answer, once that has gone.
+    linger: Option<Linger>,
     /// Bytes of interim responses that are being written.
     interim: Vec<u8>,
 }
 
-impl<S: AsyncRead + AsyncWrite + Unpin, W: Watch> Guarded<S, W> {
-    /// Guards `stream`, whose requests are noted in `phase`.
-    pub(super) fn new(stream: S, watch: W, phase: Arc<Phase>, deadlines: Deadlines) -> Self {
+impl<S: AsyncRead + AsyncWrite + Unpin, P: Protocol> Guarded<S, P> {
+    /// Guards `stream`, on which `protocol` is spoken and whose requests are noted in `phase`.
+    pub(crate) fn new(
+        stream: S,
+        protocol: P,
+        phase: Arc<Phase>,
+        head_timeout: Duration,
+        write_watch: Watch,
+    ) -> Self {
         Self {
             stream,
-            watch,
+            protocol,
             phase,
-            deadlines,
+            head_timeout,
             head_deadline: None,
-            write_deadline: None,
+            write_watch,
+            linger: None,
             interim: Vec::new(),
         }
     }
@@ -90,11 +93,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin, W: Watch> Guarded<S, W> {
 
     /// Looks at what came in. A head that has begun runs against time.
     fn note_read(&mut self, bytes: &[u8]) -> io::Result<()> {
-        self.watch.read(bytes)?;
-        if !self.watch.is_in_head() {
+        self.protocol.read(bytes)?;
+        if !self.protocol.is_in_head() {
             self.head_deadline = None;
         } else if self.head_deadline.is_none() {
-            self.head_deadline = Some(Box::pin(sleep_until(Instant::now() + self.deadlines.head)));
+            self.head_deadline = Some(Box::pin(sleep_until(Instant::now() + self.head_timeout)));
+            self.phase.idle.end();
         }
         Ok(())
     }
@@ -106,49 +110,44 @@ impl<S: AsyncRead + AsyncWrite + Unpin, W: Watch> Guarded<S, W> {
     }
 
     /// Ends the connection with `error`, and tells the peer if it takes it at once.
-    fn end(&mut self, cx: &mut Context<'_>, error: io::Error) -> Poll<io::Result<()>> {
-        let is_late = error.kind() == io::ErrorKind::TimedOut;
-        if let Some(goodbye) = self.watch.goodbye(is_late)
+    fn end(&mut self, cx: &mut Context<'_>, is_late: bool, error: io::Error) -> io::Error {
+        // Amid bytes that wait for the peer there is no room for a word.
+        let goodbye = self.protocol.goodbye(is_late).filter(|_| !self.phase.is_blocked());
+        if let Some(goodbye) = goodbye
             && let Poll::Ready(Err(error)) = Pin::new(&mut self.stream).poll_write(cx, goodbye)
         {
             tracing::trace!(%error, "the peer is gone already");
         }
-        Poll::Ready(Err(error))
+        error
     }
 
     fn note_written(&mut self, bufs: &[io::IoSlice<'_>], mut written: usize) {
         for buf in bufs {
             let here = written.min(buf.len());
-            self.watch.wrote(buf.get(..here).unwrap_or_default());
+            self.protocol.wrote(buf.get(..here).unwrap_or_default());
             written -= here;
         }
     }
 
-    /// Notes the outcome of a write; fails once none has moved for too long.
-    fn after_write<T>(
+    /// Notes the outcome of a write of so many bytes; fails once the peer takes them too slowly.
+    fn after_write(
         &mut self,
         cx: &mut Context<'_>,
-        poll: Poll<io::Result<T>>,
-    ) -> Poll<io::Result<T>> {
+        poll: Poll<io::Result<usize>>,
+    ) -> Poll<io::Result<usize>> {
         self.phase.set_blocked(poll.is_pending());
-        if poll.is_ready() {
-            self.write_deadline = None;
-            return poll;
+        if let Poll::Ready(written) = poll {
+            self.write_watch.moved(*written.as_ref().unwrap_or(&0));
+            return Poll::Ready(written);
         }
-        let until = Instant::now() + self.deadlines.write;
-        let deadline = self.write_deadline.get_or_insert_with(|| Box::pin(sleep_until(until)));
-        match deadline.as_mut().poll(cx) {
-            Poll::Ready(()) => Poll::Ready(Err(timed_out("write"))),
-            Poll::Pending => Poll::Pending,
+        match ready!(self.write_watch.poll_waiting(cx)) {
+            TooSlow::Stalled => Poll::Ready(Err(Cut::Write.into())),
+            TooSlow::Slow => Poll::Ready(Err(Cut::WriteRate.into())),
         }
     }
 }
 
-fn timed_out(what: &str) -> io::Error {
-    io::Error::new(io::ErrorKind::TimedOut, format!("{what} timeout"))
-}
-
-impl<S: AsyncRead + AsyncWrite + Unpin, W: Watch + Unpin> AsyncRead for Guarded<S, W> {
+impl<S: AsyncRead + AsyncWrite + Unpin, P: Protocol + Unpin> AsyncRead for Guarded<S, P> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -161,14 +160,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin, W: Watch + Unpin> AsyncRead for Guarded<
             _ => Ok(()),
         };
         match noted {
-            Err(error) => self.end(cx, error),
-            Ok(()) if self.is_late(cx) => self.end(cx, timed_out("head")),
+            Err(error) => Poll::Ready(Err(self.end(cx, false, error))),
+            Ok(()) if self.is_late(cx) => Poll::Ready(Err(self.end(cx, true, Cut::Head.into()))),
             Ok(()) => poll,
         }
     }
 }
 
-impl<S: AsyncRead + AsyncWrite + Unpin, W: Watch + Unpin> AsyncWrite for Guarded<S, W> {
+impl<S: AsyncRead + AsyncWrite + Unpin, P: Protocol + Unpin> AsyncWrite for Guarded<S, P> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -178,7 +177,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin, W: Watch + Unpin> AsyncWrite for Guarded
             Poll::Ready(Ok(())) => {
                 let poll = Pin::new(&mut self.stream).poll_write(cx, buf);
                 if let Poll::Ready(Ok(written)) = poll {
-                    self.watch.wrote(buf.get(..written).unwrap_or_default());
+                    self.protocol.wrote(buf.get(..written).unwrap_or_default());
                 }
                 poll
             }
@@ -190,13 +189,21 @@ impl<S: AsyncRead + AsyncWrite + Unpin, W: Watch + Unpin> AsyncWrite for Guarded
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         self.phase.interims.written_by(cx.waker());
-        let poll = self.poll_interim(cx);
+        let poll = self.poll_interim(cx).map_ok(|()| 0);
         ready!(self.after_write(cx, poll))?;
         Pin::new(&mut self.stream).poll_flush(cx)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(cx)
+        let this = &mut *self;
+        if this.linger.is_none() {
+            ready!(Pin::new(&mut this.stream).poll_shutdown(cx))?;
+        }
+        let linger = this.linger.get_or_insert_default();
+        if this.phase.may_have_unread() {
+            ready!(linger.poll(&mut this.stream, cx));
+        }
+        Poll::Ready(Ok(()))
     }
 
     fn is_write_vectored(&self) -> bool {

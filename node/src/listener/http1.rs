@@ -6,18 +6,21 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use http::header::CONNECTION;
-use http::{HeaderValue, StatusCode};
+use http::{HeaderValue, Request, StatusCode};
+use hyper::body::{Body, Incoming};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::watch;
 
+use super::cut::{HEAD_TOO_LATE, note_cut};
 use super::framing::{Framing, Notice};
-use super::guard::{Deadlines, Guarded, Watch};
+use super::guard::{Guarded, Protocol};
 use super::phase::Phase;
 use crate::config::LimitsConfig;
 use crate::handle::{Caller, handle};
+use crate::limits::Watch;
 use crate::node::Node;
 
 /// Serves `stream` until either side ends it; once `stopped` says so, until the request being answered is
@@ -37,12 +40,15 @@ where
 {
     let phase = Phase::new();
     let limits = &node.config.limits;
-    let watch = Watcher { framing: Framing::new(), phase: Arc::clone(&phase) };
-    let deadlines = Deadlines { head: limits.head_timeout, write: limits.write_timeout };
-    let io = Guarded::new(stream, watch, Arc::clone(&phase), deadlines);
+    let watch = Watch::new(limits.write_timeout, limits.write_rate_min);
+    let spoken = Http1::new(Arc::clone(&phase));
+    let io = Guarded::new(stream, spoken, Arc::clone(&phase), limits.head_timeout, watch);
+    let stay = node.room.enter(&phase);
     let builder = builder(limits);
-    let service = service_fn(move |request| {
+    let service = service_fn(|request: Request<Incoming>| {
         let (node, answering) = (Arc::clone(&node), phase.begin());
+        // After a request that is refused for its framing anything may come.
+        phase.set_body(answering.is_last() || !request.body().is_end_stream());
         let caller = Caller { address, phase: Arc::clone(&phase), fault: answering.fault() };
         async move {
             let mut response = handle(&node, &caller, request).await;
@@ -59,6 +65,13 @@ where
         biased;
         ended = connection.as_mut() => return ended,
         _ = stopped.wait_for(|stopped| *stopped) => connection.as_mut().graceful_shutdown(),
+        () = stay.asked_to_leave() => {
+            if stay.is_idle() {
+                note_cut(&node, "idle");
+                return Ok(());
+            }
+            connection.as_mut().graceful_shutdown();
+        }
     }
     connection.await
 }
@@ -77,16 +90,20 @@ fn builder(limits: &LimitsConfig) -> http1::Builder {
     builder
 }
 
-/// Told to who takes too long over a head.
-const TOO_LATE: &[u8] = b"HTTP/1.1 408 Request Timeout\r\nConnection: close\r\nCache-Control: no-store\r\nContent-Length: 0\r\n\r\n";
-
 /// Watches where the requests of one connection begin and end.
-pub(super) struct Watcher {
-    pub(super) framing: Framing,
-    pub(super) phase: Arc<Phase>,
+pub(crate) struct Http1 {
+    framing: Framing,
+    phase: Arc<Phase>,
 }
 
-impl Watch for Watcher {
+impl Http1 {
+    /// A connection on which nothing has come, whose requests are noted in `phase`.
+    pub(crate) fn new(phase: Arc<Phase>) -> Self {
+        Self { framing: Framing::new(), phase }
+    }
+}
+
+impl Protocol for Http1 {
     fn read(&mut self, bytes: &[u8]) -> io::Result<()> {
         match self.framing.read(bytes) {
             None => {}
@@ -111,6 +128,6 @@ impl Watch for Watcher {
 
     fn goodbye(&self, is_late: bool) -> Option<&'static [u8]> {
         // Amid an answer it would be part of it; an invalid body is answered by the request path.
-        (is_late && !self.phase.is_answering()).then_some(TOO_LATE)
+        (is_late && !self.phase.is_answering()).then_some(HEAD_TOO_LATE)
     }
 }

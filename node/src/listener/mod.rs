@@ -1,15 +1,18 @@
 //! Accepts connections from clients and child nodes, and bounds what each may cost.
 //!
 //! Own loop on hyper, since every limit is only there: connections at once, time for a head, idle
-//! time, time without taking a byte, size and number of fields. `admit` lets connections in, `http1` and `http2`
-//! serve one, `guard` holds its deadlines, `framing` says where its requests begin and end, `phase` tells how far it is with its requests.
+//! time, time without taking a byte, size and number of fields. `admit` lets connections in, `http1`
+//! and `http2` serve one, `guard` holds its deadlines, `framing` says where its requests begin and end, `phase` tells how far it is with its requests, `cut` ends those that
+//! are too slow, `room` those that are idle while there are too many.
 
 mod admit;
+mod cut;
 mod framing;
 mod guard;
 mod http1;
 mod http2;
 mod phase;
+mod room;
 
 use std::io;
 use std::sync::Arc;
@@ -23,7 +26,10 @@ use crate::node::Node;
 
 pub(crate) use admit::Connected;
 pub(crate) use framing::Fault;
+pub(crate) use guard::Guarded;
+pub(crate) use http1::Http1;
 pub(crate) use phase::{Answering, Phase};
+pub(crate) use room::Room;
 
 /// How long accepting pauses when the system has no descriptors left, so that the loop does not spin.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
@@ -46,7 +52,7 @@ pub(crate) async fn serve(node: Arc<Node>, listener: TcpListener, mut stop: watc
                         connections.spawn(serving);
                     }
                 }
-                Err(error) => on_accept_error(&error).await,
+                Err(error) => on_accept_error(&node, &error).await,
             },
             Some(_) = connections.join_next() => {}
         }
@@ -63,11 +69,14 @@ pub(crate) async fn serve(node: Arc<Node>, listener: TcpListener, mut stop: watc
     }
 }
 
-/// A failed accept is either one connection's trouble or a lack of descriptors.
-async fn on_accept_error(error: &io::Error) {
+/// A failed accept is either one connection's trouble or a lack of descriptors, which idle connections give
+/// back.
+async fn on_accept_error(node: &Node, error: &io::Error) {
     if matches!(error.kind(), io::ErrorKind::ConnectionReset | io::ErrorKind::ConnectionAborted) {
         return;
     }
-    tracing::warn!(%error, "accepting connections pauses");
+    let asked_to_leave = node.room.make();
+    node.metrics.accept_pauses.inc();
+    tracing::warn!(%error, asked_to_leave, "accepting connections pauses");
     tokio::time::sleep(ACCEPT_PAUSE).await;
 }

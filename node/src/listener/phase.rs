@@ -7,7 +7,9 @@ use std::sync::{Arc, OnceLock};
 use http::Version;
 
 use super::framing::Fault;
+use super::room::Idle;
 use crate::interim::{Interims, Sink};
+use crate::limits::SharedPace;
 
 /// How far a connection is with its requests.
 #[derive(Debug)]
@@ -22,6 +24,12 @@ pub(crate) struct Phase {
     fault: OnceLock<Fault>,
     /// Whether bytes of an answer wait for the peer to take them.
     blocked: AtomicBool,
+    /// Whether the last request came with a body.
+    had_body: AtomicBool,
+    /// Whether it waits for a request, and is to wait on.
+    pub(super) idle: Idle,
+    /// What the bodies on it share of its bandwidth.
+    pub(crate) pace: Arc<SharedPace>,
     /// Interim responses on their way to the client.
     pub(super) interims: Interims,
 }
@@ -35,6 +43,9 @@ impl Phase {
             last: AtomicU64::new(0),
             fault: OnceLock::new(),
             blocked: AtomicBool::new(false),
+            had_body: AtomicBool::new(false),
+            idle: Idle::new(),
+            pace: Arc::new(SharedPace::new()),
             interims: Interims::default(),
         })
     }
@@ -42,6 +53,7 @@ impl Phase {
     /// A request's head is complete.
     pub(crate) fn begin(self: &Arc<Self>) -> Answering {
         self.answering.fetch_add(1, Relaxed);
+        self.idle.end();
         let number = self.begun.fetch_add(1, Relaxed) + 1;
         Answering { phase: Arc::clone(self), number }
     }
@@ -79,6 +91,33 @@ impl Phase {
         self.blocked.store(blocked, Relaxed);
     }
 
+    /// Since when nothing is asked and nothing is on its way; `None` while there is something.
+    pub(super) fn idle_since(&self) -> Option<u64> {
+        let at_work = self.is_answering() || self.blocked.load(Relaxed);
+        self.idle.since().filter(|_| !at_work)
+    }
+
+    /// The same; `None` too if it was asked to leave already.
+    pub(super) fn may_leave(&self) -> Option<u64> {
+        self.idle_since().filter(|_| !self.idle.is_asked())
+    }
+
+    /// Says whether the present request comes with a body.
+    pub(super) fn set_body(&self, has_body: bool) {
+        self.had_body.store(has_body, Relaxed);
+    }
+
+    /// Whether bytes may be on their way that nobody reads: of the last request's body, or of a head that
+    /// cannot be read.
+    pub(super) fn may_have_unread(&self) -> bool {
+        self.had_body.load(Relaxed) || self.idle_since().is_none()
+    }
+
+    /// Whether bytes of an answer wait for the peer to take them.
+    pub(super) fn is_blocked(&self) -> bool {
+        self.blocked.load(Relaxed)
+    }
+
     /// The final response follows: no interim response may.
     pub(crate) fn end_interims(&self) {
         self.interims.close();
@@ -105,13 +144,15 @@ impl Answering {
     }
 
     /// Why the request is to be refused; `None` for one that is well framed.
-    pub(super) fn fault(&self) -> Option<Fault> {
+    pub(crate) fn fault(&self) -> Option<Fault> {
         if self.is_last() { self.phase.fault.get().copied() } else { None }
     }
 }
 
 impl Drop for Answering {
     fn drop(&mut self) {
-        self.phase.answering.fetch_sub(1, Relaxed);
+        if self.phase.answering.fetch_sub(1, Relaxed) == 1 {
+            self.phase.idle.begin();
+        }
     }
 }

@@ -71,7 +71,7 @@ pub(crate) fn open(node: &Arc<Node>, asked: Asked<'_>, answer: Answer, place: Pl
     let held = Held {
         node: Arc::clone(node),
         _place: place,
-        _connected: Connected::new(Arc::clone(node)),
+        _connected: Connected::new(Arc::clone(node), node.limits.keep(asked.inbound.address)),
         _answering: asked.phase.begin(),
         _upstream: body,
     };

@@ -9,6 +9,7 @@ use weir_cache::ProxyError;
 
 use super::connect_error::ConnectError;
 use super::group::Kind;
+use crate::limits::{Over, TooSlow};
 
 /// Why a fill or a forwarded request produced no usable response.
 ///
@@ -76,6 +77,12 @@ pub(crate) enum FillError {
     /// The client's own request body did not move.
     #[error("the client sent no byte of its body for {waited:?}")]
     ClientStalled { waited: Duration },
+    /// The client's own request body came too slowly for the limits that it is under.
+    #[error("the client sent its body too slowly")]
+    ClientSlow { why: TooSlow },
+    /// The client's own request body is larger than it may be.
+    #[error("the client's body is too large")]
+    ClientTooLarge,
     /// The request that was waited for got a server error, which is not shared.
     #[error("the upstream server fails with {status}")]
     Failing { status: StatusCode },
@@ -148,6 +155,8 @@ impl FillError {
             | Self::Unsolicited { .. }
             | Self::ClientBroke { .. }
             | Self::ClientStalled { .. }
+            | Self::ClientSlow { .. }
+            | Self::ClientTooLarge
             | Self::Failing { .. }
             | Self::Abandoned
             | Self::NoTunnel { .. }
@@ -176,10 +185,24 @@ impl FillError {
             | Self::Unsolicited { .. }
             | Self::ClientBroke { .. }
             | Self::ClientStalled { .. }
+            | Self::ClientSlow{ .. }
+            | Self::ClientTooLarge
             | Self::Failing { .. }
             | Self::Abandoned
             | Self::NoTunnel { .. }
             | Self::Spill { .. } => false,
+        }
+    }
+
+    /// The limit of a client that was reached, in one word; `None` for every other error.
+    pub(crate) fn limit(&self) -> Option<&'static str> {
+        match self {
+            Self::ClientStalled { .. } | Self::ClientSlow { why: TooSlow::Stalled } => {
+                Some("body-timeout")
+            }
+            Self::ClientSlow { why: TooSlow::Slow } => Some("body-rate"),
+            Self::ClientTooLarge => Some(Over::Body.word()),
+            _ => None,
         }
     }
 
@@ -209,7 +232,8 @@ impl FillError {
                 StatusCode::GATEWAY_TIMEOUT
             }
             Self::ClientBroke { .. } => StatusCode::BAD_REQUEST,
-            Self::ClientStalled { .. } => StatusCode::REQUEST_TIMEOUT,
+            Self::ClientStalled { .. } | Self::ClientSlow { .. } => StatusCode::REQUEST_TIMEOUT,
+            Self::ClientTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::BehindParent { status, .. } | Self::Failing { status } => *status,
             Self::NoUpstream
             | Self::Connect { .. }
@@ -232,7 +256,10 @@ impl FillError {
             | Self::Open { .. }
             | Self::BehindParent { .. }
             | Self::Failing { .. } => ProxyError::DestinationUnavailable,
-            Self::ClientBroke { .. } | Self::ClientStalled { .. } => ProxyError::HttpRequestError,
+            Self::ClientBroke { .. }
+            | Self::ClientStalled { .. }
+            | Self::ClientSlow { .. }
+            | Self::ClientTooLarge => ProxyError::HttpRequestError,
             Self::Connect { source, .. } => source.proxy_error(),
             Self::Reset { .. } => ProxyError::ConnectionTerminated,
             Self::HeadTimeout { .. } | Self::OutOfTime { .. } | Self::BodyTimeout { .. } => {

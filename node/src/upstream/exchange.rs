@@ -17,6 +17,7 @@ use super::member::{Member, Slot};
 use super::out::{OutBody, OutRequest, Sent};
 use super::send::Upstreams;
 use crate::inner;
+use crate::limits::Fault;
 
 impl Upstreams {
     /// Asks one server once, over the connection that `slot` is the right to.
@@ -78,7 +79,9 @@ impl Upstreams {
         loop {
             let before = sent.frames();
             match tokio::time::timeout(waited, &mut response).await {
-                Ok(result) => return result.map_err(|source| classify(member, source)),
+                Ok(result) => {
+                    return result.map_err(|error| of_client(sent, || classify(member, error)));
+                }
                 Err(_elapsed) if sent.frames() != before => {}
                 Err(_elapsed) if !sent.is_whole() => {
                     return Err(FillError::ClientStalled { waited });
@@ -146,6 +149,15 @@ fn frame(method: &Method, without_body: bool, headers: &mut HeaderMap) {
     let announced = headers.remove(CONTENT_LENGTH).is_some();
     if announced && without_body && !matches!(*method, Method::GET | Method::HEAD) {
         headers.insert(CONTENT_LENGTH, HeaderValue::from_static("0"));
+    }
+}
+
+/// What the client did wrong with its body, if that is why the request was given up; otherwise `else_is`.
+fn of_client(sent: &Sent, else_is: impl FnOnce() -> FillError) -> FillError {
+    match sent.fault() {
+        Some(Fault::TooLarge) => FillError::ClientTooLarge,
+        Some(Fault::TooSlow(why)) => FillError::ClientSlow { why },
+        None => else_is(),
     }
 }
 

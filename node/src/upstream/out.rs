@@ -1,19 +1,20 @@
 //! A request on its way upstream: its fields, its body, and how far the body has gone.
 
 use std::pin::Pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use http::{HeaderMap, Method};
-use hyper::body::{Body, Frame, Incoming, SizeHint};
+use hyper::body::{Body, Frame, SizeHint};
 use parking_lot::Mutex;
 use weir_cache::purge::AsOf;
 use weir_cache::{CacheKey, passable_trailers};
 
 use super::member::Member;
 use crate::interim::Sink;
+use crate::limits::{Fault, Upload, UploadError};
 
 /// A request upstream, complete but for the server it goes to.
 pub(crate) struct OutRequest {
@@ -62,12 +63,18 @@ pub(crate) enum OutBody {
 pub(crate) struct Sent {
     frames: AtomicU64,
     whole: AtomicBool,
+    fault: OnceLock<Fault>,
 }
 
 impl Sent {
     /// Frames that have gone.
     pub(super) fn frames(&self) -> u64 {
         self.frames.load(Relaxed)
+    }
+
+    /// What the client did wrong with it, so that the request was given up.
+    pub(super) fn fault(&self) -> Option<Fault> {
+        self.fault.get().copied()
     }
 
     /// Whether there is nothing left to send.
@@ -83,14 +90,14 @@ impl Sent {
 #[derive(Debug)]
 pub(crate) struct Lent {
     /// Where the body lies until it is first polled; shared by the attempts.
-    cell: Arc<Mutex<Option<Incoming>>>,
+    cell: Arc<Mutex<Option<Upload>>>,
     /// The body, of the attempt that sends it.
-    taken: Option<Incoming>,
+    taken: Option<Upload>,
     sent: Arc<Sent>,
 }
 
 impl Lent {
-    fn new(body: Incoming) -> Self {
+    fn new(body: Upload) -> Self {
         Self { cell: Arc::new(Mutex::new(Some(body))), taken: None, sent: Arc::default() }
     }
 
@@ -106,7 +113,7 @@ impl Lent {
     fn poll_frame(
         &mut self,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+    ) -> Poll<Option<Result<Frame<Bytes>, UploadError>>> {
         if self.taken.is_none() {
             self.taken = self.cell.lock().take();
         }
@@ -114,6 +121,12 @@ impl Lent {
         let Some(body) = &mut self.taken else { return Poll::Pending };
         let frame = ready!(Pin::new(&mut *body).poll_frame(cx)).map(only_passable);
         self.sent.frames.fetch_add(1, Relaxed);
+        if let Some(Err(error)) = &frame
+            && let Some(fault) = error.fault()
+        {
+            // Only the first counts; after it nothing is read.
+            self.sent.fault.get_or_init(|| fault);
+        }
         if frame.is_none() || body.is_end_stream() {
             self.sent.whole.store(true, Relaxed);
         }
@@ -121,7 +134,7 @@ impl Lent {
     }
 
     /// What `of` says of the body, wherever it lies; `otherwise` where another attempt has it.
-    fn look<T>(&self, otherwise: T, of: impl Fn(&Incoming) -> T) -> T {
+    fn look<T>(&self, otherwise: T, of: impl Fn(&Upload) -> T) -> T {
         match &self.taken {
             Some(body) => of(body),
             None => self.cell.lock().as_ref().map_or(otherwise, of),
@@ -131,7 +144,7 @@ impl Lent {
 
 impl OutBody {
     /// The client's body.
-    pub(crate) fn client(body: Incoming) -> Self {
+    pub(crate) fn client(body: Upload) -> Self {
         Self::Client(Lent::new(body))
     }
 
@@ -167,12 +180,12 @@ pub(crate) fn only_passable<E>(frame: Result<Frame<Bytes>, E>) -> Result<Frame<B
 
 impl Body for OutBody {
     type Data = Bytes;
-    type Error = hyper::Error;
+    type Error = UploadError;
 
     fn poll_frame(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+    ) -> Poll<Option<Result<Frame<Bytes>, UploadError>>> {
         let this = self.get_mut();
         match this {
             Self::Empty => Poll::Ready(None),
@@ -188,7 +201,7 @@ impl Body for OutBody {
     fn is_end_stream(&self) -> bool {
         match self {
             Self::Empty => true,
-            Self::Client(lent) => lent.look(false, Incoming::is_end_stream),
+            Self::Client(lent) => lent.look(false, Upload::is_end_stream),
             Self::Whole(bytes) => bytes.is_empty(),
         }
     }
@@ -196,7 +209,7 @@ impl Body for OutBody {
     fn size_hint(&self) -> SizeHint {
         match self {
             Self::Empty => SizeHint::with_exact(0),
-            Self::Client(lent) => lent.look(SizeHint::default(), Incoming::size_hint),
+            Self::Client(lent) => lent.look(SizeHint::default(), Upload::size_hint),
             Self::Whole(bytes) => SizeHint::with_exact(bytes.len() as u64),
         }
     }

@@ -2,13 +2,13 @@
 
 use http::header::{CONNECTION, EXPECT, HOST, IF_MATCH, IF_UNMODIFIED_SINCE, TE, TRAILER, UPGRADE};
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
-use hyper::body::Incoming;
 use weir_cache::{
     HopIdentity, Keyed, Target, append_cdn_loop, append_forwarded, append_via, strip_conditionals,
 };
 
 use super::out::{OutBody, OutRequest, Position};
 use crate::inbound::{Inbound, Peer};
+use crate::limits::Upload;
 use crate::site::Site;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -63,7 +63,7 @@ pub(crate) fn fill_request(
 /// A request that is passed on as it is.
 pub(crate) fn forward_request(
     inbound: &Inbound,
-    body: Option<Incoming>,
+    body: Option<Upload>,
     keyed: &Keyed,
     site: &Site,
     hop: &HopIdentity,

@@ -10,6 +10,7 @@
 mod many;
 mod number;
 mod origin;
+mod rate;
 mod rule;
 mod text;
 
@@ -19,6 +20,7 @@ use toml::de::DeValue;
 pub(super) use self::many::{List, Maybe};
 pub(super) use self::number::{Count, Size, Span};
 pub(super) use self::origin::{check_path, origin_server, status_range};
+pub(super) use self::rate::{bandwidth, least_bandwidth, network, rate};
 pub(super) use self::rule::{ByStatus, Percent, path_glob};
 pub(super) use self::text::{
     Choice, Flag, Text, authority, cookie_name, directory, file, file_pattern, header_name,

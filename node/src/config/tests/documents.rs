@@ -182,7 +182,7 @@ fn every_example_is_valid() {
                 list @ (RULE | REFERER | ORIGIN | SIGNATURE) => {
                     format!("{site}[[{list}]]\n{line}")
                 }
-                "site.key" | "site.fields" | "site.origin" | "site.access" => {
+                "site.key" | "site.fields" | "site.origin" | "site.access" | "site.limits" => {
                     format!("{site}[{}]\n{line}", table.name)
                 }
                 name => format!("[{name}]\n{line}"),

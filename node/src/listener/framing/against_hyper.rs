@@ -17,9 +17,9 @@ use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::Framing;
-use crate::listener::guard::{Deadlines, Guarded};
-use crate::listener::http1::Watcher;
-use crate::listener::phase::Phase;
+use crate::config::Bandwidth;
+use crate::limits::Watch;
+use crate::listener::{Guarded, Http1, Phase};
 
 /// Streams looked at; `WEIR_STREAMS` asks for more.
 const STREAMS: u64 = 4_000;
@@ -88,10 +88,10 @@ fn stream(seed: u64) -> Vec<u8> {
 async fn served(stream: &[u8]) -> (u64, Vec<u8>) {
     let (mut client, server) = tokio::io::duplex(1 << 16);
     let phase = Phase::new();
-    let watch = Watcher { framing: Framing::new(), phase: Arc::clone(&phase) };
+    let spoken = Http1::new(Arc::clone(&phase));
     let long = Duration::from_secs(60);
-    let deadlines = Deadlines { head: long, write: long };
-    let io = Guarded::new(server, watch, Arc::clone(&phase), deadlines);
+    let watch = Watch::new(long, Bandwidth::ZERO);
+    let io = Guarded::new(server, spoken, Arc::clone(&phase), long, watch);
     let answered = Arc::new(AtomicU64::new(0));
     let service = service_fn(|request: Request<Incoming>| {
         let (answering, answered) = (phase.begin(), Arc::clone(&answered));

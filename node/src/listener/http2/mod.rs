@@ -21,10 +21,12 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::sync::watch;
 
-use super::guard::{Deadlines, Guarded, Watch};
+use super::cut::note_cut;
+use super::guard::{Guarded, Protocol};
 use super::phase::Phase;
 use crate::config::LimitsConfig;
 use crate::handle::{Caller, handle};
+use crate::limits::Watch;
 use crate::metrics::Reason;
 use crate::node::Node;
 use frames::{CALM_DOWN, Frames, PREFACE};
@@ -75,25 +77,21 @@ where
 {
     let phase = Phase::new();
     let limits = &node.config.limits;
-    let watch = Watcher { frames: Frames::new(Instant::now()), node: Arc::clone(&node) };
-    let deadlines = Deadlines { head: limits.head_timeout, write: limits.write_timeout };
-    let io = Guarded::new(stream, watch, Arc::clone(&phase), deadlines);
+    let spoken = Http2 { frames: Frames::new(Instant::now()), node: Arc::clone(&node) };
+    let watch = Watch::new(limits.write_timeout, limits.write_rate_min);
+    let io = Guarded::new(stream, spoken, Arc::clone(&phase), limits.head_timeout, watch);
+    let stay = node.room.enter(&phase);
     let (idle_timeout, write_timeout) = (limits.idle_timeout, limits.write_timeout);
     let builder = builder(&node);
-    let service = service_fn({
-        let phase = Arc::clone(&phase);
-        move |request| {
-            let (node, answering) = (Arc::clone(&node), phase.begin());
-            let caller = Caller { address, phase: Arc::clone(&phase), fault: None };
-            async move {
-                let mut response = handle(&node, &caller, request).await;
-                // Of no meaning here (RFC 9113 §8.2.2): a refused request ends its stream.
-                response.headers_mut().remove(CONNECTION);
-                let pace = Pace::present();
-                Ok::<_, Infallible>(
-                    response.map(|body| Paced::new(body.answering(answering), pace)),
-                )
-            }
+    let service = service_fn(|request| {
+        let (node, answering) = (Arc::clone(&node), phase.begin());
+        let caller = Caller { address, phase: Arc::clone(&phase), fault: None };
+        async move {
+            let mut response = handle(&node, &caller, request).await;
+            // Of no meaning here (RFC 9113 §8.2.2): a refused request ends its stream.
+            response.headers_mut().remove(CONNECTION);
+            let pace = Pace::present();
+            Ok::<_, Infallible>(response.map(|body| Paced::new(body.answering(answering), pace)))
         }
     });
     let mut connection = std::pin::pin!(builder.serve_connection(TokioIo::new(io), service));
@@ -102,6 +100,10 @@ where
         ended = connection.as_mut() => return ended,
         _ = stopped.wait_for(|stopped| *stopped) => true,
         () = idle(&phase, idle_timeout) => false,
+        () = stay.asked_to_leave() => {
+            note_cut(&node, "idle");
+            false
+        }
     };
     connection.as_mut().graceful_shutdown();
     if is_stopping {
@@ -139,12 +141,12 @@ fn builder(node: &Arc<Node>) -> http2::Builder<Streams> {
 }
 
 /// Watches the frames of one connection.
-struct Watcher {
+struct Http2 {
     frames: Frames,
     node: Arc<Node>,
 }
 
-impl Watch for Watcher {
+impl Protocol for Http2 {
     fn read(&mut self, bytes: &[u8]) -> io::Result<()> {
         self.frames.read(bytes, Instant::now()).map_err(|flood| {
             self.node.metrics.refused.get_or_create(&Reason { reason: "http2-flood" }).inc();
