@@ -21,9 +21,10 @@ use std::convert::Infallible;
 use std::net::IpAddr;
 
 use http::{HeaderMap, Method};
-use weir_access::{Denial, Grant, NoCountries, Request};
+use weir_access::{Country, CountryOf, Denial, Grant, Request};
 use weir_cache::{Denied, Gate, Granted, Target, UnixTime, check};
 
+use crate::countries::Countries;
 use crate::inbound::{Inbound, Peer};
 use crate::metrics::Metrics;
 use crate::site::Site;
@@ -93,12 +94,27 @@ impl Gate for ClientGate<'_> {
     fn admit(self, method: &Method, target: Target) -> Result<Target, Denial> {
         let Self { metrics, site, headers, client, now } = self;
         let request = Request { method, target: &target, headers, client };
-        let Some(grant) = site.access.check(request, &NoCountries, now)? else {
+        let countries = Counted { countries: &site.countries, metrics };
+        let Some(grant) = site.access.check(request, &countries, now)? else {
             return Ok(target);
         };
         metrics.note_signed(&site.name, grant.key_id());
         grant.strip().strip_headers(headers);
         Ok(Grant::into_target(grant))
+    }
+}
+
+/// Where clients are, with a count of what was asked.
+struct Counted<'a> {
+    countries: &'a Countries,
+    metrics: &'a Metrics,
+}
+
+impl CountryOf for Counted<'_> {
+    fn country(&self, address: IpAddr) -> Option<Country> {
+        let located = self.countries.locate(address);
+        self.metrics.note_located(located);
+        located.country()
     }
 }
 

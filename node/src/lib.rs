@@ -17,6 +17,7 @@ mod body;
 mod clock;
 pub mod config;
 mod consequences;
+mod countries;
 mod disk;
 mod disk_reader;
 mod fill;
@@ -55,6 +56,7 @@ mod upstream;
 
 pub use admin::AdminToken;
 pub use clock::{Clock, ManualClock, SystemClock};
+pub use countries::{Countries, CountriesError};
 pub use inner::TierSecret;
 pub use node::{LogHome, MakeError};
 pub use purge::KeeperError;

@@ -12,6 +12,7 @@ use weir_store::{DiskOpenError, DiskStats, LogOpenError, Store, StoreLimits};
 
 use crate::clock::Clock;
 use crate::config::{NodeConfig, SiteConfig};
+use crate::countries::Countries;
 use crate::disk;
 use crate::fill::budget::Budget;
 use crate::fill::{FillTable, SpillSpace};
@@ -109,7 +110,7 @@ pub enum MakeError {
 impl Node {
     /// A node ready to answer; nothing is bound yet.
     pub(crate) fn new(
-        config: NodeConfig,
+        mut config: NodeConfig,
         clock: Arc<dyn Clock>,
         secret: Option<TierSecret>,
         log_home: LogHome,
@@ -119,8 +120,9 @@ impl Node {
         let parents =
             Arc::new(Group::parents(&config.parents, &config.upstream, &transport.to_parents()));
         let roster = Roster::new(&config.upstream, &transport);
-        let sites =
-            Sites::new(&config.sites, &parents, &roster, &metrics).map_err(MakeError::Sites)?;
+        let countries = config.countries.take();
+        let sites = Sites::new(&config.sites, &countries, &parents, &roster, &metrics)
+            .map_err(MakeError::Sites)?;
         let upstreams =
             Upstreams::new(&config, Arc::clone(&clock), secret.clone(), metrics.upstream.clone());
         let upstreams = Arc::new(upstreams);
@@ -189,9 +191,13 @@ impl Node {
         }
     }
 
-    /// Takes the sites of `configs` from the next request on; the cache and all connections stay.
-    pub(crate) fn replace_sites(&self, configs: &[SiteConfig]) -> Result<(), SitesError> {
-        let sites = Sites::new(configs, &self.parents, &self.roster, &self.metrics)?;
+    /// Takes the sites of `configs` from the next request on, with `countries`; the cache and all connections stay.
+    pub(crate) fn replace_sites(
+        &self,
+        configs: &[SiteConfig],
+        countries: &Arc<Countries>,
+    ) -> Result<(), SitesError> {
+        let sites = Sites::new(configs, countries, &self.parents, &self.roster, &self.metrics)?;
         self.sites.store(Arc::new(sites));
         self.begin_checks();
         Ok(())
@@ -240,6 +246,7 @@ impl Node {
             purge_fenced: self.purges.is_fenced(),
             purge_named: self.purges.named(),
             upstreams: self.upstream_sights(),
+            countries_built: self.sites.load().countries().built().unwrap_or_default(),
         }
     }
 

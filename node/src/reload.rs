@@ -1,6 +1,6 @@
 //! Reads the sites again while the node runs.
 //!
-//! Sites and their rules are replaced in one step; the cache and every connection stay. A file with
+//! Sites, their rules, and where addresses are, are replaced in one step; the cache and every connection stay. A file with
 //! a problem changes nothing. What else is in the file (listeners, limits, the store) takes effect
 //! at the next start, and the answer says so when it differs.
 
@@ -37,7 +37,8 @@ impl Reload {
             .await
             .map_err(|lost| format!("reading the file was interrupted: {lost}"))?
             .map_err(|problems| problems.to_string())?;
-        node.replace_sites(&config.sites).map_err(|error| error.to_string())?;
+        node.replace_sites(&config.sites, config.countries.countries())
+            .map_err(|error| error.to_string())?;
         warn_of_the_rest(&node.config, config);
         let names = node.site_names();
         tracing::info!(sites = ?names, "sites were read again");
@@ -48,9 +49,10 @@ impl Reload {
 /// Names what changed in the file and needs a restart.
 fn warn_of_the_rest(running: &NodeConfig, mut read: NodeConfig) {
     read.sites.clone_from(&running.sites);
+    read.countries.clone_from(&running.countries);
     if read != *running {
         tracing::warn!(
-            "settings other than sites differ from the running ones; restart to use them"
+            "settings other than sites and country_file differ from the running ones; restart to use them"
         );
     }
 }

@@ -51,6 +51,7 @@ mod access;
 mod access_keys;
 mod address;
 mod catalog;
+mod country_file;
 mod group_keys;
 mod include;
 mod keys;
@@ -80,6 +81,7 @@ use toml::de::DeTable;
 pub use self::access::SiteAccess;
 pub(crate) use self::address::parse_literal;
 pub use self::address::{AddressError, Scheme, UpstreamAddr};
+pub use self::country_file::CountryFile;
 pub use self::model::{
     FieldSwitches, FillConfig, LimitsConfig, LogConfig, LogFormat, LogLevel, NatsConfig,
     NodeConfig, OnIsolation, Protocol, PurgeConfig, PushConfig, SiteConfig, Tier, TierDefaults,
@@ -96,6 +98,7 @@ use self::keys::NodeDraft;
 use self::overrides::Overrides;
 use self::problem::{Problems, Wrong};
 use self::reader::{Given, Reader};
+use self::relations::Around;
 use self::sites::Sites;
 use self::source::Source;
 
@@ -141,7 +144,8 @@ pub fn parse(
 
 /// Reads a file that holds `[[site]]` tables only.
 ///
-/// A site may be without origins here, because the caller may have others for it.
+/// A site may be without origins here, because the caller may have others for it. Rules about countries are a
+/// problem: nobody says where addresses are.
 ///
 /// # Errors
 ///
@@ -152,7 +156,7 @@ pub fn load_sites(path: &Path) -> Result<Vec<SiteConfig>, ConfigErrors> {
     if let Some(source) = Source::from_file(path, &mut problems) {
         sites.read_file(&source, &mut problems);
     }
-    relations::check_sites(&sites, false, &mut problems);
+    relations::check_sites(&sites, Around::default(), &mut problems);
     problems.into_result(sites.into_configs())
 }
 
@@ -171,14 +175,18 @@ fn read_node(
     draft.visit(&mut reader);
     let given = reader.finish();
     overrides.finish(problems);
+    draft.config.countries.load(&given, problems);
     let Some(root) = root else { return draft.config };
 
     relations::settle_node(&mut draft.config, &given, defaults, problems);
     let mut sites = Sites::default();
     sites.read(source, &root, problems);
     read_includes(&draft.include, base, &given, &mut sites, problems);
-    let alone = draft.config.parents.is_empty() && given.is_sound("node.parents");
-    relations::check_sites(&sites, alone, problems);
+    let around = Around {
+        alone: draft.config.parents.is_empty() && given.is_sound("node.parents"),
+        countries_known: draft.config.countries.is_named() || !given.is_sound("node.country_file"),
+    };
+    relations::check_sites(&sites, around, problems);
     NodeConfig { sites: sites.into_configs(), ..draft.config }
 }
 

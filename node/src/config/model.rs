@@ -13,6 +13,7 @@ use weir_cache::{HostPattern, KeyRules, Policy, Profile, RuleSet};
 
 use super::access::SiteAccess;
 use super::address::UpstreamAddr;
+use super::country_file::CountryFile;
 use super::origin::{OriginConfig, OriginServer};
 use super::store::StoreConfig;
 use super::units::ByteSize;
@@ -92,6 +93,8 @@ pub struct NodeConfig {
     pub data_dir: Option<PathBuf>,
     /// Answer to a request for a host that no site has.
     pub unknown_host: UnknownHost,
+    /// Where addresses are.
+    pub countries: CountryFile,
     /// How long requests in flight may take after a signal to stop.
     pub drain_grace: Duration,
     /// Limits of the store.
@@ -124,6 +127,7 @@ impl NodeConfig {
             workers: None,
             data_dir: None,
             unknown_host: UnknownHost::default(),
+            countries: CountryFile::default(),
             drain_grace: Duration::from_secs(10),
             store: StoreConfig::default(),
             fill: FillConfig::default(),
