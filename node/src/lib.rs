@@ -30,6 +30,10 @@ mod interim;
 mod listener;
 mod lookup;
 mod metrics;
+#[cfg(test)]
+#[path = "../../tests/src/mmdb.rs"]
+#[allow(unreachable_pub, reason = "the file is a module of another crate too")]
+mod mmdb;
 mod multipart;
 mod node;
 mod outcome;

@@ -1,11 +1,7 @@
 //! Files as they should be, and files as they should not.
 
-#[path = "../../../tests/src/mmdb.rs"]
-#[allow(unreachable_pub, reason = "the file is a module of another crate too")]
-mod mmdb;
-
 use super::*;
-use mmdb::{Mmdb, Record};
+use crate::mmdb::{Mmdb, Record};
 
 const NETWORKS: [(&str, Record<'_>); 7] = [
     ("192.0.2.0/24", Record::Country("DE")),

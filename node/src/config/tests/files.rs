@@ -5,11 +5,7 @@ use std::path::PathBuf;
 
 use super::*;
 
-#[path = "../../../../tests/src/mmdb.rs"]
-#[allow(unreachable_pub, reason = "the file is a module of another crate too")]
-mod mmdb;
-
-use mmdb::{Mmdb, Record};
+use crate::mmdb::{Mmdb, Record};
 
 /// Removes the directory of a test when it ends.
 struct Scratch(PathBuf);
