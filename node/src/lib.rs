@@ -22,6 +22,8 @@ mod disk;
 mod disk_reader;
 mod fill;
 mod forward;
+#[cfg(feature = "fuzzing")]
+pub mod fuzzing;
 mod guard;
 mod handle;
 mod inbound;

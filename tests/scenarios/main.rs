@@ -12,6 +12,7 @@ mod bounds;
 mod collapse;
 mod conditional;
 mod configuration;
+mod countries;
 mod disk;
 mod health;
 mod hops;
