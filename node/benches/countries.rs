@@ -9,7 +9,12 @@ use weir_access::CountryOf;
 use weir_node::Countries;
 
 #[path = "../../tests/src/mmdb.rs"]
-#[allow(dead_code, unreachable_pub, reason = "the file is a module of another crate")]
+#[allow(
+    clippy::unwrap_used,
+    dead_code,
+    unreachable_pub,
+    reason = "the file is a module of another crate"
+)]
 mod mmdb;
 
 use mmdb::{Mmdb, Record};
