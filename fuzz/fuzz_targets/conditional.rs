@@ -8,8 +8,8 @@ use http::header::{
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use libfuzzer_sys::fuzz_target;
 use weir_cache::{
-    Fields, NotModified, Policy, Precondition, Profile, RequestHead, Seq, Shapes, StoredHead, condition_on,
-    evaluate, freshen, if_range_holds, judge_not_modified, merge_not_modified,
+    Fields, NotModified, Policy, Precondition, Profile, RequestHead, Seq, Shapes, StoredHead,
+    condition_on, evaluate, freshen, if_range_holds, judge_not_modified, merge_not_modified,
     not_modified_headers, strip_conditionals,
 };
 use weir_fuzz::{ARRIVAL, Input, at_once, derive, fields};

@@ -19,7 +19,11 @@ fuzz_target!(|data: &[u8]| {
     let subject = Subject { resource: &resource, tags: Tagged::Known(&tags) };
 
     for selector in read(&name) {
-        assert_eq!(selector.to_string().parse::<Selector>().as_ref(), Ok(&selector), "written back");
+        assert_eq!(
+            selector.to_string().parse::<Selector>().as_ref(),
+            Ok(&selector),
+            "written back"
+        );
         let matched = matches(&selector, subject);
         if let Selector::Glob(glob) = &selector {
             check_glob(glob, &resource, matched);

@@ -6,8 +6,8 @@
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use libfuzzer_sys::fuzz_target;
 use weir_cache::{
-    CacheKey, Glob, HostPattern, HostTable, KeyRules, Keyed, OpenGate, Pattern, Profile,
-    QueryRule, Scheme, Target, check, same_origin_references,
+    CacheKey, Glob, HostPattern, HostTable, KeyRules, Keyed, OpenGate, Pattern, Profile, QueryRule,
+    Scheme, Target, check, same_origin_references,
 };
 use weir_fuzz::{Input, fields};
 

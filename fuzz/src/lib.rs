@@ -3,6 +3,10 @@
 //! An input is text, so that seeds and findings can be read: sections separated by empty lines, in
 //! a section one field a line. Which section is what, each target says.
 
+mod edits;
+mod requests;
+pub mod ways;
+
 use std::time::Duration;
 
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
@@ -10,6 +14,9 @@ use weir_cache::{
     NotStorable, Now, Policy, RequestHead, ResponseHead, Seq, StoredHead, Timestamp, Timing,
     UnixTime,
 };
+
+pub use edits::edited;
+pub use requests::{Asked, address, wild};
 
 /// 2026-06-15T12:00:00Z, when responses arrive.
 pub const ARRIVAL: UnixTime = UnixTime::from_secs(1_781_524_800);

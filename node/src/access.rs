@@ -21,11 +21,13 @@ use std::convert::Infallible;
 use std::net::IpAddr;
 
 use http::{HeaderMap, Method};
-use weir_access::{Denial, Grant, NoCountries, Request};
+use weir_access::{Country, CountryOf, Denial, Grant, Request};
 use weir_cache::{Denied, Gate, Granted, Now, Target, check};
 
+use crate::countries::Countries;
 use crate::inbound::{Inbound, Peer};
 use crate::limits::Over;
+use crate::metrics::Metrics;
 use crate::node::Node;
 use crate::site::Site;
 
@@ -104,7 +106,8 @@ impl Gate for ClientGate<'_> {
     fn admit(self, method: &Method, target: Target) -> Result<Target, Refused> {
         let Self { node, site, headers, client, now } = self;
         let request = Request { method, target: &target, headers, client };
-        site.access.check_client(request, &NoCountries).map_err(Refused::Rule)?;
+        let countries = Counted { countries: &site.countries, metrics: &node.metrics };
+        site.access.check_client(request, &countries).map_err(Refused::Rule)?;
         // Guesses at signatures cost their guesser what other requests do.
         site.limits.charge(&node.limits, client, now.monotonic).map_err(Refused::Limit)?;
         let Some(grant) = site.access.check_use(request, now.wall).map_err(Refused::Rule)? else {
@@ -113,6 +116,20 @@ impl Gate for ClientGate<'_> {
         node.metrics.note_signed(&site.name, grant.key_id());
         grant.strip().strip_headers(headers);
         Ok(Grant::into_target(grant))
+    }
+}
+
+/// Where clients are, with a count of what was asked.
+struct Counted<'a> {
+    countries: &'a Countries,
+    metrics: &'a Metrics,
+}
+
+impl CountryOf for Counted<'_> {
+    fn country(&self, address: IpAddr) -> Option<Country> {
+        let located = self.countries.locate(address);
+        self.metrics.note_located(located);
+        located.country()
     }
 }
 

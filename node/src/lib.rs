@@ -22,12 +22,15 @@ mod body;
 mod clock;
 pub mod config;
 mod consequences;
+mod countries;
 pub mod descriptors;
 mod disk;
 mod disk_reader;
 mod entry;
 mod fill;
 mod forward;
+#[cfg(feature = "fuzzing")]
+pub mod fuzzing;
 mod handle;
 mod inbound;
 mod inner;
@@ -36,6 +39,10 @@ mod limits;
 mod listener;
 mod lookup;
 mod metrics;
+#[cfg(test)]
+#[path = "../../tests/src/mmdb.rs"]
+#[allow(unreachable_pub, reason = "the file is a module of another crate too")]
+mod mmdb;
 mod multipart;
 mod node;
 mod outcome;
@@ -62,6 +69,7 @@ mod upstream;
 
 pub use admin_tokens::{AdminToken, Scope};
 pub use clock::{Clock, ManualClock, SystemClock};
+pub use countries::{Countries, CountriesError};
 pub use inner::TierSecret;
 pub use node::{LogHome, MakeError};
 pub use purge::KeeperError;

@@ -19,6 +19,7 @@ use prometheus_client::registry::{Registry, Unit};
 use weir_access::Denial;
 use weir_store::DiskStats;
 
+use crate::countries::Located;
 use crate::upstream::Sight;
 
 use disk::DiskMetrics;
@@ -87,6 +88,12 @@ struct SiteKey {
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub(crate) struct Reason {
     pub(crate) reason: &'static str,
+}
+
+/// What was found of what was looked for.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Found {
+    found: &'static str,
 }
 
 /// What a second opinion says.
@@ -172,6 +179,8 @@ pub(crate) struct Metrics {
     limited: Family<SiteReason, Counter>,
     /// Requests with a signature that was accepted, by site and key.
     signed: Family<SiteKey, Counter>,
+    /// Clients whose country was asked for.
+    located: Family<Found, Counter>,
     /// Requests that joined a fill in flight.
     pub(crate) collapsed: Counter,
     /// Fills begun.
@@ -277,6 +286,7 @@ struct Gauges {
     purge_applied: Gauge,
     purge_fenced: Gauge,
     purge_named: Gauge,
+    countries_built: Gauge,
 }
 
 /// What [`Metrics::render`] puts into the gauges.
@@ -298,6 +308,8 @@ pub(crate) struct Readings {
     pub(crate) purge_fenced: bool,
     pub(crate) purge_named: usize,
     pub(crate) upstreams: Vec<Sight>,
+    /// When the database of countries was made, in seconds since 1970; 0 where there is none.
+    pub(crate) countries_built: u64,
     /// Tunnels.
     pub(crate) tunnels_active: usize,
 }
@@ -322,6 +334,7 @@ impl Metrics {
             denied: Family::default(),
             limited: Family::default(),
             signed: Family::default(),
+            located: Family::default(),
             collapsed: Counter::default(),
             fills: Counter::default(),
             fills_failed: Counter::default(),
@@ -400,6 +413,11 @@ impl Metrics {
             "limited",
             "Requests that met a limit of what clients may cost",
             self.limited.clone(),
+        );
+        registry.register(
+            "country_lookups",
+            "Clients whose country a rule asked for, by what the country file says",
+            self.located.clone(),
         );
         registry.register("connections", "Clients connected", self.connections.clone());
         registry.register(
@@ -612,6 +630,12 @@ impl Metrics {
             "Things named by the purges known one by one",
             gauges.purge_named.clone(),
         );
+        registry.register_with_unit(
+            "country_file_built_timestamp",
+            "When the database of countries was made, since 1970; 0 without one",
+            Unit::Seconds,
+            gauges.countries_built.clone(),
+        );
     }
 
     /// The counters of the site called `name`.
@@ -646,6 +670,11 @@ impl Metrics {
         self.signed.get_or_create(&labels).inc();
     }
 
+    /// Counts a client whose country was asked for.
+    pub(crate) fn note_located(&self, located: Located) {
+        self.located.get_or_create(&Found { found: located.as_str() }).inc();
+    }
+
     /// All counters as Prometheus text (OpenMetrics 1.0).
     pub(crate) fn render(&self, readings: &Readings) -> String {
         self.read(readings);
@@ -669,6 +698,7 @@ impl Metrics {
         gauges.purge_applied.set(signed(readings.purge_applied));
         gauges.purge_fenced.set(i64::from(readings.purge_fenced));
         gauges.purge_named.set(signed(readings.purge_named as u64));
+        gauges.countries_built.set(signed(readings.countries_built));
         let evictions = readings.evictions.saturating_sub(gauges.evictions.get());
         gauges.evictions.inc_by(evictions);
         let dropped = readings.variants_dropped.saturating_sub(gauges.variants_dropped.get());

@@ -118,7 +118,7 @@ pub enum MakeError {
 impl Node {
     /// A node ready to answer; nothing is bound yet.
     pub(crate) fn new(
-        config: NodeConfig,
+        mut config: NodeConfig,
         clock: Arc<dyn Clock>,
         (secret, token): (Option<TierSecret>, AdminToken),
         log_home: LogHome,
@@ -128,8 +128,9 @@ impl Node {
         let parents =
             Arc::new(Group::parents(&config.parents, &config.upstream, &transport.to_parents()));
         let roster = Roster::new(&config.upstream, &transport);
-        let sites =
-            Sites::new(&config.sites, &parents, &roster, &metrics).map_err(MakeError::Sites)?;
+        let countries = config.countries.take();
+        let sites = Sites::new(&config.sites, &countries, &parents, &roster, &metrics)
+            .map_err(MakeError::Sites)?;
         let upstreams =
             Upstreams::new(&config, Arc::clone(&clock), secret.clone(), metrics.upstream.clone());
         let upstreams = Arc::new(upstreams);
@@ -201,10 +202,12 @@ impl Node {
         }
     }
 
-    /// Takes the sites and the admin tokens of `config` from the next request on; the cache and all
+    /// Takes the sites, the countries and the admin tokens of `config` from the next request on; the cache and all
     /// connections stay.
     pub(crate) fn replace(&self, config: &NodeConfig) -> Result<(), SitesError> {
-        let sites = Sites::new(&config.sites, &self.parents, &self.roster, &self.metrics)?;
+        let countries = config.countries.countries();
+        let (parents, roster) = (&self.parents, &self.roster);
+        let sites = Sites::new(&config.sites, countries, parents, roster, &self.metrics)?;
         if let Some(tokens) = self.tokens.load().with(&config.admin_api.tokens) {
             self.tokens.store(Arc::new(tokens));
         }
@@ -256,6 +259,7 @@ impl Node {
             purge_fenced: self.purges.is_fenced(),
             purge_named: self.purges.named(),
             upstreams: self.upstream_sights(),
+            countries_built: self.sites.load().countries().built().unwrap_or_default(),
         }
     }
 

@@ -1,6 +1,6 @@
 //! Reads the sites again while the node runs.
 //!
-//! Sites and their rules are replaced in one step, and so are the tokens of the admin API; the cache and
+//! Sites, their rules, where addresses are, and the tokens of the admin API are replaced in one step; the cache and
 //! every connection stay. A file with a problem changes nothing. What else is in the file (listeners, limits, the store) takes effect
 //! at the next start, and the answer says so when it differs.
 
@@ -50,10 +50,11 @@ impl Reload {
 /// Names what changed in the file and needs a restart.
 fn warn_of_the_rest(running: &NodeConfig, mut read: NodeConfig) {
     read.sites.clone_from(&running.sites);
+    read.countries.clone_from(&running.countries);
     read.admin_api.tokens.clone_from(&running.admin_api.tokens);
     if read != *running {
         tracing::warn!(
-            "settings other than sites and tokens differ from the running ones; restart to use them"
+            "settings other than sites, tokens and country_file differ from the running ones; restart to use them"
         );
     }
 }

@@ -11,6 +11,7 @@ use weir_cache::{
 };
 
 use crate::config::{FieldSwitches, OnIsolation, OriginConfig, SiteAccess, SiteConfig};
+use crate::countries::Countries;
 use crate::limits::SiteLimiter;
 use crate::metrics::{Metrics, SiteMetrics};
 use crate::upstream::{Group, Roster, TlsError};
@@ -28,6 +29,8 @@ pub(crate) struct Site {
     pub(crate) key_rules: KeyRules,
     /// Who may fetch.
     pub(crate) access: Arc<AccessPolicy>,
+    /// Where clients are, for rules that ask.
+    pub(crate) countries: Arc<Countries>,
     /// The Host field sent to origins; `None` sends the client's.
     pub(crate) origin_host: Option<String>,
     /// Whether this node asks the site's origins itself.
@@ -91,24 +94,26 @@ pub(crate) struct Sites {
     table: HostTable<Arc<Site>>,
     /// Every site once, in the order of the configuration.
     all: Vec<Arc<Site>>,
+    countries: Arc<Countries>,
 }
 
 impl Sites {
-    /// The sites of `configs`, asking `parents` where there are any, else their own origins by
-    /// `transport`.
+    /// The sites of `configs`, whose rules know addresses from `countries`, asking `parents` where there are any,
+    /// else their own origins, as `roster` has them.
     ///
     /// # Errors
     ///
     /// [`SitesError`].
     pub(crate) fn new(
         configs: &[SiteConfig],
+        countries: &Arc<Countries>,
         parents: &Arc<Group>,
         roster: &Roster,
         metrics: &Metrics,
     ) -> Result<Self, SitesError> {
         let all: Vec<_> = configs
             .iter()
-            .map(|config| make_site(config, parents, roster, metrics).map(Arc::new))
+            .map(|config| make_site(config, countries, parents, roster, metrics).map(Arc::new))
             .collect::<Result<_, _>>()?;
         let hosts: Vec<(HostPattern, Arc<Site>)> = configs
             .iter()
@@ -117,12 +122,17 @@ impl Sites {
                 config.hosts.iter().map(move |host| (host.clone(), Arc::clone(site)))
             })
             .collect();
-        Ok(Self { table: HostTable::new(hosts)?, all })
+        Ok(Self { table: HostTable::new(hosts)?, all, countries: Arc::clone(countries) })
     }
 
     /// The site that serves `host` (a name without port); `None` if there is none.
     pub(crate) fn find(&self, host: &str) -> Option<&Arc<Site>> {
         self.table.find(host)
+    }
+
+    /// Where clients are.
+    pub(crate) fn countries(&self) -> &Countries {
+        &self.countries
     }
 
     /// All sites.
@@ -133,6 +143,7 @@ impl Sites {
 
 fn make_site(
     config: &SiteConfig,
+    countries: &Arc<Countries>,
     parents: &Arc<Group>,
     roster: &Roster,
     metrics: &Metrics,
@@ -154,6 +165,7 @@ fn make_site(
         rules: config.rules.clone(),
         key_rules: config.key.clone(),
         access: Arc::clone(config.access.policy()),
+        countries: Arc::clone(countries),
         origin_host: config.origin_host.clone(),
         asks_origins,
         origin: config.origin.clone(),

@@ -16,6 +16,7 @@ mod bounds;
 mod collapse;
 mod conditional;
 mod configuration;
+mod countries;
 mod descriptors;
 mod disk;
 mod health;

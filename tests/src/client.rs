@@ -1,6 +1,6 @@
 //! A client that sends what it is told and shows what came, early ends included.
 
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 
 use bytes::Bytes;
 use http::{HeaderMap, Method, StatusCode};
@@ -9,7 +9,7 @@ use hyper::body::Incoming;
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 
 use crate::soon;
 
@@ -194,8 +194,15 @@ impl Reply {
 
 /// Sends `bytes` as they are and reads until the node closes.
 pub async fn raw_exchange(to: SocketAddr, bytes: &[u8]) -> String {
+    raw_exchange_from(Ipv4Addr::LOCALHOST, to, bytes).await
+}
+
+/// The same as a client whose address is `from`, which all of 127.0.0.0/8 is here.
+pub async fn raw_exchange_from(from: Ipv4Addr, to: SocketAddr, bytes: &[u8]) -> String {
     soon("a raw exchange", async {
-        let mut stream = TcpStream::connect(to).await.unwrap();
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.bind((from, 0).into()).unwrap();
+        let mut stream = socket.connect(to).await.unwrap();
         // The node may have answered and closed before all was written.
         drop(stream.write_all(bytes).await);
         let mut answer = Vec::new();

@@ -12,15 +12,17 @@ pub mod frames;
 mod client;
 mod echo;
 mod metrics;
+mod mmdb;
 mod nats;
 mod process;
 mod raw;
 mod secure;
 mod stack;
 
-pub use client::{Reply, Request, Transfer, raw_exchange};
+pub use client::{Reply, Request, Transfer, raw_exchange, raw_exchange_from};
 pub use echo::EchoOrigin;
 pub use metrics::Metrics;
+pub use mmdb::{Mmdb, Record};
 pub use nats::NatsServer;
 pub use process::{Ended, Process, Program, free_base_port, until_so};
 pub use raw::{Raw, RawReply};

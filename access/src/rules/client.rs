@@ -28,9 +28,9 @@ impl FromStr for Country {
     type Err = BadCountry;
 
     fn from_str(text: &str) -> Result<Self, BadCountry> {
-        match text.to_ascii_uppercase().as_bytes() {
-            [first, second] if first.is_ascii_uppercase() && second.is_ascii_uppercase() => {
-                Ok(Self([*first, *second]))
+        match text.as_bytes() {
+            [first, second] if first.is_ascii_alphabetic() && second.is_ascii_alphabetic() => {
+                Ok(Self([first.to_ascii_uppercase(), second.to_ascii_uppercase()]))
             }
             _ => Err(BadCountry),
         }

@@ -6,11 +6,9 @@ use std::sync::Arc;
 
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use serde_json::json;
-use weir_access::{
-    AccessConfig, KeyConfig, NoCountries, Policy, Request, SecretRef, SignatureConfig, Verdict,
-};
+use weir_access::{AccessConfig, KeyConfig, Policy, Request, SecretRef, SignatureConfig, Verdict};
 use weir_cache::{HostTable, Target};
-use weir_node::{config, read_secret};
+use weir_node::{Countries, config, read_secret};
 
 use super::Arguments;
 use crate::failure::{Failure, usage};
@@ -19,15 +17,15 @@ use crate::output;
 /// Exits 0 if `url` is let in, 1 if it is refused.
 pub(super) fn run(arguments: &Arguments, url: &Target) -> Result<ExitCode, Failure> {
     let target = url.clone().without_port();
-    let policy = match &arguments.config {
+    let (policy, countries) = match &arguments.config {
         Some(_) => of_file(arguments, &target)?,
-        None => of_key(arguments)?,
+        None => (of_key(arguments)?, Arc::default()),
     };
     let headers = headers(&arguments.headers)?;
     let here = IpAddr::V4(Ipv4Addr::LOCALHOST);
     let client = arguments.terms.client.map_or(here, |net| net.addr());
     let request = Request { method: &Method::GET, target: &target, headers: &headers, client };
-    let verdict = policy.check(request, &NoCountries, arguments.terms.now());
+    let verdict = policy.check(request, &*countries, arguments.terms.now());
     let text = if arguments.json { as_json(&verdict, &target) } else { as_text(&verdict, &target) };
     output::out(&format!("{text}\n"))?;
     Ok(if verdict.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
@@ -66,8 +64,11 @@ fn as_json(verdict: &Verdict, target: &Target) -> String {
     document.to_string()
 }
 
-/// The rules of the site in the node's file that the URL belongs to.
-fn of_file(arguments: &Arguments, target: &Target) -> Result<Arc<Policy>, Failure> {
+/// The rules of the site in the node's file that the URL belongs to, and where that file says clients are.
+fn of_file(
+    arguments: &Arguments,
+    target: &Target,
+) -> Result<(Arc<Policy>, Arc<Countries>), Failure> {
     let Some(file) = &arguments.config else { return Err(usage("--config is missing")) };
     let loaded = config::load(file, &weir_edge::defaults(), config::environment());
     let loaded = loaded.map_err(|problems| Failure::Failed(anyhow::anyhow!("{problems}")))?;
@@ -76,7 +77,9 @@ fn of_file(arguments: &Arguments, target: &Target) -> Result<Arc<Policy>, Failur
     });
     let table = HostTable::new(hosts.collect::<Vec<_>>()).map_err(usage)?;
     let found = table.find(target.host_without_port());
-    found.cloned().ok_or_else(|| usage(format!("no site has the host {:?}", target.host())))
+    let policy =
+        found.cloned().ok_or_else(|| usage(format!("no site has the host {:?}", target.host())))?;
+    Ok((policy, Arc::clone(loaded.countries.countries())))
 }
 
 /// Rules that want everything signed in one format with one key.

@@ -21,7 +21,7 @@ use super::access_keys::{
     visit_rule, visit_signature, visit_source,
 };
 use super::overrides::Overrides;
-use super::problem::{Problems, Wrong};
+use super::problem::{Place, Problems, Wrong};
 use super::reader::{Given, Reader};
 use super::source::Source;
 use crate::secrets::read_secret;
@@ -99,6 +99,18 @@ pub(super) fn read_access(
             SiteAccess::default()
         }
     }
+}
+
+/// The place and the path of the first rule of `site`, read as `written`, that names countries.
+pub(super) fn countries_named(
+    source: &Source,
+    site: &DeTable<'_>,
+    written: &AccessConfig,
+) -> Option<(Place, String)> {
+    let index = written.rule.iter().position(|rule| rule.countries.is_some())?;
+    let path = format!("rule[{index}].countries");
+    let place = source.place(offset_of(site.get("access")?, &path));
+    Some((place, format!("{ACCESS}.{path}")))
 }
 
 /// The lists of one site's access rules being read.

@@ -79,7 +79,7 @@ pub(super) fn visit_rule(rule: &mut RuleConfig, v: &mut impl Visitor) {
         "countries",
         &Maybe(List::of(country)),
         &mut rule.countries,
-        "Countries of clients that it is for; all are unknown so far.",
+        "Countries of clients that it is for, as node.country_file says; all when left out.",
     );
 }
 

@@ -26,7 +26,7 @@ pub(super) fn visit_admin(admin: &mut AdminConfig, v: &mut impl Visitor) {
     v.table(ADMIN, "Who may use the admin API, and what is kept of it.");
     v.key(
         "audit_file",
-        &Maybe(file()),
+        &Maybe(file("/var/log/weir/audit.jsonl")),
         &mut admin.audit_file,
         "File that every change is noted in before it is made, a line of JSON each; the log alone when \
          left out.",

@@ -134,6 +134,13 @@ fn visit_node(node: &mut NodeConfig, v: &mut impl Visitor) {
         "Status for a request whose host no site has.",
     );
     v.key(
+        "country_file",
+        &Maybe(file("/etc/weir/GeoLite2-Country.mmdb")),
+        node.countries.draft(),
+        "MaxMind DB file that says in which country an address is, read again at each reload. Required \
+         by rules that name countries.",
+    );
+    v.key(
         "drain_grace",
         &Span { min: Duration::ZERO, max: HOUR },
         &mut node.drain_grace,
@@ -277,7 +284,7 @@ fn visit_nats(nats: &mut NatsConfig, v: &mut impl Visitor) {
     );
     v.key(
         "nats_credentials",
-        &Maybe(file()),
+        &Maybe(file("/etc/weir/nats.credentials")),
         &mut nats.credentials,
         "File with user:password for the NATS server, read at each connection.",
     );

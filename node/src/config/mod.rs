@@ -53,6 +53,7 @@ mod address;
 mod admin;
 mod admin_keys;
 mod catalog;
+mod country_file;
 mod group_keys;
 mod include;
 mod keys;
@@ -86,6 +87,7 @@ pub use self::access::SiteAccess;
 pub(crate) use self::address::parse_literal;
 pub use self::address::{AddressError, Scheme, UpstreamAddr};
 pub use self::admin::{AdminConfig, TokenConfig};
+pub use self::country_file::CountryFile;
 pub use self::limits::{LimitsConfig, SiteLimits};
 pub use self::model::{
     FieldSwitches, FillConfig, LogConfig, LogFormat, LogLevel, NatsConfig, NodeConfig, OnIsolation,
@@ -103,6 +105,7 @@ use self::keys::NodeDraft;
 use self::overrides::Overrides;
 use self::problem::{Problems, Wrong};
 use self::reader::{Given, Reader};
+use self::relations::Around;
 use self::sites::Sites;
 use self::source::Source;
 
@@ -148,7 +151,8 @@ pub fn parse(
 
 /// Reads a file that holds `[[site]]` tables only.
 ///
-/// A site may be without origins here, because the caller may have others for it.
+/// A site may be without origins here, because the caller may have others for it. Rules about countries are a
+/// problem: nobody says where addresses are.
 ///
 /// # Errors
 ///
@@ -159,7 +163,7 @@ pub fn load_sites(path: &Path) -> Result<Vec<SiteConfig>, ConfigErrors> {
     if let Some(source) = Source::from_file(path, &mut problems) {
         sites.read_file(&source, &mut problems);
     }
-    relations::check_sites(&sites, false, &mut problems);
+    relations::check_sites(&sites, Around::default(), &mut problems);
     problems.into_result(sites.into_configs())
 }
 
@@ -179,6 +183,7 @@ fn read_node(
     reader.leave(admin_keys::ADMIN, "token");
     let given = reader.finish();
     overrides.finish(problems);
+    draft.config.countries.load(&given, problems);
     let Some(root) = root else { return draft.config };
 
     draft.config.admin_api.tokens = admin::read_tokens(source, &root, problems);
@@ -186,8 +191,11 @@ fn read_node(
     let mut sites = Sites::default();
     sites.read(source, &root, problems);
     read_includes(&draft.include, base, &given, &mut sites, problems);
-    let alone = draft.config.parents.is_empty() && given.is_sound("node.parents");
-    relations::check_sites(&sites, alone, problems);
+    let around = Around {
+        alone: draft.config.parents.is_empty() && given.is_sound("node.parents"),
+        countries_known: draft.config.countries.is_named() || !given.is_sound("node.country_file"),
+    };
+    relations::check_sites(&sites, around, problems);
     NodeConfig { sites: sites.into_configs(), ..draft.config }
 }
 

@@ -14,6 +14,7 @@ use weir_cache::{HostPattern, KeyRules, Policy, Profile, RuleSet};
 use super::access::SiteAccess;
 use super::address::UpstreamAddr;
 use super::admin::AdminConfig;
+use super::country_file::CountryFile;
 use super::limits::{LimitsConfig, SiteLimits};
 use super::origin::{OriginConfig, OriginServer};
 use super::store::StoreConfig;
@@ -96,6 +97,8 @@ pub struct NodeConfig {
     pub h2c: bool,
     /// Answer to a request for a host that no site has.
     pub unknown_host: UnknownHost,
+    /// Where addresses are.
+    pub countries: CountryFile,
     /// How long requests in flight may take after a signal to stop.
     pub drain_grace: Duration,
     /// Who may use the admin API.
@@ -131,6 +134,7 @@ impl NodeConfig {
             data_dir: None,
             h2c: false,
             unknown_host: UnknownHost::default(),
+            countries: CountryFile::default(),
             drain_grace: Duration::from_secs(10),
             admin_api: AdminConfig::default(),
             store: StoreConfig::default(),

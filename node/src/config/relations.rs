@@ -175,14 +175,22 @@ impl Relations<'_> {
     }
 }
 
-/// Checks the sites of all files against one another.
-///
-/// `origins_required` says that there is nobody else to ask.
-pub(super) fn check_sites(sites: &Sites, origins_required: bool, problems: &mut Problems) {
+/// What the node of some sites has that they may need.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Around {
+    /// There is nobody to ask but origins.
+    pub(super) alone: bool,
+    /// A file says where addresses are.
+    pub(super) countries_known: bool,
+}
+
+/// Checks the sites of all files against one another, and what they need of their node.
+pub(super) fn check_sites(sites: &Sites, around: Around, problems: &mut Problems) {
     let mut names = HashMap::new();
     let mut hosts = HashMap::new();
     for read in &sites.list {
-        check_required(read, origins_required, problems);
+        check_required(read, around.alone, problems);
+        check_countries(read, around.countries_known, problems);
         check_heuristic(read, problems);
         check_origins(read, problems);
         check_tls(read, problems);
@@ -207,6 +215,15 @@ fn check_required(read: &ReadSite, origins_required: bool, problems: &mut Proble
         let wrong = "missing; expected one where the node has no parents, for example origins = \
                      [\"http://127.0.0.1:8000\"]";
         problems.push(place, "site.origins", Wrong::new(wrong));
+    }
+}
+
+/// Without a database all countries are unknown, and a rule would fit everybody or nobody.
+fn check_countries(read: &ReadSite, known: bool, problems: &mut Problems) {
+    if let Some((place, path)) = read.countries.as_ref().filter(|_| !known) {
+        let wrong = "is not known without country_file; set it in [node] to a MaxMind DB file with countries, \
+                     for example country_file = \"/etc/weir/GeoLite2-Country.mmdb\"";
+        problems.push(place, path, Wrong::new(wrong));
     }
 }
 

@@ -229,7 +229,7 @@ fn visit_origin(origin: &mut OriginConfig, v: &mut impl Visitor) {
     );
     v.key(
         "tls_ca",
-        &Maybe(file()),
+        &Maybe(file("/etc/weir/origins.pem")),
         &mut origin.tls_ca,
         "PEM file with the certificates that vouch for https origins; those of the system when left out.",
     );

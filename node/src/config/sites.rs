@@ -5,7 +5,7 @@
 use toml::de::{DeTable, DeValue};
 use weir_cache::Profile;
 
-use super::access::read_access;
+use super::access::{countries_named, read_access};
 use super::access_keys::ACCESS;
 use super::model::SiteConfig;
 use super::overrides::Overrides;
@@ -25,6 +25,8 @@ pub(super) struct ReadSite {
     pub(super) given: Given,
     /// Where its table begins.
     pub(super) header: Place,
+    /// Where its rules name countries first.
+    pub(super) countries: Option<(Place, String)>,
 }
 
 /// Sites read so far, of all files.
@@ -95,7 +97,8 @@ fn read_site(
     draft.site.rules.rules = read_rules(source, table, problems);
     let written = std::mem::take(draft.site.access.draft());
     draft.site.access = read_access(source, table, (written, &given), problems);
-    ReadSite { given, site: draft.site, header }
+    let countries = countries_named(source, table, draft.site.access.written());
+    ReadSite { given, site: draft.site, header, countries }
 }
 
 /// Looks ahead: the profile decides the defaults of the other keys. A wrong one is reported when

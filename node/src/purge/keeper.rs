@@ -201,7 +201,7 @@ fn tell(recovered: &Recovered) {
 }
 
 /// A record as it lies in the file. One that cannot be read stands for the widest purge.
-fn numbered(seq: u64, bytes: &[u8]) -> Numbered {
+pub(crate) fn numbered(seq: u64, bytes: &[u8]) -> Numbered {
     let record = serde_json::from_slice(bytes).unwrap_or_else(|error| {
         tracing::warn!(seq, %error, "an entry of the purge log cannot be read; it is taken to purge everything");
         Record::unreadable(seq)

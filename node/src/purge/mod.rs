@@ -33,6 +33,8 @@ mod start;
 mod sweep;
 mod view;
 
+#[cfg(feature = "fuzzing")]
+pub(crate) use above::Ask;
 pub(crate) use above::{Above, message};
 pub(crate) use authority::{Authority, Making};
 pub(crate) use book::rfc3339;
@@ -41,6 +43,8 @@ pub(crate) use control::answer as answer_control;
 pub(crate) use implied::Implied;
 pub use keeper::KeeperError;
 pub(crate) use keeper::Place;
+#[cfg(feature = "fuzzing")]
+pub(crate) use keeper::numbered;
 pub(crate) use known::{Found, Known, Line, Turn, disown};
 pub(crate) use nats::Nats;
 pub(crate) use order::{Order, Wish, target_of};

@@ -32,7 +32,11 @@ pub(crate) use desk::{BUSY_HOLD, keep_own, work};
 pub(crate) use put::{
     Put, PutError, PutHead, accept as accept_put, answer as answer_put, is_put, spread_of,
 };
+#[cfg(feature = "fuzzing")]
+pub(crate) use put::{read as read_put, write as write_put};
 pub(crate) use record::{Answer, Ask, News, Preload, Report, TaskOrder};
+#[cfg(feature = "fuzzing")]
+pub(crate) use sitemap::{Named, read_manifest, read_sitemap};
 pub(crate) use state::Push;
 pub(crate) use wish::{Wish, WishError, check as check_url, read_tiers};
 

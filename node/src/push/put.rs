@@ -119,13 +119,13 @@ pub(crate) async fn answer(node: &Arc<Node>, message: &Bytes) -> Response<Conten
 }
 
 /// An object as it travels: a line, its head in one line, its body.
-fn write(put: &Put) -> Result<Bytes, PutError> {
+pub(crate) fn write(put: &Put) -> Result<Bytes, PutError> {
     let head =
         serde_json::to_vec(&put.head).map_err(|error| PutError::Failed(error.to_string()))?;
     Ok([MAGIC, &head, b"\n", &put.body].concat().into())
 }
 
-fn read(message: &Bytes) -> Option<Put> {
+pub(crate) fn read(message: &Bytes) -> Option<Put> {
     let rest = message.strip_prefix(MAGIC)?;
     let head_bytes = rest.iter().position(|byte| *byte == b'\n')?;
     let head = serde_json::from_slice(rest.get(..head_bytes)?).ok()?;

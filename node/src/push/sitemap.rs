@@ -6,7 +6,7 @@
 
 /// What a document names.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Named {
+pub(crate) enum Named {
     /// Pages.
     Urls(Vec<String>),
     /// Further sitemaps.
@@ -15,7 +15,7 @@ pub(super) enum Named {
 
 /// Why a document cannot be used.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
-pub(super) enum BadDocument {
+pub(crate) enum BadDocument {
     /// It is neither kind of sitemap.
     #[error("it is no sitemap (expected <urlset> or <sitemapindex> in UTF-8)")]
     NoSitemap,
@@ -27,12 +27,15 @@ pub(super) enum BadDocument {
     TooMany(usize),
 }
 
+/// Bytes of the longest entity with its semicolon: `#x10FFFF;`, with some zeros before it.
+const ENTITY_BYTES_MAX: usize = 16;
+
 /// Reads a sitemap that names at most `max` URLs.
 ///
 /// # Errors
 ///
 /// [`BadDocument`]; nothing of it is used.
-pub(super) fn read_sitemap(bytes: &[u8], max: usize) -> Result<Named, BadDocument> {
+pub(crate) fn read_sitemap(bytes: &[u8], max: usize) -> Result<Named, BadDocument> {
     let text = std::str::from_utf8(bytes).map_err(|_not_text| BadDocument::NoSitemap)?;
     let mut scanner = Scanner { rest: text.strip_prefix('\u{feff}').unwrap_or(text) };
     let root = scanner.next_tag().ok_or(BadDocument::NoSitemap)?;
@@ -73,7 +76,7 @@ pub(super) fn read_sitemap(bytes: &[u8], max: usize) -> Result<Named, BadDocumen
 /// # Errors
 ///
 /// [`BadDocument`]; nothing of it is used.
-pub(super) fn read_manifest(bytes: &[u8], max: usize) -> Result<Vec<String>, BadDocument> {
+pub(crate) fn read_manifest(bytes: &[u8], max: usize) -> Result<Vec<String>, BadDocument> {
     let text = std::str::from_utf8(bytes).map_err(|_not_text| BadDocument::NotText)?;
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
@@ -137,7 +140,7 @@ fn hidden_until(after: &str) -> Option<&'static str> {
 fn unescape_into(mut plain: &str, text: &mut String) {
     while let Some((before, entity)) = plain.split_once('&') {
         text.push_str(before);
-        match entity.split_once(';').and_then(|(name, rest)| Some((character(name)?, rest))) {
+        match named_first(entity) {
             Some((character, rest)) => {
                 text.push(character);
                 plain = rest;
@@ -150,6 +153,14 @@ fn unescape_into(mut plain: &str, text: &mut String) {
         }
     }
     text.push_str(plain);
+}
+
+/// The character of the entity that `text` begins with, behind its ampersand, and what follows.
+fn named_first(text: &str) -> Option<(char, &str)> {
+    // Looking further would read a text of ampersands once for each of them.
+    let end = text.bytes().take(ENTITY_BYTES_MAX).position(|byte| byte == b';')?;
+    let (name, rest) = text.split_at_checked(end)?;
+    Some((character(name)?, rest.get(1..)?))
 }
 
 fn character(name: &str) -> Option<char> {
@@ -215,6 +226,19 @@ mod tests {
         assert_eq!(read_sitemap(long.as_bytes(), 5), Err(BadDocument::TooMany(5)));
         assert_eq!(read_manifest(b"a\nb\n", 1), Err(BadDocument::TooMany(1)));
         assert_eq!(read_manifest(b"\xff", 1), Err(BadDocument::NotText));
+    }
+
+    #[test]
+    fn a_text_of_ampersands_is_read_once() {
+        // 2 MiB that were read once for each byte would take hours.
+        let text = format!("<urlset><loc>{}</loc>", "&".repeat(2 << 20));
+        assert_eq!(urls(&text)[0].len(), 2 << 20);
+        let sections = format!("<urlset><loc>{}", "<![CDATA[".repeat(1 << 20));
+        assert_eq!(urls(&sections), <[String; 0]>::default());
+        assert_eq!(
+            urls("<urlset><loc>&#x0000041;&é;&amp;&#x0000000000000041;</loc>"),
+            ["A&é;&&#x0000000000000041;"]
+        );
     }
 
     #[test]

@@ -236,7 +236,7 @@ fn is_ambiguous(headers: &HeaderMap) -> bool {
 
 /// How long the server waits for the next request, if it says so (`timeout` of Keep-Alive, RFC 2068
 /// §19.7.1). Of several the shortest.
-fn said_timeout(headers: &HeaderMap) -> Option<Duration> {
+pub(crate) fn said_timeout(headers: &HeaderMap) -> Option<Duration> {
     let values = headers.get_all("keep-alive").into_iter().filter_map(|value| value.to_str().ok());
     let seconds = values.flat_map(|value| value.split(',')).filter_map(|parameter| {
         let (name, value) = parameter.split_once('=')?;

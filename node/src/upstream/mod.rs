@@ -50,6 +50,8 @@ pub(crate) use answer::{Answer, UpstreamBody};
 pub(crate) use checks::{Checks, of_origins, of_parents};
 pub(crate) use error::{FillError, Resendable, Retry};
 pub(crate) use group::{Group, Kind};
+#[cfg(feature = "fuzzing")]
+pub(crate) use http1::said_timeout;
 pub(crate) use member::{Member, Sight};
 pub(crate) use out::{OutBody, OutRequest, Position, only_passable};
 pub(crate) use ping::{answer as answer_ping, is_ping};

@@ -333,12 +333,8 @@ pub(in crate::config) const fn directory() -> Text<PathBuf> {
 }
 
 /// A file, which need not exist yet.
-pub(in crate::config) const fn file() -> Text<PathBuf> {
-    Text {
-        range: "a file, from the working directory when not absolute",
-        example: "/etc/weir/nats.credentials",
-        ..directory()
-    }
+pub(in crate::config) const fn file(example: &'static str) -> Text<PathBuf> {
+    Text { range: "a file, from the working directory when not absolute", example, ..directory() }
 }
 
 /// Files to include.

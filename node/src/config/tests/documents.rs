@@ -191,7 +191,13 @@ fn every_example_is_valid() {
             // of use only with another.
             let relation = |errors: &ConfigErrors| {
                 let text = errors.to_string();
-                text.contains("at most") || text.contains("has no effect without")
+                let known = [
+                    "at most",
+                    "has no effect without",
+                    "is not known without",
+                    "expected a MaxMind DB file",
+                ];
+                known.iter().any(|known| text.contains(known))
             };
             let access = |errors: &ConfigErrors| {
                 // Formats differ in their keys, and no secret is where the examples say.

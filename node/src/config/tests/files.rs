@@ -5,6 +5,8 @@ use std::path::PathBuf;
 
 use super::*;
 
+use crate::mmdb::{Mmdb, Record};
+
 /// Removes the directory of a test when it ends.
 struct Scratch(PathBuf);
 
@@ -101,4 +103,55 @@ fn the_number_of_sites_is_bounded() {
     assert_eq!(read(&many(10_000)).unwrap().sites.len(), 10_000);
     let errors = read(&many(10_002)).unwrap_err();
     assert_eq!(errors.to_string(), "f:30003:1: site: more than 10000 sites");
+}
+
+#[test]
+fn the_file_of_countries_is_read_with_the_configuration() {
+    let dir = Scratch::new("countries");
+    let rule = "[[site.access.rule]]\naction = 'deny'\ncountries = ['DE']\n";
+    let text = |name: &str| {
+        let path = dir.0.join(name);
+        format!("[node]\ncountry_file = '{}'\n{}{rule}", path.display(), site("a"))
+    };
+    let networks = [("192.0.2.0/24", Record::Country("DE"))];
+    fs::write(dir.0.join("a.mmdb"), Mmdb::COUNTRIES.write(&networks)).unwrap();
+    let config = read(&text("a.mmdb")).unwrap();
+    assert_eq!(config.countries.countries().kind(), Some("Weir-Test-Country"));
+    assert_eq!(read(&to_toml(&config)).as_ref(), Ok(&config), "written and read back");
+
+    // (the file, how its problem goes on)
+    let cases = [
+        ("none.mmdb", "cannot be read (No such file or directory"),
+        ("sites.d", "is no file; expected a MaxMind DB file with countries, such as GeoLite2-Cou"),
+        ("b.mmdb", "is no MaxMind DB file, or not all of one ("),
+    ];
+    fs::write(dir.0.join("b.mmdb"), "not one").unwrap();
+    for (name, why) in cases {
+        let found = read(&text(name)).unwrap_err().to_string();
+        let path = dir.0.join(name);
+        let expected = format!("f:2:16: node.country_file: the file {path:?} {why}");
+        assert!(found.starts_with(&expected) && found.lines().count() == 1, "{found}");
+    }
+    let env = [("WEIR__NODE__COUNTRY_FILE", "/nowhere.mmdb")];
+    let found = read_with(&text("a.mmdb"), &env).unwrap_err().to_string();
+    assert!(found.starts_with("environment: WEIR__NODE__COUNTRY_FILE: the file"), "{found}");
+}
+
+#[test]
+fn rules_that_name_countries_need_a_file_that_knows_them() {
+    let rules = "[[site.access.rule]]\naction = 'deny'\nclients = ['::1']\n\
+                 [[site.access.rule]]\naction = 'deny'\ncountries = ['unknown']\n";
+    let text = format!("{}{}{rules}", site("a"), site("b"));
+    let problem = "f:14:13: site.access.rule[1].countries: is not known without country_file; set it in \
+                   [node] to a MaxMind DB file with countries, for example country_file = ";
+    let found = read(&text).unwrap_err().to_string();
+    assert!(found.starts_with(problem) && found.lines().count() == 1, "{found}");
+    let dir = Scratch::new("countries-of-sites");
+    let sites = dir.write("sites.d/a.toml", &text);
+    let found = load_sites(&sites).unwrap_err().to_string();
+    assert!(found.contains("a.toml:14:13: site.access.rule[1].countries: is not known"), "{found}");
+    let unsound = format!("[node]\ncountry_file = 1\n{text}");
+    let found = read(&unsound).unwrap_err().to_string();
+    assert!(found.starts_with("f:2:16: node.country_file: found"), "{found}");
+    assert_eq!(found.lines().count(), 1, "one mistake is one problem: {found}");
 }

@@ -42,7 +42,7 @@ impl Line {
     }
 
     /// The line as bytes.
-    pub(super) fn encode(&self) -> Result<Vec<u8>, postcard::Error> {
+    pub(crate) fn encode(&self) -> Result<Vec<u8>, postcard::Error> {
         let (entry, mark) = match self {
             Self::Joined(_) => (None, None),
             Self::Met(_, mark) => (None, Some(*mark)),
@@ -57,7 +57,7 @@ impl Line {
     }
 
     /// Reads a line; `None` for what this version cannot have written.
-    pub(super) fn decode(bytes: &[u8]) -> Option<Self> {
+    pub(crate) fn decode(bytes: &[u8]) -> Option<Self> {
         let (&version, form) = bytes.split_first()?;
         if version != VERSION {
             return None;
