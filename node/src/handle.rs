@@ -10,6 +10,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
+use http::header::LOCATION;
 use http::{Request, Response, StatusCode};
 use hyper::body::Incoming;
 use weir_cache::{
@@ -19,7 +20,7 @@ use weir_cache::{
 use weir_store::{StoredResponse, StoredSlices};
 
 use crate::access::{self, NotAdmitted};
-use crate::body::ResponseBody;
+use crate::body::{Content, ResponseBody};
 use crate::fill::{self, FillWork, Lead, Progress, Settled, SettledBy, Ticket};
 use crate::forward;
 use crate::inbound::{self, Inbound, Refusal};
@@ -35,6 +36,7 @@ use crate::respond::{self, Asking};
 use crate::site::Site;
 use crate::slices::{self, Attempt, Fetcher};
 use crate::stand_in::may_stand_in;
+use crate::tls::Secured;
 use crate::upstream::FillError;
 
 /// How often a request may be looked up again when the fill that it waited on was not for it.
@@ -42,10 +44,26 @@ const ROUNDS_MAX: usize = 4;
 /// Nodes of one CDN that a request may pass.
 const HOPS_MAX: usize = 8;
 
+/// The other end of a connection.
+#[derive(Debug, Clone)]
+pub(crate) struct Remote {
+    /// Its address.
+    pub(crate) address: SocketAddr,
+    /// What the handshake has said; `None` without TLS.
+    pub(crate) secured: Option<Arc<Secured>>,
+}
+
+impl Remote {
+    /// The other end of a connection without TLS.
+    pub(crate) fn plain(address: SocketAddr) -> Self {
+        Self { address, secured: None }
+    }
+}
+
 /// The connection a request came over.
 pub(crate) struct Caller {
-    /// The address at its other end.
-    pub(crate) address: SocketAddr,
+    /// Its other end.
+    pub(crate) remote: Remote,
     /// How far it is with its requests.
     pub(crate) phase: Arc<Phase>,
 }
@@ -61,7 +79,7 @@ pub(crate) async fn handle(
 ) -> Response<ResponseBody> {
     let began = Instant::now();
     let now = node.clock.now();
-    let mut inbound = match inbound::read(&node.reading(now), caller.address, request) {
+    let mut inbound = match inbound::read(&node.reading(now), &caller.remote, request) {
         Ok(inbound) => inbound,
         Err(refusal) => return refused(node, refusal),
     };
@@ -74,6 +92,9 @@ pub(crate) async fn handle(
     }
     let site = node.sites.load().find(inbound.target.host_without_port()).cloned();
     let Some(site) = site else { return unknown_host(node) };
+    if let Some(answer) = secure(node, &site, &inbound) {
+        return refuse::unaccounted(answer);
+    }
     // The rules see the fields as the client sent them.
     let granted = match access::admit(&node.metrics, &site, &mut inbound, now.wall) {
         Ok(granted) => granted,
@@ -81,6 +102,7 @@ pub(crate) async fn handle(
             return turned_away(Asking { node, site: &site, inbound: &inbound, began }, &denied);
         }
     };
+    inbound.tell_of_certificate(site.security.certificate_field.as_ref());
     inbound.normalize(&site.policy, &site.key_rules);
     let keyed = CacheKey::derive(&site.name, &site.key_rules, granted, &inbound.headers);
     let body = inbound.body.take();
@@ -148,6 +170,28 @@ pub(crate) async fn answer(node: &Arc<Node>, asked: Asked<'_>, body: Option<Inco
         }
     }
     forward::forward(node, asked, body, ForwardReason::Miss, Some("not-shared")).await
+}
+
+/// What a client is told in place of an answer because of how it came: to come over TLS, or with a
+/// certificate.
+fn secure(node: &Node, site: &Site, inbound: &Inbound) -> Option<Response<Content>> {
+    if inbound.is_child() {
+        return None;
+    }
+    if inbound.secured.is_none()
+        && let Some((status, location)) =
+            site.security.redirect(&inbound.method, &inbound.target, node.tls.port)
+    {
+        count_refused(node, "redirected-to-https");
+        let mut response = refuse::plain(status, "This is found over https.\n");
+        response.headers_mut().insert(LOCATION, location);
+        return Some(response);
+    }
+    if site.security.requires_certificate && inbound.certificate_subject().is_none() {
+        count_refused(node, "no-client-certificate");
+        return Some(refuse::plain(StatusCode::FORBIDDEN, "Not allowed.\n"));
+    }
+    None
 }
 
 /// Starts a refresh that no client waits for.

@@ -49,6 +49,7 @@ mod site;
 mod slices;
 mod stand_in;
 pub mod telemetry;
+mod tls;
 mod tunnel;
 mod upstream;
 
@@ -64,4 +65,5 @@ pub use secrets::{
 };
 pub use signals::{Signal, Signals};
 pub use site::SitesError;
+pub use tls::{CertificateError, TlsProblems};
 pub use upstream::TlsError;

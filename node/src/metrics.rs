@@ -4,6 +4,7 @@
 //! agent. Handles that the hit path needs are looked up once per site, not per request.
 
 mod disk;
+mod tls;
 mod tunnel;
 mod upstream;
 
@@ -22,6 +23,7 @@ use weir_store::DiskStats;
 use crate::upstream::Sight;
 
 use disk::DiskMetrics;
+pub(crate) use tls::{Handshake, TlsMetrics};
 pub(crate) use tunnel::TunnelMetrics;
 pub(crate) use upstream::UpstreamMetrics;
 
@@ -186,6 +188,8 @@ pub(crate) struct Metrics {
     pub(crate) connections: Gauge,
     /// Connections closed at once because there are too many.
     pub(crate) connections_refused: Counter,
+    /// TLS to clients.
+    pub(crate) tls: TlsMetrics,
     /// Access log lines dropped because the writer was behind.
     pub(crate) upstream: UpstreamMetrics,
     /// Tunnels that have ended.
@@ -319,6 +323,7 @@ impl Metrics {
             panics: Counter::default(),
             connections: Gauge::default(),
             connections_refused: Counter::default(),
+            tls: TlsMetrics::default(),
             upstream: UpstreamMetrics::default(),
             tunnels: TunnelMetrics::default(),
             slices: Family::default(),
@@ -377,6 +382,7 @@ impl Metrics {
             "Requests with a tier proof that did not hold",
             self.proof_failures.clone(),
         );
+        self.tls.register(registry);
         registry.register("panics", "Requests ended by a bug of ours", self.panics.clone());
     }
 

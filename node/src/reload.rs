@@ -1,13 +1,13 @@
 //! Reads the sites again while the node runs.
 //!
-//! Sites and their rules are replaced in one step; the cache and every connection stay. A file with
-//! a problem changes nothing. What else is in the file (listeners, limits, the store) takes effect
+//! Sites and their rules are replaced in one step, and so are certificates; the cache and every connection
+//! stay. A file with a problem changes nothing. What else is in the file (listeners, limits, the store) takes effect
 //! at the next start, and the answer says so when it differs.
 
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use crate::config::{self, NodeConfig, TierDefaults};
+use crate::config::{self, NodeConfig, TierDefaults, TlsConfig};
 use crate::node::Node;
 
 /// Where a node's configuration came from.
@@ -30,14 +30,17 @@ impl Reload {
     /// Every problem with the file, one a line. Nothing was changed.
     pub(crate) async fn run(&self, node: &Arc<Node>) -> Result<Vec<String>, String> {
         let reload = self.clone();
+        let tls = Arc::clone(&node.tls);
         let loaded = tokio::task::spawn_blocking(move || {
-            config::load(&reload.path, &reload.defaults, config::environment())
+            let config = config::load(&reload.path, &reload.defaults, config::environment())
+                .map_err(|problems| problems.to_string())?;
+            let current = tls.prepare(&config.tls).map_err(|problems| problems.to_string())?;
+            Ok::<_, String>((config, current))
         });
-        let config = loaded
-            .await
-            .map_err(|lost| format!("reading the file was interrupted: {lost}"))?
-            .map_err(|problems| problems.to_string())?;
+        let (config, current) =
+            loaded.await.map_err(|lost| format!("reading the file was interrupted: {lost}"))??;
         node.replace_sites(&config.sites).map_err(|error| error.to_string())?;
+        node.tls.replace(current);
         warn_of_the_rest(&node.config, config);
         let names = node.site_names();
         tracing::info!(sites = ?names, "sites were read again");
@@ -48,9 +51,15 @@ impl Reload {
 /// Names what changed in the file and needs a restart.
 fn warn_of_the_rest(running: &NodeConfig, mut read: NodeConfig) {
     read.sites.clone_from(&running.sites);
+    read.tls = TlsConfig {
+        listen: read.tls.listen,
+        reread_interval: read.tls.reread_interval,
+        tier_name: read.tls.tier_name,
+        ..running.tls.clone()
+    };
     if read != *running {
         tracing::warn!(
-            "settings other than sites differ from the running ones; restart to use them"
+            "settings other than sites and certificates differ from the running ones; restart to use them"
         );
     }
 }

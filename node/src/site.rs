@@ -12,6 +12,7 @@ use weir_cache::{
 
 use crate::config::{FieldSwitches, OnIsolation, OriginConfig, SiteAccess, SiteConfig};
 use crate::metrics::{Metrics, SiteMetrics};
+use crate::tls::SiteSecurity;
 use crate::upstream::{Group, Roster, TlsError};
 
 /// One site.
@@ -27,6 +28,8 @@ pub(crate) struct Site {
     pub(crate) key_rules: KeyRules,
     /// Who may fetch.
     pub(crate) access: Arc<AccessPolicy>,
+    /// What TLS means to it.
+    pub(crate) security: SiteSecurity,
     /// The Host field sent to origins; `None` sends the client's.
     pub(crate) origin_host: Option<String>,
     /// Whether this node asks the site's origins itself.
@@ -150,6 +153,7 @@ fn make_site(
         rules: config.rules.clone(),
         key_rules: config.key.clone(),
         access: Arc::clone(config.access.policy()),
+        security: SiteSecurity::new(&config.tls),
         origin_host: config.origin_host.clone(),
         asks_origins,
         origin: config.origin.clone(),

@@ -40,6 +40,7 @@ mod sharing;
 mod slices;
 mod spill;
 mod stale;
+mod tls;
 mod trailers;
 mod transport;
 mod truncation;

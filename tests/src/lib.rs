@@ -15,6 +15,7 @@ mod process;
 mod raw;
 mod secure;
 mod stack;
+mod tls;
 
 pub use client::{Reply, Request, Transfer, raw_exchange};
 pub use echo::EchoOrigin;
@@ -22,8 +23,9 @@ pub use metrics::Metrics;
 pub use nats::NatsServer;
 pub use process::{Ended, Process, Program, free_base_port, until_so};
 pub use raw::{Raw, RawReply};
-pub use secure::{Arrived, Authority, SecureOrigin};
+pub use secure::{Arrived, Authority, Issued, SecureOrigin};
 pub use stack::{Folder, SECRET, Shape, Stack, TOKEN, TestNode, config, free_addr, upstream};
+pub use tls::{TlsClient, TlsConnection};
 
 use std::time::Duration;
 

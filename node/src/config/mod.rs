@@ -68,6 +68,9 @@ mod sites;
 mod source;
 mod store;
 mod store_keys;
+mod tls;
+mod tls_keys;
+mod tls_relations;
 mod units;
 
 #[cfg(test)]
@@ -90,6 +93,9 @@ pub use self::overrides::environment;
 pub use self::problem::{ConfigErrors, ConfigProblem};
 pub use self::render::to_toml;
 pub use self::store::{OnDiskConfig, StoreConfig};
+pub use self::tls::{
+    CertificateConfig, ClientCertificates, MinVersion, SiteTls, TlsConfig, UnknownName,
+};
 pub use self::units::{ByteSize, UnitError, parse_duration, render_duration};
 
 use self::keys::NodeDraft;
@@ -98,6 +104,7 @@ use self::problem::{Problems, Wrong};
 use self::reader::{Given, Reader};
 use self::sites::Sites;
 use self::source::Source;
+use self::tls_keys::read_certificates;
 
 /// Reads the file of a node, the files it includes, and the variables `WEIR__SECTION__KEY` of
 /// `env` (see [`environment`]), which win.
@@ -169,10 +176,15 @@ fn read_node(
     let mut reader =
         Reader::new(source, root.as_ref().unwrap_or(&empty), "", &mut overrides, problems);
     draft.visit(&mut reader);
+    reader.leave("tls", "certificate");
     let given = reader.finish();
     overrides.finish(problems);
     let Some(root) = root else { return draft.config };
 
+    draft.config.tls.certificates = {
+        let listens = draft.config.tls.listen.is_some() || !given.is_sound("tls.listen");
+        read_certificates(source, &root, listens, problems)
+    };
     relations::settle_node(&mut draft.config, &given, defaults, problems);
     let mut sites = Sites::default();
     sites.read(source, &root, problems);

@@ -14,12 +14,14 @@ use weir_cache::Profile;
 
 use super::access_keys::LISTS;
 use super::catalog::{
-    KeyInfo, TableInfo, access_tables, blank_access, node_tables, rule_tables, site_tables,
+    KeyInfo, TableInfo, access_tables, blank_access, certificate_tables, node_tables, rule_tables,
+    site_tables,
 };
 use super::keys::NodeDraft;
 use super::model::{NodeConfig, SiteConfig, TierDefaults};
 use super::rules::RuleDraft;
 use super::site_keys::SiteDraft;
+use super::tls_keys::{CERTIFICATE, CertificateDraft};
 
 /// Writes the file of a node. It names no secret.
 pub fn to_toml(config: &NodeConfig) -> String {
@@ -32,10 +34,24 @@ pub fn to_toml(config: &NodeConfig) -> String {
     for (table, default) in draft(config.clone()).iter().zip(&defaults) {
         write_table(&mut out, table, default, true);
     }
+    write_certificates(&mut out, config);
     for (i, site) in config.sites.iter().enumerate() {
         write_site(&mut out, site, i == 0);
     }
     out
+}
+
+/// Writes the certificates of a node; where there are none, as a comment.
+fn write_certificates(out: &mut String, config: &NodeConfig) {
+    let default = certificate_tables(CertificateDraft::default());
+    for (i, certificate) in config.tls.certificates.iter().enumerate() {
+        for (table, default) in certificate_tables(certificate.into()).iter().zip(&default) {
+            write_table(out, table, default, i == 0);
+        }
+    }
+    for table in default.iter().filter(|_| config.tls.certificates.is_empty()) {
+        write_commented(out, table);
+    }
 }
 
 fn defaults_of(config: &NodeConfig) -> TierDefaults {
@@ -131,7 +147,7 @@ fn write_table(out: &mut String, table: &TableInfo, default: &TableInfo, explain
 
 /// Whether there may be several tables of this name.
 fn is_list(name: &str) -> bool {
-    matches!(name, "site" | "site.rule") || LISTS.contains(&name)
+    matches!(name, "site" | "site.rule" | CERTIFICATE) || LISTS.contains(&name)
 }
 
 /// Keys that are written even with their default: it lies with the program and not with the file,

@@ -9,14 +9,24 @@ use futures_util::FutureExt;
 use tokio::net::TcpStream;
 use tokio::sync::watch;
 
-use super::http1;
+use super::{http1, tls};
+use crate::handle::Remote;
 use crate::node::Node;
+
+/// What connections of a listener begin with.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Door {
+    /// A request.
+    Plain,
+    /// A handshake.
+    Tls,
+}
 
 /// Starts serving a connection unless there are too many.
 pub(super) fn admit(
     node: &Arc<Node>,
-    stream: TcpStream,
-    address: SocketAddr,
+    (stream, address): (TcpStream, SocketAddr),
+    door: Door,
     stopped: &watch::Receiver<bool>,
 ) -> Option<impl Future<Output = ()> + use<>> {
     let connected = node.metrics.connections.get();
@@ -29,7 +39,7 @@ pub(super) fn admit(
         return None;
     }
     let counted = Connected::new(Arc::clone(node));
-    let connection = http1::serve(Arc::clone(node), stream, address, stopped.clone());
+    let connection = serve(Arc::clone(node), (stream, address), door, stopped.clone());
     Some(async move {
         // A bug in one request ends its connection, is counted, and leaves the node alone.
         match AssertUnwindSafe(connection).catch_unwind().await {
@@ -42,6 +52,19 @@ pub(super) fn admit(
         }
         drop(counted);
     })
+}
+
+async fn serve(
+    node: Arc<Node>,
+    (stream, address): (TcpStream, SocketAddr),
+    door: Door,
+    stopped: watch::Receiver<bool>,
+) -> hyper::Result<()> {
+    match door {
+        Door::Plain => http1::serve(node, stream, Remote::plain(address), stopped).await,
+        // It is large, and lies in every future of a connection.
+        Door::Tls => Box::pin(tls::serve(node, stream, address, stopped)).await,
+    }
 }
 
 /// Counts a connection for as long as it lasts.

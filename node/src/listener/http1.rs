@@ -1,7 +1,6 @@
 //! Serves one connection that speaks HTTP/1.1.
 
 use std::convert::Infallible;
-use std::net::SocketAddr;
 use std::sync::Arc;
 
 use hyper::server::conn::http1;
@@ -13,7 +12,7 @@ use tokio::sync::watch;
 use super::guard::Guarded;
 use super::phase::Phase;
 use crate::config::LimitsConfig;
-use crate::handle::{Caller, handle};
+use crate::handle::{Caller, Remote, handle};
 use crate::node::Node;
 
 /// Serves `stream` until either side ends it; once `stopped` says so, until the request being answered is
@@ -25,7 +24,7 @@ use crate::node::Node;
 pub(super) async fn serve<S>(
     node: Arc<Node>,
     stream: S,
-    address: SocketAddr,
+    remote: Remote,
     mut stopped: watch::Receiver<bool>,
 ) -> hyper::Result<()>
 where
@@ -37,7 +36,7 @@ where
     let builder = builder(limits);
     let service = service_fn(move |request| {
         let (node, answering) = (Arc::clone(&node), phase.begin());
-        let caller = Caller { address, phase: Arc::clone(&phase) };
+        let caller = Caller { remote: remote.clone(), phase: Arc::clone(&phase) };
         async move {
             let response = handle(&node, &caller, request).await;
             caller.phase.end_interims();

@@ -1,13 +1,14 @@
 //! Accepts connections from clients and child nodes, and bounds what each may cost.
 //!
 //! Own loop on hyper, since every limit is only there: connections at once, time for a head, idle
-//! time, time without taking a byte, size and number of fields. `admit` lets connections in, `http1`
-//! serves one, `guard` holds its deadlines, `phase` tells how far it is with its requests.
+//! time, time without taking a byte, size and number of fields. `admit` lets connections in, `tls` shakes
+//! hands, `http1` serves one, `guard` holds its deadlines, `phase` tells how far it is with its requests.
 
 mod admit;
 mod guard;
 mod http1;
 mod phase;
+mod tls;
 
 use std::io;
 use std::sync::Arc;
@@ -19,8 +20,9 @@ use tokio::task::JoinSet;
 
 use crate::node::Node;
 
-pub(crate) use admit::Connected;
+pub(crate) use admit::{Connected, Door};
 pub(crate) use phase::{Answering, Phase};
+pub(crate) use tls::PROTOCOLS;
 
 /// How long accepting pauses when the system has no descriptors left, so that the loop does not spin.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
@@ -29,7 +31,11 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 ///
 /// Returns when the last connection has ended; at the end of `drain_grace` those left are cut off.
 /// Dropping the future cuts all connections off at once.
-pub(crate) async fn serve(node: Arc<Node>, listener: TcpListener, mut stop: watch::Receiver<bool>) {
+pub(crate) async fn serve(
+    node: Arc<Node>,
+    (listener, door): (TcpListener, Door),
+    mut stop: watch::Receiver<bool>,
+) {
     let mut connections = JoinSet::new();
     let stopped = stop.clone();
     let stopping = async move { stop.wait_for(|stop| *stop).await.is_ok() };
@@ -39,7 +45,7 @@ pub(crate) async fn serve(node: Arc<Node>, listener: TcpListener, mut stop: watc
             _ = &mut stopping => break,
             accepted = listener.accept() => match accepted {
                 Ok((stream, address)) => {
-                    if let Some(serving) = admit::admit(&node, stream, address, &stopped) {
+                    if let Some(serving) = admit::admit(&node, (stream, address), door, &stopped) {
                         connections.spawn(serving);
                     }
                 }
