@@ -181,6 +181,12 @@ impl TlsConnection {
 
     /// Waits until the connection has ended.
     pub async fn ended(&mut self) {
-        soon("the end of a connection", async { while self.sender.ready().await.is_ok() {} }).await;
+        let sender = &mut self.sender;
+        soon("the end of a connection", async {
+            while !sender.is_closed() {
+                tokio::task::yield_now().await;
+            }
+        })
+        .await;
     }
 }

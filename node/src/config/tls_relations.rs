@@ -26,7 +26,7 @@ impl Relations<'_> {
         if config.tls.certificates.is_empty() {
             self.report(
                 &["tls.listen"],
-                "needs a certificate; add a [[tls.certificate]] table with certificate and key",
+                "has no effect without a certificate; add a [[tls.certificate]] table with certificate and key",
             );
         }
         for (key, other) in [("node.listen", config.listen), ("node.admin", config.admin)] {
@@ -126,7 +126,8 @@ pub(super) fn check_site_tls(read: &ReadSite, problems: &mut Problems) {
     {
         report(
             "site.tls.client_certificate_field",
-            "must be in headers of [site.key] too: else what the origin says to one client is sent to all",
+            "has no effect without the same name in headers of [site.key]: else what the origin says to one \
+             client would be sent to all",
         );
     }
 }
