@@ -65,5 +65,5 @@ pub use secrets::{
 };
 pub use signals::{Signal, Signals};
 pub use site::SitesError;
-pub use tls::{CertificateError, TlsProblems};
+pub use tls::{CertificateError, TlsProblems, check as check_tls};
 pub use upstream::TlsError;

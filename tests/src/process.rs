@@ -147,6 +147,12 @@ impl Process {
         assert!(soon(words, said).await.is_ok(), "it ended without a word of {words:?}");
     }
 
+    /// Its number.
+    #[must_use]
+    pub fn id(&self) -> u32 {
+        self.child.id().unwrap()
+    }
+
     /// Sends it a signal, such as `TERM`.
     pub fn signal(&self, name: &str) {
         let id = self.child.id().unwrap().to_string();

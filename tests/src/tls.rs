@@ -59,28 +59,34 @@ impl TlsClient {
     /// A client that believes `authority`, offers no protocol by name and shows no certificate.
     #[must_use]
     pub fn trusting(authority: &Authority) -> Self {
-        Self::new(authority, None, &[&TLS13, &TLS12])
+        Self::trusting_pem(authority.pem())
+    }
+
+    /// The same, with the authority as a file has it.
+    #[must_use]
+    pub fn trusting_pem(pem: &str) -> Self {
+        Self::new(pem, None, &[&TLS13, &TLS12])
     }
 
     /// The same with a certificate.
     #[must_use]
     pub fn showing(authority: &Authority, own: &Issued) -> Self {
-        Self::new(authority, Some(own), &[&TLS13, &TLS12])
+        Self::new(authority.pem(), Some(own), &[&TLS13, &TLS12])
     }
 
     /// One that speaks TLS 1.2 only.
     #[must_use]
     pub fn old(authority: &Authority) -> Self {
-        Self::new(authority, None, &[&TLS12])
+        Self::new(authority.pem(), None, &[&TLS12])
     }
 
     fn new(
-        authority: &Authority,
+        pem: &str,
         own: Option<&Issued>,
         versions: &[&'static rustls::SupportedProtocolVersion],
     ) -> Self {
         let mut roots = RootCertStore::empty();
-        roots.add(CertificateDer::from_pem_slice(authority.pem().as_bytes()).unwrap()).unwrap();
+        roots.add(CertificateDer::from_pem_slice(pem.as_bytes()).unwrap()).unwrap();
         let provider = Arc::new(aws_lc_rs::default_provider());
         let builder = ClientConfig::builder_with_provider(provider)
             .with_protocol_versions(versions)

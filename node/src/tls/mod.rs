@@ -28,6 +28,7 @@ mod state;
 mod tier;
 
 pub use certificate::{CertificateError, TlsProblems};
+pub use state::check;
 
 pub(crate) use follow::follow;
 pub(crate) use pem::{read_bounded, trust_in};

@@ -53,8 +53,3 @@ pub(crate) fn trust_in(path: &Path) -> Result<RootCertStore, String> {
     }
     Ok(roots)
 }
-
-/// Digest of the file at `path`; `None` where it cannot be read.
-pub(crate) fn digest_of(path: &Path) -> Option<blake3::Hash> {
-    read_bounded(path).ok().map(|bytes| blake3::hash(&bytes))
-}

@@ -157,11 +157,15 @@ impl NodeTls {
     pub(crate) fn towards_parents(&self) -> Option<TierIdentity> {
         self.cdn_id.is_some().then(|| TierIdentity::new(&self.current, &self.provider))
     }
+}
 
-    /// Whether parents that speak TLS know this node without a tier secret.
-    pub(crate) fn proves_itself(&self) -> bool {
-        self.current.load().tier_pair.is_some()
-    }
+/// Reads every file that `config` names, as a node does when it starts.
+///
+/// # Errors
+///
+/// What is wrong with them.
+pub fn check(config: &TlsConfig) -> Result<(), TlsProblems> {
+    Current::read(config, None, &Arc::new(aws_lc_rs::default_provider())).map(drop)
 }
 
 fn stamps(config: &TlsConfig) -> Vec<(PathBuf, Stamp)> {
