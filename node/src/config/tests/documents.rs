@@ -194,11 +194,9 @@ fn every_example_is_valid() {
                 "site.key" | "site.fields" | "site.origin" | "site.access" | "site.tls" => {
                     format!("{site}[{}]\n{line}", table.name)
                 }
-                CERTIFICATE => format!(
-                    "[tls]\nlisten = '[::]:0'\n[[tls.certificate]]\n\
-                     certificate = '/c'\nkey = '/k'\n"
-                )
-                .replace(&format!("{} = ", key.name), &format!("{line}\n# ")),
+                CERTIFICATE => "[tls]\nlisten = '[::]:0'\n[[tls.certificate]]\n\
+                                certificate = '/c'\nkey = '/k'\n"
+                    .replace(&format!("{} = ", key.name), &format!("{line}\n# ")),
                 name => format!("[{name}]\n{line}"),
             };
             // The sample of a size may be too large for another key's default, and some keys are

@@ -72,19 +72,27 @@ fn the_keys_of_tls_reach_their_fields() {
     assert_eq!(config.sites[0].tls, expected);
 }
 
+const CERTIFICATE_TABLE: &str = "[[tls.certificate]]\ncertificate = 'c'\nkey = 'k'\n";
+
+fn listening(rest: &str) -> String {
+    format!("[tls]\nlisten = '[::]:8443'\n{rest}\n{CERTIFICATE_TABLE}")
+}
+
+fn site(rest: &str) -> String {
+    format!("[[site]]\nname = 'a'\nhosts = ['a']\norigins = ['http://o']\n[site.tls]\n{rest}")
+}
+
 #[test]
 fn keys_of_tls_that_cannot_work_are_problems() {
-    let certificate = "[[tls.certificate]]\ncertificate = 'c'\nkey = 'k'\n";
-    let listening = |rest: &str| format!("[tls]\nlisten = '[::]:8443'\n{rest}\n{certificate}");
-    let site = |rest: &str| {
-        format!("[[site]]\nname = 'a'\nhosts = ['a']\norigins = ['http://o']\n[site.tls]\n{rest}")
-    };
     let cases = [
         (
             "[tls]\nlisten = '[::]:8443'".to_owned(),
             vec!["f:2:10: tls.listen: has no effect without a certificate"],
         ),
-        (certificate.to_owned(), vec!["f:1:1: tls.certificate: has no effect without listen"]),
+        (
+            CERTIFICATE_TABLE.to_owned(),
+            vec!["f:1:1: tls.certificate: has no effect without listen"],
+        ),
         (
             "[tls]\ncertificate = 'c'\nlisten = '[::]:1'".to_owned(),
             vec![
@@ -110,6 +118,15 @@ fn keys_of_tls_that_cannot_work_are_problems() {
             listening("unknown_name = 'default'"),
             vec!["f:3:16: tls.unknown_name: found \"default\""],
         ),
+    ];
+    for (text, expected) in cases {
+        assert_problems(&[(&text, &expected)]);
+    }
+}
+
+#[test]
+fn keys_about_who_vouches_and_of_sites_that_cannot_work_are_problems() {
+    let cases = [
         (
             listening("client_certificates = 'required'"),
             vec!["f:3:23: tls.client_certificates: asks for certificates that nobody vouches for"],
