@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use serde_json::json;
+use weir_node::TlsProblems;
 use weir_node::config::{self, ConfigErrors, TierDefaults};
 
 use crate::failure::Failure;
@@ -56,19 +57,41 @@ impl TierName {
 pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
     let tier = arguments.tier.unwrap_or_else(|| TierName::of_file(&arguments.file));
     let checked = config::load(&arguments.file, &tier.defaults(), config::environment());
+    // Files that the configuration names are looked at where it can be read.
+    let files = match &checked {
+        Ok(config) => weir_node::check_tls(&config.tls).err(),
+        Err(_) => None,
+    };
     let problems = checked.err();
-    let fine = problems.is_none();
+    let fine = problems.is_none() && files.is_none();
     if arguments.json {
-        output::out(&format!("{}\n", as_json(problems.as_ref())))?;
+        let json = as_json(problems.as_ref(), files.as_ref(), &arguments.file);
+        output::out(&format!("{json}\n"))?;
     } else if let Some(problems) = &problems {
         output::err(&format!("{problems}\n"));
+    } else if let Some(files) = &files {
+        output::err(&format!("{files}\n"));
     } else {
         output::out(&format!("{}: no problems\n", arguments.file.display()))?;
     }
     Ok(if fine { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-fn as_json(problems: Option<&ConfigErrors>) -> serde_json::Value {
+fn as_json(
+    problems: Option<&ConfigErrors>,
+    files: Option<&TlsProblems>,
+    file: &Path,
+) -> serde_json::Value {
+    let of_files = files.map(TlsProblems::list).unwrap_or_default().iter().map(|problem| {
+        json!({
+            "file": file.display().to_string(),
+            "line": 0,
+            "column": 0,
+            "key": "tls",
+            "message": problem.to_string(),
+            "nearest": null,
+        })
+    });
     let list: Vec<_> = problems
         .map(|errors| errors.problems())
         .unwrap_or_default()
@@ -83,6 +106,7 @@ fn as_json(problems: Option<&ConfigErrors>) -> serde_json::Value {
                 "nearest": problem.nearest,
             })
         })
+        .chain(of_files)
         .collect();
     json!({"ok": list.is_empty(), "problems": list})
 }

@@ -2,6 +2,7 @@
 
 mod admin;
 mod check;
+mod development;
 mod failure;
 mod init;
 mod output;

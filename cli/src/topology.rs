@@ -1,14 +1,15 @@
 //! Which nodes make up a local stack, what are they called, and where do they listen?
 //!
 //! The ports are a contract: edge *i* at `port + i`, regional *j* at `port + 100 + j`, the shield at
-//! `port + 200`, the origin at `port + 300`, each admin API 1000 above its data port.
+//! `port + 200`, the origin at `port + 300`, TLS of edge *i* at `port + 400 + i`, each admin API 1000 above its data port.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::Path;
 
 use anyhow::{Context, bail};
 use weir_node::config::{
-    ByteSize, NodeConfig, SiteConfig, StoreConfig, TierDefaults, UnitError, UpstreamAddr,
+    ByteSize, CertificateConfig, NodeConfig, SiteConfig, StoreConfig, TierDefaults, UnitError,
+    UpstreamAddr,
 };
 
 /// Nodes of one tier at most: their ports must not run into the next tier's.
@@ -16,6 +17,7 @@ pub(crate) const PER_TIER_MAX: u16 = 100;
 const REGIONALS_AT: u16 = 100;
 const SHIELD_AT: u16 = 200;
 const ORIGIN_AT: u16 = 300;
+const TLS_AT: u16 = 400;
 const ADMIN_ABOVE: u16 = 1000;
 
 /// The shape of a stack.
@@ -112,6 +114,18 @@ impl Topology {
     /// Every node, the shield first, so that each finds its parents.
     pub(crate) fn parents_first(&self) -> impl Iterator<Item = &NodeConfig> {
         std::iter::once(&self.shield).chain(&self.regionals).chain(&self.edges)
+    }
+
+    /// Lets the edges listen for TLS too, with one certificate for all.
+    pub(crate) fn listen_for_tls(&mut self, certificate: &CertificateConfig) -> anyhow::Result<()> {
+        for edge in &mut self.edges {
+            let port = edge.listen.port().checked_add(TLS_AT);
+            let port =
+                port.context("--port leaves no room for the ports of TLS; take a lower one")?;
+            edge.tls.listen = Some(SocketAddr::new(edge.listen.ip(), port));
+            edge.tls.certificates = vec![certificate.clone()];
+        }
+        Ok(())
     }
 
     /// Gives every node a folder of its own under `data_dir`, with a disk tier where a size is given.

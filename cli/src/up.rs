@@ -1,7 +1,7 @@
 //! `weir up`: the whole stack in one process.
 
 use std::net::IpAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,6 +16,7 @@ use weir_node::{
 };
 use weir_origin_mock::OriginMock;
 
+use crate::development::Development;
 use crate::failure::{Failure, usage};
 use crate::output;
 use crate::topology::{Shape, Topology, asked_at, disk_size};
@@ -31,10 +32,12 @@ Examples:
   weir up --origin http://127.0.0.1:3000   the same in front of your own server
   weir up --sites sites.toml --json        sites of your own; addresses as one line of JSON
   weir up --data-dir d --disk 10GiB        what is stored outlives the stack
+  weir up --tls --data-dir d               the edges speak TLS too; curl --cacert d/tls/certificate.pem
 
   curl -i http://127.0.0.1:8080/hello      ask an edge: see Age, Cache-Status and X-Cache
 
-Ports: edge i at PORT+i, regional j at PORT+100+j, shield at PORT+200, demo origin at PORT+300;
+Ports: edge i at PORT+i, regional j at PORT+100+j, shield at PORT+200, demo origin at PORT+300,
+TLS of edge i at PORT+400+i;
 the admin API of each node is 1000 above its data port. SIGTERM and SIGINT end everything.
 
 Environment: WEIR_ADMIN_TOKEN (made up and printed when unset), WEIR_TIER_SECRET (made up when unset).")]
@@ -53,6 +56,12 @@ pub(crate) struct Arguments {
     /// What each node keeps on disk of stored responses, for example 10GiB; they then outlive the stack.
     #[arg(long, value_name = "SIZE", requires = "data_dir", value_parser = disk_size)]
     disk: Option<ByteSize>,
+    /// Let the edges listen for TLS too, at PORT+400+i, with a certificate made for this machine.
+    #[arg(long)]
+    tls: bool,
+    /// A further host that the certificate is for; may be given several times.
+    #[arg(long, value_name = "HOST", requires = "tls")]
+    tls_name: Vec<String>,
     /// A TOML file of site tables; without it one site serves any host.
     #[arg(long, value_name = "FILE")]
     sites: Option<PathBuf>,
@@ -84,19 +93,37 @@ async fn stack(arguments: &Arguments) -> Result<ExitCode, Failure> {
     if let Some(folder) = &arguments.data_dir {
         topology.keep_data_in(folder, arguments.disk);
     }
+    let development = development(arguments)?;
+    if let Some(certificate) = &development {
+        topology.listen_for_tls(certificate.files()).map_err(usage)?;
+    }
     let stack = tokio::select! {
         started = start(&topology, arguments.access_log) => started?,
         // A signal before the stack is ready ends it all the same.
         () = signals.end() => return Ok(ExitCode::SUCCESS),
     };
     let origin = shown_origin(&sites, demo.as_ref());
-    output::out(&if arguments.json { stack.json(&origin) } else { stack.text(&origin) })?;
+    let certificate = development.as_ref().map(|made| made.files().certificate.as_path());
+    let text = || stack.text(&origin, certificate);
+    output::out(&if arguments.json { stack.json(&origin) } else { text() })?;
     signals.end().await;
     tokio::select! {
         () = stack.shutdown() => Ok(ExitCode::SUCCESS),
         // Whoever asks twice does not want to wait for the grace time.
         () = signals.end() => Ok(ExitCode::FAILURE),
     }
+}
+
+/// The certificate of the edges, where they are to listen for TLS.
+fn development(arguments: &Arguments) -> Result<Option<Development>, Failure> {
+    if !arguments.tls {
+        return Ok(None);
+    }
+    let made = match &arguments.data_dir {
+        Some(folder) => Development::kept_in(&folder.join("tls"), &arguments.tls_name),
+        None => Development::for_this_run(&arguments.tls_name),
+    };
+    Ok(Some(made?))
 }
 
 /// The sites asked for: those of the file, or one for any host.
@@ -222,7 +249,7 @@ impl Stack {
         format!("{line}\n")
     }
 
-    fn text(&self, origin: &str) -> String {
+    fn text(&self, origin: &str, certificate: Option<&Path>) -> String {
         let mut text = String::from("Weir is up.\n\n");
         let nodes = self.edges.iter().chain(&self.regionals).chain(std::iter::once(&self.shield));
         for node in nodes {
@@ -230,8 +257,17 @@ impl Stack {
                 format!("  {:<12} {}   admin {}\n", node.name(), node.data_url(), node.admin_url());
             text.push_str(&line);
         }
+        for edge in &self.edges {
+            if let Some(url) = edge.tls_url() {
+                text.push_str(&format!("  {:<12} {url}\n", format!("{} tls", edge.name())));
+            }
+        }
         let first = self.edges.first().map(RunningNode::data_url).unwrap_or_default();
         text.push_str(&format!("  {:<12} {origin}\n\nTry: curl -i {first}/hello\n", "origin"));
+        let secure = self.edges.first().and_then(RunningNode::tls_url);
+        if let Some((url, path)) = secure.zip(certificate) {
+            text.push_str(&format!("     curl -i --cacert {} {url}/hello\n", path.display()));
+        }
         text.push_str("Stop with Ctrl-C.\n");
         text
     }
@@ -246,5 +282,10 @@ impl Stack {
 }
 
 fn node_json(node: &RunningNode) -> Value {
-    json!({"name": node.name(), "data": node.data_url(), "admin": node.admin_url()})
+    let mut shown =
+        json!({"name": node.name(), "data": node.data_url(), "admin": node.admin_url()});
+    if let (Some(url), Some(fields)) = (node.tls_url(), shown.as_object_mut()) {
+        fields.insert("tls".to_owned(), url.into());
+    }
+    shown
 }

@@ -10,6 +10,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
+use http::header::LOCATION;
 use http::{Request, Response, StatusCode};
 use hyper::body::Incoming;
 use weir_cache::{
@@ -19,7 +20,7 @@ use weir_cache::{
 use weir_store::{StoredResponse, StoredSlices};
 
 use crate::access::{self, NotAdmitted, Refused};
-use crate::body::ResponseBody;
+use crate::body::{Content, ResponseBody};
 use crate::entry;
 use crate::fill::{self, FillWork, Lead, Progress, Settled, SettledBy, Ticket};
 use crate::forward;
@@ -37,6 +38,7 @@ use crate::respond::{self, Asking};
 use crate::site::Site;
 use crate::slices::{self, Attempt, Fetcher};
 use crate::stand_in::may_stand_in;
+use crate::tls::Secured;
 use crate::upstream::FillError;
 
 /// How often a request may be looked up again when the fill that it waited on was not for it.
@@ -44,10 +46,26 @@ const ROUNDS_MAX: usize = 4;
 /// Nodes of one CDN that a request may pass.
 const HOPS_MAX: usize = 8;
 
+/// The other end of a connection.
+#[derive(Debug, Clone)]
+pub(crate) struct Remote {
+    /// Its address.
+    pub(crate) address: SocketAddr,
+    /// What the handshake has said; `None` without TLS.
+    pub(crate) secured: Option<Arc<Secured>>,
+}
+
+impl Remote {
+    /// The other end of a connection without TLS.
+    pub(crate) fn plain(address: SocketAddr) -> Self {
+        Self { address, secured: None }
+    }
+}
+
 /// The connection a request came over.
 pub(crate) struct Caller {
-    /// The address at its other end.
-    pub(crate) address: SocketAddr,
+    /// Its other end.
+    pub(crate) remote: Remote,
     /// How far it is with its requests.
     pub(crate) phase: Arc<Phase>,
     /// Why the request is refused before it is read; `None` for one that is well framed.
@@ -68,7 +86,7 @@ pub(crate) async fn handle(
     if let Some(fault) = caller.fault {
         return refused(node, caller, Refusal::Framing(fault));
     }
-    let mut inbound = match inbound::read(&node.reading(now), caller.address, request) {
+    let mut inbound = match inbound::read(&node.reading(now), &caller.remote, request) {
         Ok(inbound) => inbound,
         Err(refusal) => return refused(node, caller, refusal),
     };
@@ -84,6 +102,9 @@ pub(crate) async fn handle(
     }
     let site = node.sites.load().find(inbound.target.host_without_port()).cloned();
     let Some(site) = site else { return unknown_host(node) };
+    if let Some(answer) = secure(node, &site, &inbound) {
+        return refuse::unaccounted(answer);
+    }
     // The rules see the fields as the client sent them.
     let granted = match access::admit(node, &site, &mut inbound, now) {
         Ok(granted) => granted,
@@ -91,6 +112,7 @@ pub(crate) async fn handle(
             return turned_away(Asking { node, site: &site, inbound: &inbound, began }, &denied);
         }
     };
+    inbound.tell_of_certificate(site.security.certificate_field.as_ref());
     inbound.normalize(&site.policy, &site.key_rules);
     let keyed = CacheKey::derive(&site.name, &site.key_rules, granted, &inbound.headers);
     let body = inbound.body.take();
@@ -169,6 +191,28 @@ pub(crate) async fn answer(node: &Arc<Node>, asked: Asked<'_>, body: Option<Uplo
         }
     }
     forward::forward(node, asked, body, ForwardReason::Miss, Some("not-shared")).await
+}
+
+/// What a client is told in place of an answer because of how it came: to come over TLS, or with a
+/// certificate.
+fn secure(node: &Node, site: &Site, inbound: &Inbound) -> Option<Response<Content>> {
+    if inbound.is_child() {
+        return None;
+    }
+    if inbound.secured.is_none()
+        && let Some((status, location)) =
+            site.security.redirect(&inbound.method, &inbound.target, node.tls.port)
+    {
+        count_refused(node, "redirected-to-https");
+        let mut response = refuse::plain(status, "This is found over https.\n");
+        response.headers_mut().insert(LOCATION, location);
+        return Some(response);
+    }
+    if site.security.requires_certificate && inbound.certificate_subject().is_none() {
+        count_refused(node, "no-client-certificate");
+        return Some(refuse::plain(StatusCode::FORBIDDEN, "Not allowed.\n"));
+    }
+    None
 }
 
 /// Starts a refresh that no client waits for.
@@ -302,7 +346,7 @@ fn looped(node: &Node, inbound: &Inbound) -> Response<ResponseBody> {
 
 fn refused(node: &Node, caller: &Caller, refusal: Refusal) -> Response<ResponseBody> {
     // It is refused all the same; what comes after it may be over the rate.
-    node.limits.charge_refused(caller.address.ip(), node.clock.now().monotonic);
+    node.limits.charge_refused(caller.remote.address.ip(), node.clock.now().monotonic);
     count_refused(node, refusal.reason());
     refuse::unaccounted(refuse::and_close(refusal.status(), refusal.text()))
 }

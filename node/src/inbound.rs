@@ -5,10 +5,10 @@
 //! messages are framed is the work of `listener`.
 
 use std::net::{IpAddr, SocketAddr};
-use std::sync::Once;
+use std::sync::{Arc, Once};
 
 use http::header::{CONTENT_LENGTH, COOKIE, FORWARDED, HOST};
-use http::{HeaderMap, HeaderValue, Method, Request, StatusCode, Version};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode, Version};
 use hyper::body::{Body, Incoming};
 use hyper::upgrade::OnUpgrade;
 use prometheus_client::metrics::counter::Counter;
@@ -18,8 +18,10 @@ use weir_cache::{
     reduce_accept_encoding, strip_hop_by_hop, strip_unkeyed, upgrade_protocols,
 };
 
+use crate::handle::Remote;
 use crate::inner::{self, NoProof, TierSecret};
 use crate::listener::Fault;
+use crate::tls::Secured;
 
 /// Who sent a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -40,6 +42,8 @@ pub(crate) enum Refusal {
     Malformed(&'static str),
     /// Nobody can tell where it ends.
     Framing(Fault),
+    /// It is for another host than the connection.
+    Misdirected,
     /// The target is longer than `url_max`.
     TargetTooLong,
 }
@@ -50,6 +54,7 @@ impl Refusal {
         match self {
             Self::Malformed(_) => "malformed",
             Self::Framing(_) => "framing",
+            Self::Misdirected => "misdirected",
             Self::TargetTooLong => "target-too-long",
         }
     }
@@ -59,6 +64,7 @@ impl Refusal {
         match self {
             Self::Malformed(why) | Self::Framing(Fault::Ambiguous(why)) => why,
             Self::Framing(Fault::UnknownCoding) => "of transfer codings only \"chunked\" is taken",
+            Self::Misdirected => "this connection is for another host",
             Self::TargetTooLong => "the request target is too long",
         }
     }
@@ -68,6 +74,7 @@ impl Refusal {
         match self {
             Self::Malformed(_) | Self::Framing(Fault::Ambiguous(_)) => StatusCode::BAD_REQUEST,
             Self::Framing(Fault::UnknownCoding) => StatusCode::NOT_IMPLEMENTED,
+            Self::Misdirected => StatusCode::MISDIRECTED_REQUEST,
             Self::TargetTooLong => StatusCode::URI_TOO_LONG,
         }
     }
@@ -95,6 +102,8 @@ pub(crate) struct Inbound {
     pub(crate) peer: Peer,
     /// The address it came from.
     pub(crate) address: IpAddr,
+    /// What the handshake has said; `None` without TLS.
+    pub(crate) secured: Option<Arc<Secured>>,
     /// What it asks for.
     pub(crate) target: Target,
     /// Whether the child refreshes: stale answers are no use to it.
@@ -136,7 +145,7 @@ pub(crate) struct Reading<'a> {
 /// [`Refusal`]; the connection is to be closed after the answer.
 pub(crate) fn read(
     reading: &Reading<'_>,
-    address: SocketAddr,
+    remote: &Remote,
     mut request: Request<Incoming>,
 ) -> Result<Inbound, Refusal> {
     let upgrade = upgrade(&mut request);
@@ -147,14 +156,18 @@ pub(crate) fn read(
     }
     let mut headers = parts.headers;
     join_cookie_crumbs(parts.version, &mut headers);
-    // RFC 9110 §7.4: what belongs on a secured connection is not answered on this one.
-    if parts.uri.scheme().is_some_and(|scheme| *scheme != http::uri::Scheme::HTTP) {
+    let (address, secured) = (remote.address, remote.secured.as_deref());
+    // RFC 9110 §7.4: what belongs on a secured connection is not answered on another one, nor the reverse.
+    if parts.uri.scheme_str().is_some_and(|scheme| scheme != scheme_of(secured).as_str()) {
         return Err(Refusal::Malformed("the target has another scheme than this listener"));
     }
     let in_target = parts.uri.authority().map(http::uri::Authority::as_str);
     let authority = authority(parts.version, in_target, &headers)?;
     let (secret, now) = (reading.secret, reading.now_secs);
-    let proof = inner::verify(secret, parts.method.as_str(), wire_target, &headers, now);
+    let proof = match secured.and_then(|secured| secured.shown.child.clone()) {
+        Some(name) => Ok(name),
+        None => inner::verify(secret, parts.method.as_str(), wire_target, &headers, now),
+    };
     let peer = match proof {
         Ok(name) => Peer::Child { name },
         Err(no_proof) => {
@@ -162,9 +175,15 @@ pub(crate) fn read(
             Peer::Client
         }
     };
-    let target = Target::parse(scheme(&peer, &headers), &authority, wire_target)
+    let target = Target::parse(scheme(&peer, &headers, secured), &authority, wire_target)
         .map_err(|_invalid| Refusal::Malformed("the target or Host is not a valid URI"))?
         .without_port();
+    // A child names its parent, and asks for the client's host.
+    if peer == Peer::Client
+        && secured.is_some_and(|secured| !secured.is_for(target.host_without_port()))
+    {
+        return Err(Refusal::Misdirected);
+    }
     let refresh = peer != Peer::Client && headers.contains_key(inner::REFRESH);
     let is_child = peer != Peer::Client;
     let control = headers.get(inner::CONTROL).filter(|_| is_child).cloned();
@@ -183,6 +202,7 @@ pub(crate) fn read(
         takes_trailers,
         peer,
         address: address.ip(),
+        secured: remote.secured.clone(),
         target,
         refresh,
         min_seq,
@@ -225,6 +245,22 @@ impl Inbound {
         }
     }
 
+    /// The subject of the certificate that the client has shown; `None` where there is none that counts.
+    pub(crate) fn certificate_subject(&self) -> Option<&str> {
+        self.secured.as_ref()?.shown.client.as_deref()
+    }
+
+    /// Says in `field`, where a site wants that, whose certificate the client has shown: what the client
+    /// itself says there goes.
+    pub(crate) fn tell_of_certificate(&mut self, field: Option<&HeaderName>) {
+        let Some(field) = field.filter(|_| self.peer == Peer::Client) else { return };
+        self.headers.remove(field);
+        let subject = self.certificate_subject().map(HeaderValue::from_str);
+        if let Some(Ok(subject)) = subject {
+            self.headers.insert(field.clone(), subject);
+        }
+    }
+
     /// Whether the sender is a proven child.
     pub(crate) fn is_child(&self) -> bool {
         matches!(self.peer, Peer::Child { .. })
@@ -261,11 +297,12 @@ fn authority(
 }
 
 /// The scheme the client used: what a child says it was, else that of this listener.
-fn scheme(peer: &Peer, headers: &HeaderMap) -> Scheme {
+fn scheme(peer: &Peer, headers: &HeaderMap, secured: Option<&Secured>) -> Scheme {
     let said = headers.get("x-forwarded-proto").map(HeaderValue::as_bytes);
     match peer {
         Peer::Child { .. } if said == Some(b"https") => Scheme::Https,
-        Peer::Child { .. } | Peer::Client => Scheme::Http,
+        Peer::Child { .. } => Scheme::Http,
+        Peer::Client => scheme_of(secured),
     }
 }
 
@@ -279,6 +316,11 @@ fn join_cookie_crumbs(version: Version, headers: &mut HeaderMap) {
     if let Ok(joined) = HeaderValue::from_bytes(&crumbs.join(&b"; "[..])) {
         headers.insert(COOKIE, joined);
     }
+}
+
+/// The scheme of a listener.
+fn scheme_of(secured: Option<&Secured>) -> Scheme {
+    if secured.is_some() { Scheme::Https } else { Scheme::Http }
 }
 
 /// Drops a client's `Forwarded` where it speaks of a host or a scheme: an origin that believes the first

@@ -64,6 +64,7 @@ mod site;
 mod slices;
 mod stand_in;
 pub mod telemetry;
+mod tls;
 mod tunnel;
 mod upstream;
 
@@ -80,4 +81,5 @@ pub use secrets::{
 };
 pub use signals::{Signal, Signals};
 pub use site::SitesError;
+pub use tls::{CertificateError, TlsProblems, check as check_tls};
 pub use upstream::TlsError;

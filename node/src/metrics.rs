@@ -4,6 +4,7 @@
 //! agent. Handles that the hit path needs are looked up once per site, not per request.
 
 mod disk;
+mod tls;
 mod tunnel;
 mod upstream;
 
@@ -23,6 +24,7 @@ use crate::countries::Located;
 use crate::upstream::Sight;
 
 use disk::DiskMetrics;
+pub(crate) use tls::{Handshake, TlsMetrics};
 pub(crate) use tunnel::TunnelMetrics;
 pub(crate) use upstream::UpstreamMetrics;
 
@@ -205,6 +207,8 @@ pub(crate) struct Metrics {
     pub(crate) accept_pauses: Counter,
     /// Connections that the node ended before their client wanted that.
     pub(crate) connections_cut: Family<Reason, Counter>,
+    /// TLS to clients.
+    pub(crate) tls: TlsMetrics,
     /// Access log lines dropped because the writer was behind.
     pub(crate) upstream: UpstreamMetrics,
     /// Tunnels that have ended.
@@ -347,6 +351,7 @@ impl Metrics {
             connections_refused: Family::default(),
             accept_pauses: Counter::default(),
             connections_cut: Family::default(),
+            tls: TlsMetrics::default(),
             upstream: UpstreamMetrics::default(),
             tunnels: TunnelMetrics::default(),
             slices: Family::default(),
@@ -440,6 +445,7 @@ impl Metrics {
             "Requests with a tier proof that did not hold",
             self.proof_failures.clone(),
         );
+        self.tls.register(registry);
         registry.register("panics", "Requests ended by a bug of ours", self.panics.clone());
     }
 

@@ -29,9 +29,12 @@ use crate::push::Push;
 use crate::recent::{REFRESH_AGAIN_AFTER, RecentKeys, UNSHARED_FOR};
 use crate::site::{Sites, SitesError};
 use crate::slices::SliceTable;
+use crate::tls::{NodeTls, TlsProblems};
 use crate::tunnel::Tunnels;
 use crate::upstream::request::via_pseudonym;
-use crate::upstream::{Checks, Group, Roster, Sight, Transport, Upstreams, of_origins, of_parents};
+use crate::upstream::{
+    Checks, Group, Links, Roster, Sight, TlsError, Transport, Upstreams, of_origins, of_parents,
+};
 
 /// One node of a tier.
 pub(crate) struct Node {
@@ -39,6 +42,8 @@ pub(crate) struct Node {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) secret: Option<TierSecret>,
     pub(crate) hop: HopIdentity,
+    /// Who it is to those who connect over TLS.
+    pub(crate) tls: Arc<NodeTls>,
     /// The servers of sites that this node knows.
     roster: Roster,
     /// What clients may cost.
@@ -110,6 +115,12 @@ pub enum MakeError {
     /// The purge log cannot be used.
     #[error("the purge log cannot be used")]
     PurgeLog(#[source] KeeperError),
+    /// The parents cannot be asked over TLS.
+    #[error("the parents cannot be asked")]
+    Parents(#[source] TlsError),
+    /// The files of TLS cannot be used.
+    #[error("the files named in [tls] cannot be used")]
+    Tls(#[source] TlsProblems),
     /// The sites cannot be made: two claim one host, or the origins of one cannot be asked over TLS.
     #[error("the sites cannot be used")]
     Sites(#[source] SitesError),
@@ -122,11 +133,13 @@ impl Node {
         clock: Arc<dyn Clock>,
         (secret, token): (Option<TierSecret>, AdminToken),
         log_home: LogHome,
+        tls_port: Option<u16>,
     ) -> Result<Arc<Self>, MakeError> {
         let metrics = Metrics::new(config.tier.as_str(), &config.name);
         let transport = Transport::new(&config.upstream, metrics.upstream.clone());
-        let parents =
-            Arc::new(Group::parents(&config.parents, &config.upstream, &transport.to_parents()));
+        let tls = NodeTls::read(&config.tls, tls_port, &metrics.tls).map_err(MakeError::Tls)?;
+        let links = links_up(&config, &transport, &tls)?;
+        let parents = Arc::new(Group::parents(&config.parents, &config.upstream, &links));
         let roster = Roster::new(&config.upstream, &transport);
         let countries = config.countries.take();
         let sites = Sites::new(&config.sites, &countries, &parents, &roster, &metrics)
@@ -140,9 +153,8 @@ impl Node {
         let purges = Arc::new(View::new(found.ledger.clone(), keeps_log, config.purge.lease));
         let known = Known::new(found, &purges, &metrics.purge);
         let push = Arc::new(Push::new(&config, metrics.push.clone()));
-        let parts =
-            LogParts { view: &purges, push: &push, upstreams: &upstreams, transport: &transport };
-        let nats = Nats::configured(&config, secret.as_ref(), &known, &metrics);
+        let parts = LogParts { view: &purges, push: &push, upstreams: &upstreams, links: &links };
+        let nats = Nats::configured(&config, shared_id(secret.as_ref(), &tls), &known, &metrics);
         let log: Arc<dyn Log> = match &nats {
             Some(nats) => Arc::new(nats.clone()),
             None => purge_log(&config, log_home, parts)?,
@@ -152,7 +164,7 @@ impl Node {
         let spill = SpillSpace::open(&folder, Arc::clone(&fill_disk))
             .map_err(|source| MakeError::DataFolder { folder, source })?;
         let disk = disk::open(&config, &clock, &purges, &metrics).map_err(MakeError::Disk)?;
-        let hop = hop_identity(&config, secret.as_ref());
+        let hop = hop_identity(&config, shared_id(secret.as_ref(), &tls));
         Ok(Arc::new(Self {
             via: via_pseudonym(&hop),
             hop,
@@ -160,6 +172,7 @@ impl Node {
             tokens: ArcSwap::from_pointee(Tokens::new(token, &config.admin_api.tokens)),
             parents,
             roster,
+            tls: Arc::new(tls),
             checks: Checks::default(),
             limits: Limits::new(&config),
             room: Room::default(),
@@ -300,7 +313,7 @@ struct LogParts<'a> {
     view: &'a Arc<View>,
     push: &'a Arc<Push>,
     upstreams: &'a Arc<Upstreams>,
-    transport: &'a Arc<Transport>,
+    links: &'a Links,
 }
 
 /// What an earlier run of the node has applied. One that keeps the log has it there, and leaves nothing
@@ -342,8 +355,7 @@ fn purge_log(
         return Ok(Arc::new(Authority::open(making).map_err(MakeError::PurgeLog)?));
     }
     // Connections and health of their own: however busy the data is, purges get through.
-    let links = parts.transport.to_parents();
-    let parents = Arc::new(Group::of_log(above, &config.upstream, &links));
+    let parents = Arc::new(Group::of_log(above, &config.upstream, parts.links));
     Ok(Arc::new(Above::new(&config.name, Arc::clone(parts.upstreams), parents)))
 }
 
@@ -362,13 +374,29 @@ fn spill_folder(config: &NodeConfig) -> PathBuf {
     config.data_dir.clone().unwrap_or_else(std::env::temp_dir).join("weir-fills")
 }
 
+/// The name of the CDN that its nodes agree on: by their secret, or by who vouches for them.
+fn shared_id<'a>(secret: Option<&'a TierSecret>, tls: &'a NodeTls) -> Option<&'a str> {
+    secret.map(TierSecret::cdn_id).or(tls.cdn_id.as_deref())
+}
+
+/// How the nodes above are asked, the one that keeps the purge log included.
+fn links_up(
+    config: &NodeConfig,
+    transport: &Arc<Transport>,
+    tls: &NodeTls,
+) -> Result<Links, MakeError> {
+    let above = config.parents.iter().chain(&config.purge.authority);
+    let tiers = (tls.towards_parents(), config.tls.tier_name.as_deref());
+    transport.to_nodes(above, tiers).map_err(MakeError::Parents)
+}
+
 /// The names this node goes by in Via and CDN-Loop.
-fn hop_identity(config: &NodeConfig, secret: Option<&TierSecret>) -> HopIdentity {
-    let cdn_id = secret.map_or_else(random_cdn_id, |secret| secret.cdn_id().to_owned());
+fn hop_identity(config: &NodeConfig, shared_id: Option<&str>) -> HopIdentity {
+    let cdn_id = shared_id.map_or_else(random_cdn_id, str::to_owned);
     HopIdentity { cdn_id, node: config.name.clone(), tier: config.tier.as_str().to_owned() }
 }
 
-/// A CDN of one node has no secret to derive its name from.
+/// A CDN of one node has nothing to derive its name from.
 fn random_cdn_id() -> String {
     let mut bytes = [0; 4];
     match getrandom::fill(&mut bytes) {

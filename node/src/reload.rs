@@ -1,13 +1,13 @@
 //! Reads the sites again while the node runs.
 //!
-//! Sites, their rules, where addresses are, and the tokens of the admin API are replaced in one step; the cache and
-//! every connection stay. A file with a problem changes nothing. What else is in the file (listeners, limits, the store) takes effect
+//! Sites, their rules, where addresses are, the tokens of the admin API, and certificates are replaced in one step;
+//! the cache and every connection stay. A file with a problem changes nothing. What else is in the file (listeners, limits, the store) takes effect
 //! at the next start, and the answer says so when it differs.
 
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use crate::config::{self, NodeConfig, TierDefaults};
+use crate::config::{self, NodeConfig, TierDefaults, TlsConfig};
 use crate::node::Node;
 
 /// Where a node's configuration came from.
@@ -30,14 +30,17 @@ impl Reload {
     /// Every problem with the file, one a line. Nothing was changed.
     pub(crate) async fn run(&self, node: &Arc<Node>) -> Result<Vec<String>, String> {
         let reload = self.clone();
+        let tls = Arc::clone(&node.tls);
         let loaded = tokio::task::spawn_blocking(move || {
-            config::load(&reload.path, &reload.defaults, config::environment())
+            let config = config::load(&reload.path, &reload.defaults, config::environment())
+                .map_err(|problems| problems.to_string())?;
+            let current = tls.prepare(&config.tls).map_err(|problems| problems.to_string())?;
+            Ok::<_, String>((config, current))
         });
-        let config = loaded
-            .await
-            .map_err(|lost| format!("reading the file was interrupted: {lost}"))?
-            .map_err(|problems| problems.to_string())?;
+        let (config, current) =
+            loaded.await.map_err(|lost| format!("reading the file was interrupted: {lost}"))??;
         node.replace(&config).map_err(|error| error.to_string())?;
+        node.tls.replace(current);
         let tokens: Vec<String> =
             config.admin_api.tokens.iter().map(|token| token.name.clone()).collect();
         warn_of_the_rest(&node.config, config);
@@ -52,9 +55,15 @@ fn warn_of_the_rest(running: &NodeConfig, mut read: NodeConfig) {
     read.sites.clone_from(&running.sites);
     read.countries.clone_from(&running.countries);
     read.admin_api.tokens.clone_from(&running.admin_api.tokens);
+    read.tls = TlsConfig {
+        listen: read.tls.listen,
+        reread_interval: read.tls.reread_interval,
+        tier_name: read.tls.tier_name,
+        ..running.tls.clone()
+    };
     if read != *running {
         tracing::warn!(
-            "settings other than sites, tokens and country_file differ from the running ones; restart to use them"
+            "settings other than sites, tokens, certificates and country_file differ from the running ones; restart to use them"
         );
     }
 }

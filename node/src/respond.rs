@@ -74,6 +74,7 @@ pub(crate) fn finish(asking: Asking<'_>, outcome: Outcome) -> Response<ResponseB
         }
     } else {
         hide(&site.fields, headers);
+        promise(site, inbound, headers);
     }
     let metrics = site.metrics.of(counted);
     metrics.requests.inc();
@@ -120,6 +121,7 @@ fn turned_away(
     let headers = response.headers_mut();
     headers.insert(X_REQUEST_ID, inbound.request_id.clone());
     hide(&site.fields, headers);
+    promise(site, inbound, headers);
     if inbound.method == Method::HEAD {
         *response.body_mut() = Content::Empty;
     }
@@ -255,6 +257,13 @@ fn say_to_child(headers: &mut HeaderMap, as_of: Option<AsOf>, failed: bool) {
     }
     if failed {
         headers.insert(inner::FAILURE, HeaderValue::from_static("unreachable"));
+    }
+}
+
+/// Tells a client that came over TLS how long it is to do so.
+fn promise(site: &Site, inbound: &Inbound, headers: &mut HeaderMap) {
+    if inbound.secured.is_some() && !inbound.is_child() {
+        site.security.promise(inbound.target.host_without_port(), headers);
     }
 }
 

@@ -16,14 +16,15 @@ use crate::admin_audit_file::AuditFile;
 use crate::admin_listener;
 use crate::admin_tokens::AdminToken;
 use crate::clock::Clock;
-use crate::config::NodeConfig;
+use crate::config::{NodeConfig, Scheme};
 use crate::disk;
 use crate::inner::TierSecret;
-use crate::listener;
+use crate::listener::{self, Door};
 use crate::node::{LogHome, MakeError, Node};
 use crate::purge::{self, KeepingStep};
 use crate::reload::Reload;
 use crate::telemetry;
+use crate::tls::follow;
 
 /// Connections that may wait to be accepted.
 const BACKLOG: u32 = 4096;
@@ -60,7 +61,8 @@ pub enum StartError {
     /// A node that other nodes must know has nothing to prove itself with.
     #[error(
         "{name} is one of several nodes and has no tier secret; set WEIR_TIER_SECRET to the same text of at least \
-         {} characters on every node",
+         {} characters on every node, or give each a certificate (tier_ca, tier_certificate and tier_key in [tls]) and \
+         ask only https parents",
         TierSecret::BYTES_MIN
     )]
     NoSecret {
@@ -80,9 +82,12 @@ pub struct RunningNode {
     node: Arc<Node>,
     audit: Arc<Audit>,
     data: SocketAddr,
+    tls: Option<SocketAddr>,
     admin: SocketAddr,
     stop: watch::Sender<bool>,
-    serving: JoinHandle<()>,
+    /// One for each listener.
+    serving: Vec<JoinHandle<()>>,
+    following: JoinHandle<()>,
     administering: JoinHandle<()>,
     keeping_step: KeepingStep,
 }
@@ -103,30 +108,61 @@ pub(crate) async fn start_with(
     reload: Option<Reload>,
 ) -> Result<RunningNode, StartError> {
     let Components { clock, secret, token, log_home } = components;
-    let asks_nodes = !config.parents.is_empty()
-        || config.purge.authority.is_some()
-        || config.purge.nats.server.is_some();
-    if secret.is_none() && asks_nodes {
+    if secret.is_none() && needs_secret(&config) {
         return Err(StartError::NoSecret { name: config.name });
     }
     let data_listener = bind(config.listen, "data", "[node] listen (WEIR__NODE__LISTEN)")?;
+    let tls_listener = config
+        .tls
+        .listen
+        .map(|address| bind(address, "TLS", "[tls] listen (WEIR__TLS__LISTEN)"))
+        .transpose()?;
     let admin_listener = bind(config.admin, "the admin API", "[node] admin (WEIR__NODE__ADMIN)")?;
     let (data, admin) =
         (local(&data_listener, config.listen), local(&admin_listener, config.admin));
     let audit = Arc::new(Audit::new(audit_file(&config)?));
-    let node = Node::new(config, clock, (secret, token), log_home)?;
+    let tls = tls_listener.as_ref().and_then(|listener| listener.local_addr().ok());
+    let port = tls.map(|address| address.port());
+    let node = Node::new(config, clock, (secret, token), log_home, port)?;
     if let Some(tier) = node.store.disk() {
         disk::wait_open(Arc::clone(tier)).await;
     }
     node.begin_checks();
     let (stop, stopping) = watch::channel(false);
     let router = admin::router(Arc::clone(&node), Arc::clone(&audit), reload);
-    let serving = tokio::spawn(listener::serve(Arc::clone(&node), data_listener, stopping));
+    let doors = std::iter::once((data_listener, Door::Plain))
+        .chain(tls_listener.map(|listener| (listener, Door::Tls)));
+    let serving = doors
+        .map(|door| tokio::spawn(listener::serve(Arc::clone(&node), door, stopping.clone())))
+        .collect();
+    let interval = node.config.tls.reread_interval;
+    let following = tokio::spawn(follow(Arc::clone(&node.tls), interval));
     let administering = tokio::spawn(admin_listener::serve(admin_listener, router));
     let keeping_step = purge::start(&node);
     let (name, tier) = (&node.config.name, node.config.tier.as_str());
-    tracing::info!(%name, tier, %data, %admin, "listening");
-    Ok(RunningNode { node, audit, data, admin, stop, serving, administering, keeping_step })
+    tracing::info!(%name, tier, %data, ?tls, %admin, "listening");
+    let running = RunningNode {
+        node,
+        audit,
+        data,
+        tls,
+        admin,
+        stop,
+        serving,
+        following,
+        administering,
+        keeping_step,
+    };
+    Ok(running)
+}
+
+/// Whether the node asks others that could not know it otherwise.
+fn needs_secret(config: &NodeConfig) -> bool {
+    let (tls, purge) = (&config.tls, &config.purge);
+    let mut asked = config.parents.iter().chain(&purge.authority);
+    let shows_itself = tls.tier_ca.is_some() && tls.tier_certificate.is_some();
+    let unknown = asked.any(|addr| addr.scheme == Scheme::Http || !shows_itself);
+    unknown || (purge.nats.server.is_some() && tls.tier_ca.is_none())
 }
 
 /// The audit file, where one is wanted. A node that cannot write it does not start.
@@ -195,6 +231,18 @@ impl RunningNode {
         self.data
     }
 
+    /// Where clients connect over TLS; `None` where the node does not listen for TLS.
+    #[must_use]
+    pub fn tls_url(&self) -> Option<String> {
+        self.tls.map(|address| format!("https://{}", reachable(address)))
+    }
+
+    /// The address that clients connect to over TLS.
+    #[must_use]
+    pub fn tls_addr(&self) -> Option<SocketAddr> {
+        self.tls
+    }
+
     /// Waits until the node is in step with the purge log, for `within` at most; returns whether it is.
     ///
     /// Until then it answers, and reuses nothing that it stores.
@@ -221,9 +269,12 @@ impl RunningNode {
     pub async fn shutdown(mut self) {
         self.node.drain();
         self.stop.send_replace(true);
-        if (&mut self.serving).await.is_err() {
-            tracing::error!("the listener ended in a panic; please report this");
+        for serving in &mut self.serving {
+            if serving.await.is_err() {
+                tracing::error!("the listener ended in a panic; please report this");
+            }
         }
+        self.following.abort();
         self.node.checks.end();
         self.keeping_step.end(&self.node).await;
         // The admin API ends last: readiness can be asked for until here. Aborting it is how it ends.
@@ -241,7 +292,8 @@ impl Drop for RunningNode {
     /// Ends at once what [`RunningNode::shutdown`] has not ended in peace.
     fn drop(&mut self) {
         self.stop.send_replace(true);
-        self.serving.abort();
+        self.serving.iter().for_each(JoinHandle::abort);
+        self.following.abort();
         self.administering.abort();
         self.node.checks.end();
         self.node.tunnels.cut();

@@ -14,6 +14,7 @@ use crate::config::{FieldSwitches, OnIsolation, OriginConfig, SiteAccess, SiteCo
 use crate::countries::Countries;
 use crate::limits::SiteLimiter;
 use crate::metrics::{Metrics, SiteMetrics};
+use crate::tls::SiteSecurity;
 use crate::upstream::{Group, Roster, TlsError};
 
 /// One site.
@@ -31,6 +32,8 @@ pub(crate) struct Site {
     pub(crate) access: Arc<AccessPolicy>,
     /// Where clients are, for rules that ask.
     pub(crate) countries: Arc<Countries>,
+    /// What TLS means to it.
+    pub(crate) security: SiteSecurity,
     /// The Host field sent to origins; `None` sends the client's.
     pub(crate) origin_host: Option<String>,
     /// Whether this node asks the site's origins itself.
@@ -166,6 +169,7 @@ fn make_site(
         key_rules: config.key.clone(),
         access: Arc::clone(config.access.policy()),
         countries: Arc::clone(countries),
+        security: SiteSecurity::new(&config.tls),
         origin_host: config.origin_host.clone(),
         asks_origins,
         origin: config.origin.clone(),

@@ -54,7 +54,7 @@ impl Request {
         self
     }
 
-    fn build(&self) -> http::Request<Full<Bytes>> {
+    pub(crate) fn build(&self) -> http::Request<Full<Bytes>> {
         let mut builder = http::Request::builder().method(self.method.clone()).uri(&self.path);
         if !self.headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("host")) {
             builder = builder.header("host", "www.test");

@@ -18,6 +18,7 @@ mod process;
 mod raw;
 mod secure;
 mod stack;
+mod tls;
 
 pub use client::{Reply, Request, Transfer, raw_exchange, raw_exchange_from};
 pub use echo::EchoOrigin;
@@ -26,8 +27,9 @@ pub use mmdb::{Mmdb, Record};
 pub use nats::NatsServer;
 pub use process::{Ended, Process, Program, free_base_port, until_so};
 pub use raw::{Raw, RawReply};
-pub use secure::{Arrived, Authority, SecureOrigin};
+pub use secure::{Arrived, Authority, Issued, SecureOrigin};
 pub use stack::{Folder, SECRET, Shape, Stack, TOKEN, TestNode, config, free_addr, upstream};
+pub use tls::{TlsClient, TlsConnection};
 
 use std::time::Duration;
 

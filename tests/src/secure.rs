@@ -21,7 +21,10 @@ use http_body_util::{BodyExt, Full, StreamBody, combinators::BoxBody};
 use hyper::body::{Frame, Incoming};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo};
-use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair, date_time_ymd};
+use rcgen::{
+    BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa,
+    Issuer, KeyPair, date_time_ymd,
+};
 use rustls::ServerConfig;
 use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
@@ -90,6 +93,51 @@ impl Authority {
             .unwrap();
         config.alpn_protocols = protocols.iter().map(|name| name.as_bytes().to_vec()).collect();
         Arc::new(config)
+    }
+}
+
+/// A certificate with its key, in PEM.
+#[derive(Debug, Clone)]
+pub struct Issued {
+    /// The certificate.
+    pub pem: String,
+    /// The key (PKCS#8).
+    pub key: String,
+}
+
+impl Authority {
+    /// Its own certificate in PEM.
+    #[must_use]
+    pub fn pem(&self) -> &str {
+        &self.pem
+    }
+
+    /// A certificate for a server with these names.
+    #[must_use]
+    pub fn certify(&self, names: &[&str]) -> Issued {
+        self.issue(names, |_| {})
+    }
+
+    /// A certificate for a client or a node called `name`.
+    #[must_use]
+    pub fn certify_client(&self, name: &str) -> Issued {
+        self.issue(&[], |params| {
+            params.distinguished_name.push(DnType::CommonName, name);
+            params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
+        })
+    }
+
+    /// A certificate with what `edit` says of it.
+    pub fn issue(&self, names: &[&str], edit: impl FnOnce(&mut CertificateParams)) -> Issued {
+        let names: Vec<_> = names.iter().map(|name| (*name).to_owned()).collect();
+        let mut params = CertificateParams::new(names).unwrap();
+        params.distinguished_name = DistinguishedName::new();
+        params.not_before = date_time_ymd(2_000, 1, 1);
+        params.not_after = date_time_ymd(2_200, 1, 1);
+        edit(&mut params);
+        let key = KeyPair::generate().unwrap();
+        let pem = params.signed_by(&key, &self.issuer).unwrap().pem();
+        Issued { pem, key: key.serialize_pem() }
     }
 }
 

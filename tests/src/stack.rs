@@ -306,6 +306,12 @@ impl TestNode {
         self.running.data_addr()
     }
 
+    /// Where clients connect over TLS.
+    #[must_use]
+    pub fn tls_addr(&self) -> SocketAddr {
+        self.running.tls_addr().unwrap()
+    }
+
     /// GETs `path` and waits for the whole response.
     pub async fn get(&self, path: &str) -> Reply {
         Request::get(path).send(self.addr()).await

@@ -43,7 +43,7 @@ impl Scheme {
 /// A server that is asked: a parent or an origin.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct UpstreamAddr {
-    /// How it is talked to. Origins only may be [`Scheme::Https`].
+    /// How it is talked to.
     pub scheme: Scheme,
     /// Name or address, lower case; an IPv6 address stands in brackets.
     pub host: String,
@@ -57,7 +57,7 @@ impl UpstreamAddr {
         Self { scheme: Scheme::Http, host: host.into(), port }
     }
 
-    /// Parses the address of a server that is never asked over TLS: a parent or an admin API.
+    /// Parses the address of a server that is never asked over TLS: an admin API.
     ///
     /// # Errors
     ///
@@ -112,8 +112,8 @@ pub enum AddressError {
     /// The text begins with neither `http://` nor `https://`.
     #[error("does not begin with `http://`")]
     Scheme,
-    /// The text begins with `https://` where only origins are asked so.
-    #[error("asks for TLS, which is for origins only: use `http://`")]
+    /// The text begins with `https://` where nobody speaks TLS.
+    #[error("asks for TLS, which is not spoken there: use `http://`")]
     Https,
     /// A user name or a password stands before the host.
     #[error("holds a user name or a password, which would be sent to nobody: remove it")]
@@ -259,7 +259,7 @@ mod tests {
     }
 
     #[test]
-    fn only_origins_are_asked_over_tls() {
+    fn an_admin_api_is_not_asked_over_tls() {
         assert_eq!(UpstreamAddr::parse_plain("https://a"), Err(AddressError::Https));
         assert_eq!(UpstreamAddr::parse_plain("http://a:81"), Ok(UpstreamAddr::plain("a", 81)));
         assert_eq!(UpstreamAddr::parse_plain("https://a/b"), Err(AddressError::Path));

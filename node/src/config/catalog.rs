@@ -9,6 +9,7 @@ use super::keys::{NodeDraft, Visitor};
 use super::kinds::Kind;
 use super::rules::RuleDraft;
 use super::site_keys::SiteDraft;
+use super::tls_keys::CertificateDraft;
 use weir_access::{AccessConfig, KeyConfig, RuleConfig, SignatureConfig, SourceConfig};
 
 /// One table of a file.
@@ -57,6 +58,13 @@ pub(super) fn token_tables(mut draft: TokenDraft) -> Vec<TableInfo> {
 
 /// Describes the keys of a rule, with the values of `draft`.
 pub(super) fn rule_tables(mut draft: RuleDraft) -> Vec<TableInfo> {
+    let mut catalog = Catalog::default();
+    draft.visit(&mut catalog);
+    catalog.tables
+}
+
+/// Describes the keys of a certificate, with the values of `draft`.
+pub(super) fn certificate_tables(mut draft: CertificateDraft) -> Vec<TableInfo> {
     let mut catalog = Catalog::default();
     draft.visit(&mut catalog);
     catalog.tables

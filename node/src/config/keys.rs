@@ -18,6 +18,7 @@ use super::model::{
     UnknownHost, UpstreamConfig,
 };
 use super::store_keys;
+use super::tls_keys::visit_tls;
 use super::units::ByteSize;
 
 /// Something that is done to every key in turn.
@@ -61,6 +62,7 @@ impl NodeDraft {
         visit_purge(&mut self.config.purge, v);
         visit_push(&mut self.config.push, v);
         visit_limits(&mut self.config.limits, v);
+        visit_tls(&mut self.config.tls, v);
         visit_log(&mut self.config.log, v);
     }
 }

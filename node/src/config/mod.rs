@@ -74,6 +74,9 @@ mod sites;
 mod source;
 mod store;
 mod store_keys;
+mod tls;
+mod tls_keys;
+mod tls_relations;
 mod units;
 
 #[cfg(test)]
@@ -99,6 +102,9 @@ pub use self::problem::{ConfigErrors, ConfigProblem};
 pub use self::rate::{Bandwidth, Rate, RateError};
 pub use self::render::to_toml;
 pub use self::store::{OnDiskConfig, StoreConfig};
+pub use self::tls::{
+    CertificateConfig, ClientCertificates, MinVersion, SiteTls, TlsConfig, UnknownName,
+};
 pub use self::units::{ByteSize, UnitError, parse_duration, render_duration};
 
 use self::keys::NodeDraft;
@@ -108,6 +114,7 @@ use self::reader::{Given, Reader};
 use self::relations::Around;
 use self::sites::Sites;
 use self::source::Source;
+use self::tls_keys::read_certificates;
 
 /// Reads the file of a node, the files it includes, and the variables `WEIR__SECTION__KEY` of
 /// `env` (see [`environment`]), which win.
@@ -181,12 +188,17 @@ fn read_node(
         Reader::new(source, root.as_ref().unwrap_or(&empty), "", &mut overrides, problems);
     draft.visit(&mut reader);
     reader.leave(admin_keys::ADMIN, "token");
+    reader.leave("tls", "certificate");
     let given = reader.finish();
     overrides.finish(problems);
     draft.config.countries.load(&given, problems);
     let Some(root) = root else { return draft.config };
 
     draft.config.admin_api.tokens = admin::read_tokens(source, &root, problems);
+    draft.config.tls.certificates = {
+        let listens = draft.config.tls.listen.is_some() || !given.is_sound("tls.listen");
+        read_certificates(source, &root, listens, problems)
+    };
     relations::settle_node(&mut draft.config, &given, defaults, problems);
     let mut sites = Sites::default();
     sites.read(source, &root, problems);

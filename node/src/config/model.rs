@@ -18,6 +18,7 @@ use super::country_file::CountryFile;
 use super::limits::{LimitsConfig, SiteLimits};
 use super::origin::{OriginConfig, OriginServer};
 use super::store::StoreConfig;
+use super::tls::{SiteTls, TlsConfig};
 use super::units::ByteSize;
 
 /// Role of a node in the chain from the client to the origin.
@@ -115,6 +116,8 @@ pub struct NodeConfig {
     pub push: PushConfig,
     /// Limits that clients meet.
     pub limits: LimitsConfig,
+    /// TLS to clients and between nodes.
+    pub tls: TlsConfig,
     /// What is logged.
     pub log: LogConfig,
     /// Sites in the order of the files. Names and hosts are unique.
@@ -143,6 +146,7 @@ impl NodeConfig {
             purge: PurgeConfig::default(),
             push: PushConfig::default(),
             limits: LimitsConfig::default(),
+            tls: TlsConfig::default(),
             log: LogConfig::default(),
             sites: Vec::new(),
         }
@@ -391,6 +395,8 @@ pub struct SiteConfig {
     pub on_isolation: OnIsolation,
     /// Whether a stale response may stand in for an error after it was invalidated.
     pub stale_after_purge: bool,
+    /// What TLS means to it.
+    pub tls: SiteTls,
     /// Who may fetch what.
     pub access: SiteAccess,
     /// What clients may cost.
@@ -413,6 +419,7 @@ impl SiteConfig {
             stale_if_slow: None,
             on_isolation: OnIsolation::default(),
             stale_after_purge: false,
+            tls: SiteTls::default(),
             access: SiteAccess::default(),
             limits: SiteLimits::default(),
         }

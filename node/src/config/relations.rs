@@ -8,13 +8,14 @@ use std::collections::{HashMap, HashSet};
 use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 
-use super::address::Scheme;
+use super::address::{Scheme, UpstreamAddr};
 use super::limits::LimitsConfig;
 use super::model::{NodeConfig, PurgeConfig, Tier, TierDefaults};
 use super::problem::{Place, Problems, Wrong, quote};
 use super::reader::{Given, Mark};
 use super::sites::{ReadSite, Sites};
 use super::store::StoreConfig;
+use super::tls_relations::{check_site_tls, collide};
 
 /// Derives the defaults that depend on other keys, and checks the keys outside of sites.
 pub(super) fn settle_node(
@@ -29,18 +30,25 @@ pub(super) fn settle_node(
     relations.check_parents(config);
     relations.check_purge_log(config);
     relations.check_nats(&config.purge);
+    relations.check_tls(config);
     relations.settle_store(&mut config.store, config.data_dir.as_deref());
     relations.settle_url_max(&mut config.limits);
 }
 
-struct Relations<'a> {
+/// What is checked against one another.
+pub(super) struct Relations<'a> {
     given: &'a Given,
     problems: &'a mut Problems,
 }
 
 impl Relations<'_> {
+    /// Whether the key was set, to whatever.
+    pub(super) fn is_set(&self, path: &str) -> bool {
+        self.given.has(path)
+    }
+
     /// Pushes a problem at the first of `paths` that was set, unless one of them is unsound.
-    fn report(&mut self, paths: &[&str], message: impl Into<String>) {
+    pub(super) fn report(&mut self, paths: &[&str], message: impl Into<String>) {
         if !paths.iter().all(|path| self.given.is_sound(path)) {
             return;
         }
@@ -70,10 +78,7 @@ impl Relations<'_> {
 
     fn check_listeners(&mut self, config: &NodeConfig) {
         let (listen, admin) = (config.listen, config.admin);
-        let same_ip = listen.ip() == admin.ip()
-            || listen.ip().is_unspecified()
-            || admin.ip().is_unspecified();
-        if same_ip && listen.port() == admin.port() && listen.port() != 0 {
+        if collide(listen, admin) {
             self.report(
                 &["node.admin", "node.listen"],
                 format!("listen and admin both take port {}; give them two ports", admin.port()),
@@ -82,7 +87,11 @@ impl Relations<'_> {
     }
 
     fn check_parents(&mut self, config: &NodeConfig) {
-        for parent in config.parents.iter().filter(|parent| parent.reaches(config.listen)) {
+        let own = |parent: &&UpstreamAddr| {
+            parent.reaches(config.listen)
+                || config.tls.listen.is_some_and(|tls| parent.reaches(tls))
+        };
+        for parent in config.parents.iter().filter(own) {
             self.report(
                 &["node.parents", "node.listen"],
                 format!("{parent} is this node itself; expected nodes of the next tier"),
@@ -194,6 +203,7 @@ pub(super) fn check_sites(sites: &Sites, around: Around, problems: &mut Problems
         check_heuristic(read, problems);
         check_origins(read, problems);
         check_tls(read, problems);
+        check_site_tls(read, problems);
         check_name(read, &mut names, problems);
         check_hosts(read, &mut hosts, problems);
     }

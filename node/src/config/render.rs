@@ -15,13 +15,14 @@ use weir_cache::Profile;
 use super::access_keys::LISTS;
 use super::admin_keys::{TOKEN, TokenDraft};
 use super::catalog::{
-    KeyInfo, TableInfo, access_tables, blank_access, node_tables, rule_tables, site_tables,
-    token_tables,
+    KeyInfo, TableInfo, access_tables, blank_access, certificate_tables, node_tables, rule_tables,
+    site_tables, token_tables,
 };
 use super::keys::NodeDraft;
 use super::model::{NodeConfig, SiteConfig, TierDefaults};
 use super::rules::RuleDraft;
 use super::site_keys::SiteDraft;
+use super::tls_keys::{CERTIFICATE, CertificateDraft};
 
 /// Writes the file of a node. It names no secret.
 pub fn to_toml(config: &NodeConfig) -> String {
@@ -35,6 +36,7 @@ pub fn to_toml(config: &NodeConfig) -> String {
         write_table(&mut out, table, default, true);
     }
     write_tokens(&mut out, config);
+    write_certificates(&mut out, config);
     for (i, site) in config.sites.iter().enumerate() {
         write_site(&mut out, site, i == 0);
     }
@@ -50,6 +52,19 @@ fn write_tokens(out: &mut String, config: &NodeConfig) {
         }
     }
     for table in default.iter().filter(|_| config.admin_api.tokens.is_empty()) {
+        write_commented(out, table);
+    }
+}
+
+/// Writes the certificates of a node; where there are none, as a comment.
+fn write_certificates(out: &mut String, config: &NodeConfig) {
+    let default = certificate_tables(CertificateDraft::default());
+    for (i, certificate) in config.tls.certificates.iter().enumerate() {
+        for (table, default) in certificate_tables(certificate.into()).iter().zip(&default) {
+            write_table(out, table, default, i == 0);
+        }
+    }
+    for table in default.iter().filter(|_| config.tls.certificates.is_empty()) {
         write_commented(out, table);
     }
 }
@@ -147,7 +162,7 @@ fn write_table(out: &mut String, table: &TableInfo, default: &TableInfo, explain
 
 /// Whether there may be several tables of this name.
 fn is_list(name: &str) -> bool {
-    matches!(name, "site" | "site.rule" | TOKEN) || LISTS.contains(&name)
+    matches!(name, "site" | "site.rule" | TOKEN | CERTIFICATE) || LISTS.contains(&name)
 }
 
 /// Keys that are written even with their default: it lies with the program and not with the file,

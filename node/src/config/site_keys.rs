@@ -16,6 +16,7 @@ use super::kinds::{
 use super::limit_keys::visit_site_limits;
 use super::model::{FieldSwitches, OnIsolation, Protocol, SiteConfig};
 use super::origin::OriginConfig;
+use super::tls_keys::visit_site_tls;
 
 /// A site with the profile its rules start from.
 #[derive(Clone, Debug)]
@@ -88,6 +89,7 @@ impl SiteDraft {
         visit_key(&mut self.site.key, v);
         visit_fields(&mut self.site.fields, v);
         visit_site_limits(&mut self.site.limits, v);
+        visit_site_tls(&mut self.site.tls, v);
         visit_access(self.site.access.draft(), v);
     }
 }

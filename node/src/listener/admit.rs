@@ -10,16 +10,26 @@ use tokio::net::TcpStream;
 use tokio::sync::watch;
 
 use super::cut::note_ended;
-use super::{http1, http2};
+use super::{http1, http2, tls};
+use crate::handle::Remote;
 use crate::limits::Held;
 use crate::metrics::Reason;
 use crate::node::Node;
 
+/// What connections of a listener begin with.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Door {
+    /// A request.
+    Plain,
+    /// A handshake.
+    Tls,
+}
+
 /// Starts serving a connection unless there are too many.
 pub(super) fn admit(
     node: &Arc<Node>,
-    stream: TcpStream,
-    address: SocketAddr,
+    (stream, address): (TcpStream, SocketAddr),
+    door: Door,
     stopped: &watch::Receiver<bool>,
 ) -> Option<impl Future<Output = ()> + use<>> {
     let Some(held) = node.limits.connect(address.ip()) else {
@@ -35,7 +45,7 @@ pub(super) fn admit(
         return None;
     }
     let counted = Connected::new(Arc::clone(node), held);
-    let connection = serve(Arc::clone(node), stream, address, stopped.clone());
+    let connection = serve(Arc::clone(node), (stream, address), door, stopped.clone());
     Some(async move {
         // A bug in one request ends its connection, is counted, and leaves the node alone.
         match AssertUnwindSafe(connection).catch_unwind().await {
@@ -50,16 +60,31 @@ pub(super) fn admit(
     })
 }
 
-/// Serves the protocol that is spoken on `stream`.
+/// Serves what a connection of this door begins with.
 async fn serve(
+    node: Arc<Node>,
+    (stream, address): (TcpStream, SocketAddr),
+    door: Door,
+    stopped: watch::Receiver<bool>,
+) -> hyper::Result<()> {
+    match door {
+        Door::Plain => serve_plain(node, stream, address, stopped).await,
+        // It is large, and lies in every future of a connection.
+        Door::Tls => Box::pin(tls::serve(node, stream, address, stopped)).await,
+    }
+}
+
+/// Serves the protocol that is spoken on `stream`.
+async fn serve_plain(
     node: Arc<Node>,
     stream: TcpStream,
     address: SocketAddr,
     stopped: watch::Receiver<bool>,
 ) -> hyper::Result<()> {
+    let remote = Remote::plain(address);
     if node.config.h2c {
         match http2::is_spoken(&stream, node.config.limits.head_timeout).await {
-            Ok(true) => return http2::serve(node, stream, address, stopped).await,
+            Ok(true) => return Box::pin(http2::serve(node, stream, remote, stopped)).await,
             Ok(false) => {}
             Err(error) => {
                 tracing::debug!(%address, %error, "a connection ended before it was served");
@@ -67,7 +92,7 @@ async fn serve(
             }
         }
     }
-    http1::serve(node, stream, address, stopped).await
+    http1::serve(node, stream, remote, stopped).await
 }
 
 /// Whether there is room for one more connection, if need be in place of one that is idle.

@@ -2,7 +2,6 @@
 
 use std::convert::Infallible;
 use std::io;
-use std::net::SocketAddr;
 use std::sync::Arc;
 
 use http::header::CONNECTION;
@@ -19,7 +18,7 @@ use super::framing::{Framing, Notice};
 use super::guard::{Guarded, Protocol};
 use super::phase::Phase;
 use crate::config::LimitsConfig;
-use crate::handle::{Caller, handle};
+use crate::handle::{Caller, Remote, handle};
 use crate::limits::Watch;
 use crate::node::Node;
 
@@ -32,7 +31,7 @@ use crate::node::Node;
 pub(super) async fn serve<S>(
     node: Arc<Node>,
     stream: S,
-    address: SocketAddr,
+    remote: Remote,
     mut stopped: watch::Receiver<bool>,
 ) -> hyper::Result<()>
 where
@@ -49,7 +48,8 @@ where
         let (node, answering) = (Arc::clone(&node), phase.begin());
         // After a request that is refused for its framing anything may come.
         phase.set_body(answering.is_last() || !request.body().is_end_stream());
-        let caller = Caller { address, phase: Arc::clone(&phase), fault: answering.fault() };
+        let caller =
+            Caller { remote: remote.clone(), phase: Arc::clone(&phase), fault: answering.fault() };
         async move {
             let mut response = handle(&node, &caller, request).await;
             caller.phase.end_interims();

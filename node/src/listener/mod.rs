@@ -1,9 +1,10 @@
 //! Accepts connections from clients and child nodes, and bounds what each may cost.
 //!
 //! Own loop on hyper, since every limit is only there: connections at once, time for a head, idle
-//! time, time without taking a byte, size and number of fields. `admit` lets connections in, `http1`
-//! and `http2` serve one, `guard` holds its deadlines, `framing` says where its requests begin and end, `phase` tells how far it is with its requests, `cut` ends those that
-//! are too slow, `room` those that are idle while there are too many.
+//! time, time without taking a byte, size and number of fields. `admit` lets connections in, `tls` shakes hands,
+//! `http1` and `http2` serve one, `guard` holds its deadlines, `framing` says where its requests begin and end, `phase`
+//! tells how far it is with its requests, `cut` ends those that are too slow, `room` those that are idle while there are
+//! too many.
 
 mod admit;
 mod cut;
@@ -13,6 +14,7 @@ mod http1;
 mod http2;
 mod phase;
 mod room;
+mod tls;
 
 use std::io;
 use std::sync::Arc;
@@ -24,12 +26,13 @@ use tokio::task::JoinSet;
 
 use crate::node::Node;
 
-pub(crate) use admit::Connected;
+pub(crate) use admit::{Connected, Door};
 pub(crate) use framing::Fault;
 pub(crate) use guard::Guarded;
 pub(crate) use http1::Http1;
 pub(crate) use phase::{Answering, Phase};
 pub(crate) use room::Room;
+pub(crate) use tls::PROTOCOLS;
 
 /// How long accepting pauses when the system has no descriptors left, so that the loop does not spin.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
@@ -38,7 +41,11 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 ///
 /// Returns when the last connection has ended; at the end of `drain_grace` those left are cut off.
 /// Dropping the future cuts all connections off at once.
-pub(crate) async fn serve(node: Arc<Node>, listener: TcpListener, mut stop: watch::Receiver<bool>) {
+pub(crate) async fn serve(
+    node: Arc<Node>,
+    (listener, door): (TcpListener, Door),
+    mut stop: watch::Receiver<bool>,
+) {
     let mut connections = JoinSet::new();
     let stopped = stop.clone();
     let stopping = async move { stop.wait_for(|stop| *stop).await.is_ok() };
@@ -48,7 +55,7 @@ pub(crate) async fn serve(node: Arc<Node>, listener: TcpListener, mut stop: watc
             _ = &mut stopping => break,
             accepted = listener.accept() => match accepted {
                 Ok((stream, address)) => {
-                    if let Some(serving) = admit::admit(&node, stream, address, &stopped) {
+                    if let Some(serving) = admit::admit(&node, (stream, address), door, &stopped) {
                         connections.spawn(serving);
                     }
                 }

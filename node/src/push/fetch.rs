@@ -263,6 +263,7 @@ impl Request {
             version: Version::HTTP_11,
             headers: headers.clone(),
             body: None,
+            secured: None,
             peer: Peer::Client,
             address: IpAddr::V4(Ipv4Addr::LOCALHOST),
             target: target.clone(),

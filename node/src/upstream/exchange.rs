@@ -114,12 +114,13 @@ impl Upstreams {
                 sink(interim.status(), interim.headers());
             });
         }
+        if let (Kind::Parents, Some(min)) = (kind, request.position.min)
+            && let Ok(value) = HeaderValue::from_str(&min.to_string())
+        {
+            outgoing.headers_mut().insert(inner::MIN_SEQ, value);
+        }
+        // Without a secret the connection is the proof.
         if let (Kind::Parents, Some(secret)) = (kind, &self.secret) {
-            if let Some(min) = request.position.min
-                && let Ok(value) = HeaderValue::from_str(&min.to_string())
-            {
-                outgoing.headers_mut().insert(inner::MIN_SEQ, value);
-            }
             let signed = inner::Signed {
                 method: request.method.as_str(),
                 target: &request.path_and_query,

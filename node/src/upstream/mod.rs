@@ -58,4 +58,4 @@ pub(crate) use ping::{answer as answer_ping, is_ping};
 pub(crate) use roster::Roster;
 pub(crate) use send::Upstreams;
 pub use tls::TlsError;
-pub(crate) use transport::Transport;
+pub(crate) use transport::{Links, Transport};

@@ -4,21 +4,18 @@
 //! empty keeps a node from starting and a reload from changing anything. The provider is passed
 //! explicitly; nothing relies on a default of the process.
 
-use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
+use rustls::client::Resumption;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, aws_lc_rs, verify_tls12_signature, verify_tls13_signature};
-use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
 use tokio_rustls::TlsConnector;
 
 use crate::config::OriginConfig;
-
-/// Bytes of a PEM file.
-const PEM_BYTES_MAX: u64 = 4 << 20;
+use crate::tls::{TierIdentity, read_bounded, trust_in};
 
 /// Why TLS to the origins of a site cannot be set up.
 #[derive(Debug, thiserror::Error)]
@@ -41,7 +38,10 @@ pub enum TlsError {
         why: String,
     },
     /// No certificate can be for this name.
-    #[error("{name} is no name that a certificate can be for; set tls_name in [site.origin]")]
+    #[error(
+        "{name} is no name that a certificate can be for; set tls_name in [site.origin], or tier_name \
+         in [tls] for a parent"
+    )]
     Name {
         /// The name.
         name: String,
@@ -81,7 +81,7 @@ impl Tls {
         let config = if origin.tls_verify {
             let roots = match &origin.tls_ca {
                 Some(path) => {
-                    let (roots, digest) = trust_in(path)?;
+                    let (roots, digest) = trusted_in(path)?;
                     trusted = Some(digest);
                     Arc::new(roots)
                 }
@@ -99,6 +99,27 @@ impl Tls {
             name,
             trusted,
         })
+    }
+
+    /// TLS to nodes of the next tier, whose certificates are for `name` where there is one.
+    ///
+    /// # Errors
+    ///
+    /// [`TlsError`]; a configuration to be mended.
+    pub(super) fn to_parents(identity: TierIdentity, name: Option<&str>) -> Result<Self, TlsError> {
+        let identity = Arc::new(identity);
+        let mut config =
+            ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+                .with_safe_default_protocol_versions()
+                .map_err(TlsError::Setup)?
+                .dangerous()
+                .with_custom_certificate_verifier(Arc::clone(&identity) as _)
+                .with_client_cert_resolver(identity);
+        // Who is resumed is not asked for a certificate again, and connections to parents last.
+        config.resumption = Resumption::disabled();
+        let name = name.map(server_name).transpose()?;
+        let http1 = offering(&config, &[b"http/1.1"]);
+        Ok(Self { http2: http1.clone(), http1, name, trusted: None })
     }
 
     /// The name that the certificate of the server at `host` must be for.
@@ -133,26 +154,11 @@ fn server_name(host: &str) -> Result<ServerName<'static>, TlsError> {
 }
 
 /// The certificates in the file at `path`, and its digest.
-fn trust_in(path: &Path) -> Result<(RootCertStore, blake3::Hash), TlsError> {
+fn trusted_in(path: &Path) -> Result<(RootCertStore, blake3::Hash), TlsError> {
     let wrong = |why: String| TlsError::File { path: path.to_owned(), why };
+    let roots = trust_in(path).map_err(wrong)?;
     let pem = read_bounded(path).map_err(|error| wrong(error.to_string()))?;
-    let mut roots = RootCertStore::empty();
-    for certificate in CertificateDer::pem_slice_iter(&pem) {
-        let certificate = certificate.map_err(|error| wrong(error.to_string()))?;
-        roots.add(certificate).map_err(|error| wrong(error.to_string()))?;
-    }
-    if roots.is_empty() {
-        return Err(wrong("there is no certificate in it".to_owned()));
-    }
     Ok((roots, blake3::hash(&pem)))
-}
-
-fn read_bounded(path: &Path) -> io::Result<Vec<u8>> {
-    let bytes = std::fs::metadata(path)?.len();
-    if bytes > PEM_BYTES_MAX {
-        return Err(io::Error::other(format!("{bytes} bytes are too many")));
-    }
-    std::fs::read(path)
 }
 
 /// The certificates that the system trusts, read once a process; a failure is tried again.

@@ -9,6 +9,7 @@ use super::resolve::Resolver;
 use super::tls::{Tls, TlsError};
 use crate::config::{OriginConfig, Protocol, Scheme, SiteConfig, UpstreamAddr, UpstreamConfig};
 use crate::metrics::UpstreamMetrics;
+use crate::tls::TierIdentity;
 
 /// What all connections of a node share.
 #[derive(Debug)]
@@ -49,6 +50,28 @@ impl Transport {
             protocol: Protocol::Http1,
             tls: None,
         }
+    }
+
+    /// Connections to the nodes at `addrs`, over TLS where their addresses say so.
+    ///
+    /// # Errors
+    ///
+    /// [`TlsError`]; only where one is asked over TLS.
+    pub(crate) fn to_nodes<'a>(
+        self: &Arc<Self>,
+        addrs: impl Iterator<Item = &'a UpstreamAddr>,
+        (identity, name): (Option<TierIdentity>, Option<&str>),
+    ) -> Result<Links, TlsError> {
+        let mut links = self.to_parents();
+        let secure: Vec<_> = addrs.filter(|addr| addr.scheme == Scheme::Https).collect();
+        if let Some(identity) = identity.filter(|_| !secure.is_empty()) {
+            let tls = Tls::to_parents(identity, name)?;
+            for addr in secure {
+                tls.name_for(&addr.host)?;
+            }
+            links.tls = Some(Arc::new(tls));
+        }
+        Ok(links)
     }
 
     /// Connections to the origins of `site`. Reads the certificates that they need.

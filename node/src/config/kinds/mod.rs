@@ -24,8 +24,8 @@ pub(super) use self::rate::{bandwidth, least_bandwidth, network, rate};
 pub(super) use self::rule::{ByStatus, Percent, path_glob};
 pub(super) use self::text::{
     Choice, Flag, Text, authority, cookie_name, directory, file, file_pattern, header_name,
-    host_pattern, key_header_name, listen_addr, nats_addr, parameter_pattern, stream_name, text,
-    tls_name, token, upstream_addr,
+    host_pattern, key_header_name, listen_addr, nats_addr, origin_field_name, parameter_pattern,
+    pem_file, stream_name, text, tls_name, token, upstream_addr,
 };
 
 use super::problem::Wrong;

@@ -171,10 +171,10 @@ pub(in crate::config) const fn listen_addr(example: &'static str) -> Text<Socket
 pub(in crate::config) const fn upstream_addr() -> Text<UpstreamAddr> {
     Text {
         unit: "URL",
-        range: "http://host:port, port 80 when left out",
+        range: "http://host:port or https://host:port, port 80 or 443 when left out",
         example: "http://127.0.0.1:8000",
         // The text is not repeated: it may hold a password.
-        parse: |text| UpstreamAddr::parse_plain(text).map_err(|why| format!("the address {why}")),
+        parse: |text| text.parse::<UpstreamAddr>().map_err(|why| format!("the address {why}")),
         write: UpstreamAddr::to_string,
     }
 }
@@ -288,6 +288,21 @@ pub(in crate::config) const fn key_header_name() -> Text<HeaderName> {
     }
 }
 
+/// The name of a field that only this node sets: `x-` and more, so that no field with a meaning of its own
+/// is lost.
+pub(in crate::config) const fn origin_field_name() -> Text<HeaderName> {
+    Text {
+        range: "the name of a header field that begins with x- and not with x-forwarded-",
+        example: "x-client-certificate",
+        parse: |text| {
+            let name = parse_header_name(text)?;
+            let own = name.as_str().starts_with("x-") && !name.as_str().starts_with("x-forwarded-");
+            if own { Ok(name) } else { Err(format!("found {}", quote(text))) }
+        },
+        ..header_name()
+    }
+}
+
 fn parse_header_name(text: &str) -> Result<HeaderName, String> {
     text.parse().map_err(|_reason| format!("found {}", quote(text)))
 }
@@ -335,6 +350,11 @@ pub(in crate::config) const fn directory() -> Text<PathBuf> {
 /// A file, which need not exist yet.
 pub(in crate::config) const fn file(example: &'static str) -> Text<PathBuf> {
     Text { range: "a file, from the working directory when not absolute", example, ..directory() }
+}
+
+/// A PEM file, which need not exist yet.
+pub(in crate::config) const fn pem_file() -> Text<PathBuf> {
+    file("/etc/weir/tls.pem")
 }
 
 /// Files to include.

@@ -5,10 +5,12 @@ use std::collections::BTreeSet;
 use super::super::access_keys::{KEYS, ORIGIN, REFERER, RULE, SIGNATURE};
 use super::super::admin_keys::{TOKEN, TokenDraft};
 use super::super::catalog::{
-    TableInfo, access_tables, blank_access, node_tables, rule_tables, site_tables, token_tables,
+    TableInfo, access_tables, blank_access, certificate_tables, node_tables, rule_tables,
+    site_tables, token_tables,
 };
 use super::super::rules::RuleDraft;
 use super::super::site_keys::SiteDraft;
+use super::super::tls_keys::{CERTIFICATE, CertificateDraft};
 use weir_access::{AccessConfig, KeyConfig, RuleConfig, SignatureConfig, SourceConfig};
 
 use crate::admin_tokens::{AdminToken, Scope};
@@ -19,6 +21,7 @@ pub(super) fn tables() -> Vec<TableInfo> {
     let config = NodeConfig::with_defaults(&defaults());
     let mut tables = node_tables(NodeDraft { include: Vec::new(), config });
     tables.extend(token_tables(TokenDraft::default()));
+    tables.extend(certificate_tables(CertificateDraft::default()));
     tables.extend(site_tables(SiteDraft::new(Profile::Default)));
     tables.extend(rule_tables(RuleDraft::default()));
     tables.extend(access_tables(&blank_access()));
@@ -48,6 +51,20 @@ fn changed() -> NodeConfig {
     config.limits.head_max = ByteSize::from_kib(8);
     config.limits.url_max = ByteSize::from_bytes(8_000);
     config.upstream.eject_for = Duration::from_millis(90_001);
+    config.tls = TlsConfig {
+        listen: Some("[::]:8443".parse().unwrap()),
+        certificates: ["a", "b"]
+            .map(|name| CertificateConfig {
+                certificate: format!("/{name}.pem").into(),
+                key: format!("/{name}.key").into(),
+            })
+            .into(),
+        min_version: MinVersion::Tls13,
+        unknown_name: UnknownName::First,
+        client_ca: Some("/ca \"c\".pem".into()),
+        client_certificates: ClientCertificates::Optional,
+        ..TlsConfig::default()
+    };
     config.log.level = LogLevel::Trace;
     let mut first = SiteConfig::new("first", Profile::Rfc);
     first.hosts = vec![HostPattern::Any];
@@ -69,6 +86,13 @@ fn changed() -> NodeConfig {
     second.origins = vec!["http://o:81".parse().unwrap()];
     second.policy.targets = Vec::new();
     second.fields.via = false;
+    second.tls = SiteTls {
+        redirect: true,
+        redirect_port: Some(8443),
+        hsts: Some(Duration::from_secs(60)),
+        hsts_subdomains: true,
+        ..SiteTls::default()
+    };
     second.access =
         SiteAccess::compile(every_rule(), &|_| Ok("0123456789abcdef".to_owned())).unwrap();
     config.sites = vec![first, second];
@@ -182,9 +206,13 @@ fn every_example_is_valid() {
                 list @ (RULE | REFERER | ORIGIN | SIGNATURE) => {
                     format!("{site}[[{list}]]\n{line}")
                 }
-                "site.key" | "site.fields" | "site.origin" | "site.access" | "site.limits" => {
+                "site.key" | "site.fields" | "site.origin" | "site.access" | "site.limits"
+                | "site.tls" => {
                     format!("{site}[{}]\n{line}", table.name)
                 }
+                CERTIFICATE => "[tls]\nlisten = '[::]:0'\n[[tls.certificate]]\n\
+                                certificate = '/c'\nkey = '/k'\n"
+                    .replace(&format!("{} = ", key.name), &format!("{line}\n# ")),
                 name => format!("[{name}]\n{line}"),
             };
             // The sample of a size may be too large for another key's default, and some keys are

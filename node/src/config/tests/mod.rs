@@ -7,6 +7,7 @@ mod files;
 mod problems;
 mod properties;
 mod rules;
+mod tls;
 
 use std::num::NonZeroUsize;
 use std::time::Duration;

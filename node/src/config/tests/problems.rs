@@ -48,11 +48,11 @@ fn problems_of_keys_name_their_line_and_the_way_out() {
         ("[node]\nlisten = 'localhost:80'", &["f:2:10: node.listen: found \"localhost:80\""]),
         ("[upstream]\neject_after = 101", &["f:2:15: upstream.eject_after: found 101"]),
         (
-            "[node]\nparents = ['http://a', 'https://b', 'http://A:80', 'c']",
+            "[node]\nparents = ['http://a', 'https://b/c', 'http://A:80', 'c']",
             &[
-                "f:2:24: node.parents: the address asks for TLS, which is for origins only",
-                "f:2:37: node.parents: the value is listed twice",
-                "f:2:52: node.parents: the address does not begin with `http://`",
+                "f:2:24: node.parents: the address has a path or a query",
+                "f:2:39: node.parents: the value is listed twice",
+                "f:2:54: node.parents: the address does not begin with `http://`",
             ],
         ),
         (

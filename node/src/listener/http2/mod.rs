@@ -9,7 +9,6 @@ mod pace;
 
 use std::convert::Infallible;
 use std::io;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -25,7 +24,7 @@ use super::cut::note_cut;
 use super::guard::{Guarded, Protocol};
 use super::phase::Phase;
 use crate::config::LimitsConfig;
-use crate::handle::{Caller, handle};
+use crate::handle::{Caller, Remote, handle};
 use crate::limits::Watch;
 use crate::metrics::Reason;
 use crate::node::Node;
@@ -69,7 +68,7 @@ pub(super) async fn is_spoken(stream: &TcpStream, patience: Duration) -> io::Res
 pub(super) async fn serve<S>(
     node: Arc<Node>,
     stream: S,
-    address: SocketAddr,
+    remote: Remote,
     mut stopped: watch::Receiver<bool>,
 ) -> hyper::Result<()>
 where
@@ -85,7 +84,7 @@ where
     let builder = builder(&node);
     let service = service_fn(|request| {
         let (node, answering) = (Arc::clone(&node), phase.begin());
-        let caller = Caller { address, phase: Arc::clone(&phase), fault: None };
+        let caller = Caller { remote: remote.clone(), phase: Arc::clone(&phase), fault: None };
         async move {
             let mut response = handle(&node, &caller, request).await;
             // Of no meaning here (RFC 9113 §8.2.2): a refused request ends its stream.

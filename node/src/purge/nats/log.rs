@@ -23,7 +23,6 @@ use super::super::{BootClock, Known, Line, Order, Turn, View};
 use super::trail::{Mark, Step, Trail};
 use super::wire::{Kind, Message, Names, Stream, Wire, WireError};
 use crate::config::{NatsConfig, NodeConfig};
-use crate::inner::TierSecret;
 use crate::metrics::Metrics;
 use crate::secrets::random_text;
 
@@ -106,11 +105,11 @@ struct State {
 }
 
 impl Nats {
-    /// The log that `config` names; `None` if it names none on NATS, or there is no secret that all
-    /// nodes of the CDN share and that names it.
+    /// The log that `config` names; `None` if it names none on NATS, or the CDN has no name that
+    /// all its nodes agree on.
     pub(crate) fn configured(
         config: &NodeConfig,
-        secret: Option<&TierSecret>,
+        cdn_id: Option<&str>,
         known: &Known,
         metrics: &Arc<Metrics>,
     ) -> Option<Self> {
@@ -122,7 +121,7 @@ impl Nats {
             reporter: Reporter::new(config),
             config: nats.clone(),
             lease,
-            names: Names::new(secret?.cdn_id(), nats.stream.as_deref()),
+            names: Names::new(cdn_id?, nats.stream.as_deref()),
             clock: BootClock,
             view: Arc::clone(known.view()),
             known: known.clone(),
