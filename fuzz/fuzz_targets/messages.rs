@@ -39,7 +39,8 @@ fn check_entry(data: &[u8]) {
     }
     let read: Option<serde_json::Value> = serde_json::from_slice(data).ok();
     let named = read.as_ref().and_then(|read| {
-        let understood = read["v"] == 1 && ["purge", "invalidate"].contains(&read["mode"].as_str()?);
+        let understood =
+            read["v"] == 1 && ["purge", "invalidate"].contains(&read["mode"].as_str()?);
         let named: Option<Vec<&str>> =
             read["selectors"].as_array()?.iter().map(serde_json::Value::as_str).collect();
         named.filter(|_| understood)
@@ -48,10 +49,13 @@ fn check_entry(data: &[u8]) {
     match named {
         Some(named) if !widest => {
             assert_eq!(entry.selectors.len(), named.len());
-            assert_eq!(entry.mode == Mode::Invalidate, read.is_some_and(|r| r["mode"] == "invalidate"));
+            assert_eq!(
+                entry.mode == Mode::Invalidate,
+                read.as_ref().is_some_and(|read| read["mode"] == "invalidate")
+            );
         }
         // A list of the fields in their order is read too.
-        None if read.is_some_and(|read| read.is_array()) => {}
+        None if read.as_ref().is_some_and(serde_json::Value::is_array) => {}
         _ => assert!(widest, "{entry:?}"),
     }
 }

@@ -31,7 +31,6 @@ fn check_any(document: &[u8]) {
         assert!(!url.is_empty() && url.trim() == url);
         let plain = !text.contains('&') && !text.contains("CDATA");
         assert!(!plain || text.contains(url.as_str()), "{url} is made up");
-        assert!(text.contains('&') || url.bytes().filter(|b| *b == b'<').count() <= text.len());
     }
 }
 
@@ -39,14 +38,17 @@ fn check_any(document: &[u8]) {
 fn check_written(shape: u64, section: &str) {
     let urls: Vec<&str> = section.lines().map(str::trim).filter(|url| !url.is_empty()).collect();
     let (open, close) = [("", ""), ("s:", "s:")][usize::from(shape >= 3)];
-    let mut text = format!("\u{feff}<?xml version='1.0'?><!-- <loc>no</loc> -->\n<{open}urlset xmlns='x'>");
+    let mut text =
+        format!("\u{feff}<?xml version='1.0'?><!-- <loc>no</loc> -->\n<{open}urlset xmlns='x'>");
     for url in &urls {
         let url = match shape % 3 {
             0 => escaped(url),
             1 => format!("<![CDATA[{}]]>", url.replace("]]>", "]]]]><![CDATA[>")),
             _ => url.chars().map(|c| format!("&#{};", u32::from(c))).collect(),
         };
-        text.push_str(&format!("<{open}url><{open}loc>\n {url} </{close}loc><i:loc>no</i:loc></{open}url>"));
+        text.push_str(&format!(
+            "<{open}url><{open}loc>\n {url} </{close}loc><i:loc>no</i:loc></{open}url>"
+        ));
     }
     text.push_str(&format!("</{close}urlset>"));
     let read = sitemap(text.as_bytes(), MAX);
@@ -62,8 +64,10 @@ fn check_manifest(section: &str) {
     let read = manifest(section.as_bytes(), MAX);
     let text = section.strip_prefix('\u{feff}').unwrap_or(section);
     let lines = text.split('\n').map(str::trim);
-    let urls: Vec<_> =
-        lines.filter(|line| !line.is_empty() && !line.starts_with('#')).map(str::to_owned).collect();
+    let urls: Vec<_> = lines
+        .filter(|line| !line.is_empty() && !line.starts_with('#'))
+        .map(str::to_owned)
+        .collect();
     let expected = (urls.len() <= MAX).then_some(urls);
     assert_eq!(read, expected);
 }
