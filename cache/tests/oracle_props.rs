@@ -36,12 +36,7 @@ impl Opinions {
     fn of(exchange: &Exchange) -> Self {
         let request = exchange.request();
         Self {
-            ours: derive(
-                &Policy::default(),
-                &request,
-                &exchange.as_origins_write(),
-                exchange.delay,
-            ),
+            ours: derive(&unguarded(), &request, &exchange.as_origins_write(), exchange.delay),
             theirs: oracle::their_policy(&request, &exchange.as_the_crate_reads()),
         }
     }
@@ -55,6 +50,11 @@ impl Opinions {
             _ => Duration::ZERO,
         }
     }
+}
+
+/// The guard refuses what the standard allows, and is no matter of this comparison.
+fn unguarded() -> Policy {
+    Policy { guard: false, ..Policy::default() }
 }
 
 proptest! {
@@ -117,7 +117,7 @@ proptest! {
             fields.extend(lines);
             fields
         });
-        let policy = Policy::default();
+        let policy = unguarded();
         let ours = derive(&policy, &one, &exchange.as_origins_write(), exchange.delay);
         let theirs = oracle::their_policy(&one, &exchange.as_the_crate_reads());
         let reused = ours.is_ok_and(|head| {
