@@ -5,8 +5,13 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::time::Duration;
 
+use bytes::Bytes;
+use http_body_util::Full;
+use hyper_util::rt::{TokioExecutor, TokioIo};
 use weir_node::config::{ClientCertificates, MinVersion, TlsConfig, UnknownName};
-use weir_tests::{Authority, Folder, Issued, Raw, Request, Shape, Stack, TlsClient, raw_exchange};
+use weir_tests::{
+    Authority, Folder, Issued, Raw, Request, Shape, Stack, TlsClient, raw_exchange, soon,
+};
 
 /// What a node needs to listen for TLS with one certificate, for `www.test` and two other names.
 struct Bench {
@@ -173,6 +178,35 @@ async fn versions_and_protocols_are_those_offered() {
     }
 }
 
+/// A client that knows both gets HTTP/2; its requests are those of the secured connection, and no others.
+#[tokio::test]
+async fn http2_is_preferred_over_tls() {
+    let bench = Bench::new();
+    let stack = bench.edge(bench.tls(WWW)).await;
+    stack.serve("/a", "max-age=60", "hello");
+    let client = bench.client().offering(&["http/1.1", "h2"]);
+    let stream = client.connect(stack.edge().tls_addr(), "www.test").await.unwrap();
+    assert_eq!(stream.get_ref().1.alpn_protocol(), Some(&b"h2"[..]));
+    let io = TokioIo::new(stream);
+    let (mut sender, connection) =
+        hyper::client::conn::http2::handshake(TokioExecutor::new(), io).await.unwrap();
+    tokio::spawn(connection);
+    // (URL, status)
+    let cases = [
+        ("https://www.test/a", 200),
+        ("https://www.test/a", 200),
+        ("http://www.test/a", 400),
+        ("https://other.test/a", 421),
+    ];
+    for (url, status) in cases {
+        let request = http::Request::get(url).body(Full::<Bytes>::default()).unwrap();
+        let response = soon("an answer", sender.send_request(request)).await.unwrap();
+        assert_eq!(response.status(), status, "{url}");
+    }
+    let seen = stack.origin.requests("/a");
+    assert_eq!((seen.len(), &seen[0].headers["x-forwarded-proto"]), (1, &"https".parse().unwrap()));
+}
+
 #[tokio::test]
 async fn sessions_are_resumed() {
     let bench = Bench::new();
@@ -291,7 +325,7 @@ async fn certificates_are_read_again_when_files_change_and_connections_stay() {
     assert_eq!(before.send(&Request::get("/a")).await.unwrap().status, 200);
 
     std::fs::write(&key, &new_key).unwrap();
-    weir_tests::soon("the renewed certificate", async {
+    soon("the renewed certificate", async {
         while shown().await == first {
             tokio::task::yield_now().await;
         }
