@@ -1,13 +1,14 @@
 //! A NATS server of one scenario.
 
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::process::Stdio;
+use std::sync::atomic::{AtomicU16, Ordering::Relaxed};
 
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
 use tokio::process::{Child, Command};
 
-use crate::{Folder, free_addr, soon, until_so};
+use crate::{Folder, soon, until_so};
 
 /// A running `nats-server` with JetStream, which keeps its files when it is killed.
 #[derive(Debug)]
@@ -26,7 +27,7 @@ impl NatsServer {
 
     /// The same for this user with this password only.
     pub async fn start_for(user: Option<(&'static str, &'static str)>) -> Self {
-        let (address, folder) = (free_addr(), Folder::new());
+        let (address, folder) = (own_addr(), Folder::new());
         let child = spawn(address, &folder, user);
         let server = Self { child, address, folder, user };
         server.ready().await;
@@ -73,7 +74,7 @@ impl NatsServer {
     /// Puts `count` messages into the stream that listens to `subject` while nobody else can reach the
     /// server; only while it is not running.
     pub async fn write_in_secret(&self, subject: &str, count: usize) {
-        let elsewhere = free_addr();
+        let elsewhere = own_addr();
         let mut child = spawn(elsewhere, &self.folder, self.user);
         until_so("the NATS server's start", async || reaches(elsewhere).await).await;
         let mut stream = TcpStream::connect(elsewhere).await.unwrap();
@@ -98,6 +99,18 @@ impl NatsServer {
 
     async fn ready(&self) {
         until_so("the NATS server's start", async || reaches(self.address).await).await;
+    }
+}
+
+/// An address that nobody else takes while the server is down: of ports that the system gives to nobody who
+/// asks for any, each once.
+fn own_addr() -> SocketAddr {
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    loop {
+        let port = 20_000 + NEXT.fetch_add(1, Relaxed) % 10_000;
+        if let Ok(listener) = TcpListener::bind((Ipv4Addr::LOCALHOST, port)) {
+            return listener.local_addr().unwrap();
+        }
     }
 }
 
