@@ -14,6 +14,7 @@ use http::{HeaderMap, StatusCode};
 use crate::list::list_members;
 use crate::policy::Policy;
 use crate::rules::LifetimeRule;
+use crate::storable::ResponseHead;
 
 /// What a path makes believe about the response.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -28,10 +29,12 @@ pub enum Guise {
 }
 
 /// Endings of files that are not made for one user.
-const FILES: [&str; 37] = [
-    "7z", "avi", "avif", "bmp", "bz2", "css", "cur", "eot", "flac", "gif", "gz", "ico", "jar",
-    "jpeg", "jpg", "js", "m4a", "m4s", "mjs", "mkv", "mov", "mp3", "mp4", "ogg", "otf", "pdf",
-    "png", "svg", "tar", "tif", "tiff", "ttf", "wav", "webm", "webp", "woff", "woff2",
+const FILES: [&str; 63] = [
+    "7z", "apk", "avi", "avif", "bin", "bmp", "bz2", "class", "css", "csv", "cur", "dmg", "doc",
+    "docx", "ejs", "eot", "eps", "exe", "flac", "gif", "gz", "ico", "iso", "jar", "jpeg", "jpg",
+    "js", "m3u8", "m4a", "m4s", "map", "mjs", "mkv", "mov", "mp3", "mp4", "mpd", "ogg", "otf",
+    "pdf", "png", "ppt", "pptx", "ps", "rar", "svg", "svgz", "swf", "tar", "tif", "tiff", "ts",
+    "ttf", "wasm", "wav", "webm", "webp", "woff", "woff2", "xls", "xlsx", "zip", "zst",
 ];
 
 impl Guise {
@@ -90,10 +93,12 @@ pub(crate) fn is_about_request(status: StatusCode) -> bool {
     matches!(status.as_u16(), 400..=599) && !matches!(status.as_u16(), 403 | 404 | 410 | 451)
 }
 
-/// Whether only the origin's own words make a response storable that has `headers`: neither a guess nor the site's
+/// Whether only the origin's own words make `response` storable: neither a guess nor the site's
 /// rules for paths do.
-pub(crate) fn needs_statement(policy: &Policy, headers: &HeaderMap) -> bool {
-    policy.guard && policy.guise.is_belied_by(headers)
+pub(crate) fn needs_statement(policy: &Policy, response: &ResponseHead) -> bool {
+    // A page that says that a file is missing is nobody's.
+    let is_page_of_someone = policy.guise != Guise::File || response.status.is_success();
+    policy.guard && is_page_of_someone && policy.guise.is_belied_by(&response.headers)
 }
 
 /// `policy` without guesses and rules.

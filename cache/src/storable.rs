@@ -73,7 +73,7 @@ pub(crate) fn check(
     if response.headers.len() > FIELD_LINES_MAX {
         return Err(NotStorable::TooManyFields);
     }
-    if needs_statement(policy, &response.headers)
+    if needs_statement(policy, response)
         && !has_explicit_freshness(response, governing)
         && !directives.public
     {

@@ -66,7 +66,7 @@ impl StoredHead {
         as_of: Seq,
     ) -> Result<Self, NotStorable> {
         let governing = governing(&response.headers, &policy.targets);
-        let stated_only = guise::needs_statement(policy, &response.headers);
+        let stated_only = guise::needs_statement(policy, response);
         let policy = &if stated_only {
             Cow::Owned(guise::by_statement_only(policy))
         } else {

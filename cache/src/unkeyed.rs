@@ -37,6 +37,9 @@ fn is_override(name: &str) -> bool {
 }
 
 fn is_believed(name: &str) -> bool {
+    if name.starts_with("x-invoke-") || name.starts_with("x-react-router-") {
+        return true;
+    }
     if let Some(rest) = name.strip_prefix("x-forwarded-") {
         // The first node appends to or replaces these three.
         return !matches!(rest, "for" | "host" | "proto");
@@ -64,7 +67,9 @@ fn is_believed(name: &str) -> bool {
             | "x-http-host-override"
             | "x-http-method"
             | "x-http-method-override"
+            | "x-matched-path"
             | "x-method-override"
+            | "x-middleware-invoke"
             | "x-middleware-prefetch"
             | "x-middleware-rewrite"
             | "x-middleware-subrequest"

@@ -38,7 +38,7 @@ use crate::respond::{self, Asking};
 use crate::site::Site;
 use crate::slices::{self, Attempt, Fetcher};
 use crate::stand_in::may_stand_in;
-use crate::tls::Secured;
+use crate::tls::{Secured, is_challenge};
 use crate::upstream::FillError;
 
 /// How often a request may be looked up again when the fill that it waited on was not for it.
@@ -208,7 +208,12 @@ fn secure(node: &Node, site: &Site, inbound: &Inbound) -> Option<Response<Conten
         response.headers_mut().insert(LOCATION, location);
         return Some(response);
     }
-    if site.security.requires_certificate && inbound.certificate_subject().is_none() {
+    // Certificate authorities come without TLS, and show nothing.
+    let is_challenge = inbound.secured.is_none() && is_challenge(inbound.target.path());
+    if site.security.requires_certificate
+        && inbound.certificate_subject().is_none()
+        && !is_challenge
+    {
         count_refused(node, "no-client-certificate");
         return Some(refuse::plain(StatusCode::FORBIDDEN, "Not allowed.\n"));
     }

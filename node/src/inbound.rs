@@ -46,6 +46,8 @@ pub(crate) enum Refusal {
     Misdirected,
     /// The target is longer than `url_max`.
     TargetTooLong,
+    /// There are more fields than `fields_max`.
+    TooManyFields,
 }
 
 impl Refusal {
@@ -56,6 +58,7 @@ impl Refusal {
             Self::Framing(_) => "framing",
             Self::Misdirected => "misdirected",
             Self::TargetTooLong => "target-too-long",
+            Self::TooManyFields => "too-many-fields",
         }
     }
 
@@ -66,6 +69,7 @@ impl Refusal {
             Self::Framing(Fault::UnknownCoding) => "of transfer codings only \"chunked\" is taken",
             Self::Misdirected => "this connection is for another host",
             Self::TargetTooLong => "the request target is too long",
+            Self::TooManyFields => "the request has too many fields",
         }
     }
 
@@ -76,6 +80,7 @@ impl Refusal {
             Self::Framing(Fault::UnknownCoding) => StatusCode::NOT_IMPLEMENTED,
             Self::Misdirected => StatusCode::MISDIRECTED_REQUEST,
             Self::TargetTooLong => StatusCode::URI_TOO_LONG,
+            Self::TooManyFields => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
         }
     }
 }
@@ -134,6 +139,8 @@ pub(crate) struct Reading<'a> {
     pub(crate) now_secs: i64,
     /// Bytes a target may have.
     pub(crate) url_max: usize,
+    /// Fields a request may have.
+    pub(crate) fields_max: usize,
     /// Counts proofs that do not hold.
     pub(crate) proof_failures: &'a Counter,
 }
@@ -156,6 +163,10 @@ pub(crate) fn read(
     }
     let mut headers = parts.headers;
     join_cookie_crumbs(parts.version, &mut headers);
+    // hyper looks at their number in HTTP/1 only.
+    if headers.len() > reading.fields_max {
+        return Err(Refusal::TooManyFields);
+    }
     let (address, secured) = (remote.address, remote.secured.as_deref());
     // RFC 9110 §7.4: what belongs on a secured connection is not answered on another one, nor the reverse.
     if parts.uri.scheme_str().is_some_and(|scheme| scheme != scheme_of(secured).as_str()) {

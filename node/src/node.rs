@@ -211,6 +211,7 @@ impl Node {
             secret: self.secret.as_ref(),
             now_secs: now.wall.as_secs(),
             url_max: usize::try_from(self.config.limits.url_max.as_u64()).unwrap_or(usize::MAX),
+            fields_max: self.config.limits.fields_max,
             proof_failures: &self.metrics.proof_failures,
         }
     }

@@ -29,6 +29,8 @@ impl Reload {
     ///
     /// Every problem with the file, one a line. Nothing was changed.
     pub(crate) async fn run(&self, node: &Arc<Node>) -> Result<Vec<String>, String> {
+        // One after the other: what was read first must not be taken last.
+        let turn = node.tls.turn.lock().await;
         let reload = self.clone();
         let tls = Arc::clone(&node.tls);
         let loaded = tokio::task::spawn_blocking(move || {
@@ -41,6 +43,7 @@ impl Reload {
             loaded.await.map_err(|lost| format!("reading the file was interrupted: {lost}"))??;
         node.replace(&config).map_err(|error| error.to_string())?;
         node.tls.replace(current);
+        drop(turn);
         let tokens: Vec<String> =
             config.admin_api.tokens.iter().map(|token| token.name.clone()).collect();
         warn_of_the_rest(&node.config, config);
@@ -59,6 +62,11 @@ fn warn_of_the_rest(running: &NodeConfig, mut read: NodeConfig) {
         listen: read.tls.listen,
         reread_interval: read.tls.reread_interval,
         tier_name: read.tls.tier_name,
+        // Whether nodes are known by certificates is decided at the start.
+        tier_ca: match (&read.tls.tier_ca, &running.tls.tier_ca) {
+            (Some(_), Some(running)) => Some(running.clone()),
+            (read, _) => read.clone(),
+        },
         ..running.tls.clone()
     };
     if read != *running {

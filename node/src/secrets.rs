@@ -23,6 +23,9 @@ pub enum SecretsError {
         TierSecret::BYTES_MIN
     )]
     TierSecretTooShort,
+    /// A variable holds something that is no text.
+    #[error("{0} is not UTF-8; make a secret with `openssl rand -hex 32`")]
+    NotText(&'static str),
     /// The system gave no randomness to make up a token from.
     #[error("no randomness for a token; set {ADMIN_TOKEN} yourself")]
     NoRandomness,
@@ -38,6 +41,7 @@ pub fn tier_secret_from_env() -> Result<Option<TierSecret>, SecretsError> {
         Ok(text) if !text.is_empty() => {
             TierSecret::new(&text).map(Some).ok_or(SecretsError::TierSecretTooShort)
         }
+        Err(std::env::VarError::NotUnicode(_)) => Err(SecretsError::NotText(TIER_SECRET)),
         _ => Ok(None),
     }
 }
@@ -65,6 +69,10 @@ pub fn read_secret(wanted: &SecretRef) -> Result<String, String> {
 
 fn read_file(path: &str) -> Result<String, String> {
     let unreadable = |why: std::io::Error| format!("the file {path:?} cannot be read: {why}");
+    // Opening a pipe waits for whoever writes to it.
+    if !std::fs::metadata(path).map_err(unreadable)?.is_file() {
+        return Err(format!("{path:?} is not a regular file"));
+    }
     let mut text = String::new();
     let file = File::open(path).map_err(unreadable)?;
     // One byte more than allowed tells a long file from one of exactly that length.
@@ -81,7 +89,11 @@ fn read_file(path: &str) -> Result<String, String> {
 ///
 /// [`SecretsError::NoRandomness`].
 pub fn admin_token_from_env() -> Result<AdminToken, SecretsError> {
-    if let Some(token) = std::env::var(ADMIN_TOKEN).ok().and_then(|text| AdminToken::new(&text)) {
+    let set = std::env::var(ADMIN_TOKEN);
+    if let Err(std::env::VarError::NotUnicode(_)) = set {
+        return Err(SecretsError::NotText(ADMIN_TOKEN));
+    }
+    if let Some(token) = set.ok().and_then(|text| AdminToken::new(&text)) {
         return Ok(token);
     }
     let text = random_text()?;

@@ -179,29 +179,36 @@ async fn assert_unharmed(stack: &Stack, why: &str) {
 
 #[tokio::test]
 async fn what_cannot_be_read_in_one_way_is_refused() {
-    let stack = Shape::single().start().await;
-    stack.edge().get("/fine").await;
-    let before = stack.origin.total();
-    let mut wrong = Vec::new();
-    for &(case, expected, why) in CASES {
-        let mut raw = Raw::connect(stack.edge().addr()).await;
-        raw.try_write(bytes(case)).await;
-        if expected == Cut {
-            raw.end().await;
-        }
-        let answer = raw.status().await.map_or(Cut, Refused);
-        if answer == expected {
-            // A request that was understood and refused ends nothing.
-            if expected != Refused(405) {
-                raw.rest().await;
+    for shape in [Shape::single(), Shape::tiers(1, 1)] {
+        let stack = shape.start().await;
+        stack.edge().get("/fine").await;
+        let before = stack.origin.total();
+        let mut wrong = Vec::new();
+        for &(case, expected, why) in CASES {
+            let answer = answered(&stack, case, expected).await;
+            if answer != expected {
+                wrong.push(format!("{why}: {answer:?} instead of {expected:?}"));
             }
-        } else {
-            wrong.push(format!("{why}: {answer:?} instead of {expected:?}"));
+            assert_unharmed(&stack, why).await;
         }
-        assert_unharmed(&stack, why).await;
+        assert!(wrong.is_empty(), "{wrong:#?}");
+        assert_eq!(stack.origin.total(), before, "none of it went upstream");
     }
-    assert!(wrong.is_empty(), "{wrong:#?}");
-    assert_eq!(stack.origin.total(), before, "none of it went upstream");
+}
+
+/// What one input gets, and waits until the connection has ended where it must.
+async fn answered(stack: &Stack, case: &str, expected: Answer) -> Answer {
+    let mut raw = Raw::connect(stack.edge().addr()).await;
+    raw.try_write(bytes(case)).await;
+    if expected == Cut {
+        raw.end().await;
+    }
+    let answer = raw.status().await.map_or(Cut, Refused);
+    // A request that was understood and refused ends nothing.
+    if answer == expected && expected != Refused(405) {
+        raw.rest().await;
+    }
+    answer
 }
 
 /// What follows a refused request is not read as a request: nobody knows where that one ended.

@@ -70,6 +70,12 @@ impl Relations<'_> {
             }
         }
         if tls.tier_ca.is_some() {
+            if tls.tier_ca == tls.client_ca {
+                self.report(
+                    &["tls.tier_ca", "tls.client_ca"],
+                    "is the file of client_ca too, so that every client would be a node; take a CA that signs nodes only",
+                );
+            }
             return;
         }
         let authority = config.purge.authority.iter().map(|addr| ("purge.authority", addr));

@@ -64,12 +64,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin, P: Protocol> Guarded<S, P> {
         head_timeout: Duration,
         write_watch: Watch,
     ) -> Self {
+        // Some protocols begin with the connection.
+        let begins = protocol.is_in_head();
+        let head_deadline = begins.then(|| Box::pin(sleep_until(Instant::now() + head_timeout)));
         Self {
             stream,
             protocol,
             phase,
             head_timeout,
-            head_deadline: None,
+            head_deadline,
             write_watch,
             linger: None,
             interim: Vec::new(),
@@ -95,7 +98,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin, P: Protocol> Guarded<S, P> {
     fn note_read(&mut self, bytes: &[u8]) -> io::Result<()> {
         self.protocol.read(bytes)?;
         if !self.protocol.is_in_head() {
-            self.head_deadline = None;
+            // What looked like the beginning of a head may have been none.
+            if self.head_deadline.take().is_some() && !self.phase.is_answering() {
+                self.phase.idle.begin();
+            }
         } else if self.head_deadline.is_none() {
             self.head_deadline = Some(Box::pin(sleep_until(Instant::now() + self.head_timeout)));
             self.phase.idle.end();
@@ -191,13 +197,16 @@ impl<S: AsyncRead + AsyncWrite + Unpin, P: Protocol + Unpin> AsyncWrite for Guar
         self.phase.interims.written_by(cx.waker());
         let poll = self.poll_interim(cx).map_ok(|()| 0);
         ready!(self.after_write(cx, poll))?;
-        Pin::new(&mut self.stream).poll_flush(cx)
+        // A stream that encrypts takes bytes at once, and waits for the peer here.
+        let poll = Pin::new(&mut self.stream).poll_flush(cx).map_ok(|()| 0);
+        self.after_write(cx, poll).map_ok(|_| ())
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = &mut *self;
         if this.linger.is_none() {
-            ready!(Pin::new(&mut this.stream).poll_shutdown(cx))?;
+            let poll = Pin::new(&mut this.stream).poll_shutdown(cx).map_ok(|()| 0);
+            ready!(this.after_write(cx, poll))?;
         }
         let linger = this.linger.get_or_insert_default();
         if this.phase.may_have_unread() {

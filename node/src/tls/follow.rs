@@ -47,6 +47,7 @@ fn look(tls: &NodeTls) -> Result<bool, String> {
     if !tls.has_changed() {
         return Ok(false);
     }
+    let _turn = tls.turn.blocking_lock();
     let current = tls.prepare(&tls.config()).map_err(|problems| problems.to_string())?;
     tls.replace(current);
     Ok(true)

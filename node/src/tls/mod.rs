@@ -34,6 +34,6 @@ pub(crate) use follow::follow;
 pub(crate) use pem::{read_bounded, trust_in};
 pub(crate) use secured::Secured;
 pub(crate) use serving::{Choice, Serving};
-pub(crate) use site::SiteSecurity;
+pub(crate) use site::{SiteSecurity, is_challenge};
 pub(crate) use state::NodeTls;
 pub(crate) use tier::TierIdentity;

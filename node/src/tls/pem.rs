@@ -16,6 +16,10 @@ const PEM_BYTES_MAX: u64 = 4 << 20;
 ///
 /// What the system says, or that there are more than 4 MiB.
 pub(crate) fn read_bounded(path: &Path) -> io::Result<Vec<u8>> {
+    // Opening a pipe waits for whoever writes to it.
+    if !std::fs::metadata(path)?.is_file() {
+        return Err(io::Error::other("it is not a regular file"));
+    }
     let mut bytes = Vec::new();
     // One byte more than allowed tells a long file from one of exactly that length.
     std::fs::File::open(path)?.take(PEM_BYTES_MAX + 1).read_to_end(&mut bytes)?;

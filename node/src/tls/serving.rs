@@ -12,7 +12,8 @@ use std::time::Duration;
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
 use rustls::pki_types::{CertificateDer, UnixTime};
 use rustls::server::{
-    NoClientAuth, ProducesTickets, ServerSessionMemoryCache, StoresServerSessions,
+    NoClientAuth, NoServerSessionStorage, ProducesTickets, ServerSessionMemoryCache,
+    StoresServerSessions,
 };
 use rustls::sign::SingleCertAndKey;
 use rustls::version::{TLS12, TLS13};
@@ -191,7 +192,11 @@ fn entry(
     let mut server = builder.with_cert_resolver(Arc::new(own));
     server.alpn_protocols = PROTOCOLS.iter().map(|protocol| protocol.to_vec()).collect();
     server.ticketer = Arc::clone(&resumption.tickets);
-    server.session_storage = Arc::clone(&resumption.sessions);
+    server.session_storage = match auth {
+        // It would hold the certificates that clients show, of any size; tickets hold them at the client.
+        Some(_) => Arc::new(NoServerSessionStorage {}),
+        None => Arc::clone(&resumption.sessions),
+    };
     Ok(Arc::new(Entry { certificate: Arc::clone(certificate), config: Arc::new(server) }))
 }
 

@@ -3,7 +3,7 @@
 //! # Invariants
 //!
 //! 1. A redirect leads to the host that was asked for, which this site has, and to no other.
-//! 2. `Strict-Transport-Security` is sent over TLS only, and never for an IP address (RFC 6797 §7.2, §8.1.1).
+//! 2. `Strict-Transport-Security` of a site's own is sent over TLS only, and never for an IP address (RFC 6797 §7.2, §8.1.1).
 
 use http::header::STRICT_TRANSPORT_SECURITY;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
@@ -73,7 +73,7 @@ impl SiteSecurity {
 }
 
 /// Whether `path` is one where certificate authorities look.
-fn is_challenge(path: &str) -> bool {
+pub(crate) fn is_challenge(path: &str) -> bool {
     path.starts_with(CHALLENGES)
 }
 

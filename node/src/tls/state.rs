@@ -81,6 +81,8 @@ pub(crate) struct NodeTls {
     metrics: TlsMetrics,
     /// The port that clients use; `None` where the node does not listen for TLS.
     pub(crate) port: Option<u16>,
+    /// Held while files are read and taken, so that what was read first is not taken last.
+    pub(crate) turn: tokio::sync::Mutex<()>,
     /// A name for the CDN that all who have the same `tier_ca` agree on.
     pub(crate) cdn_id: Option<String>,
 }
@@ -103,7 +105,8 @@ impl NodeTls {
         let metrics = metrics.clone();
         metrics.show(current.serving.as_deref());
         let current = Arc::new(ArcSwap::from_pointee(current));
-        Ok(Self { current, provider, metrics, port, cdn_id })
+        let turn = tokio::sync::Mutex::default();
+        Ok(Self { current, provider, metrics, port, turn, cdn_id })
     }
 
     /// Reads the files that `config` names, and changes nothing yet. Reads files: not for a thread that

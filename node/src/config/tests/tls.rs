@@ -136,6 +136,10 @@ fn keys_about_who_vouches_and_of_sites_that_cannot_work_are_problems() {
             vec!["f:3:13: tls.client_ca: has no effect without client_certificates"],
         ),
         (
+            listening("client_certificates = 'optional'\nclient_ca = 'c'\ntier_ca = 'c'"),
+            vec!["f:5:11: tls.tier_ca: is the file of client_ca too"],
+        ),
+        (
             listening("tier_key = 'k'"),
             vec!["f:3:12: tls.tier_key: has no effect without tier_certificate"],
         ),

@@ -59,6 +59,8 @@ pub(super) struct Framing {
     line: Vec<u8>,
     /// Heads begun.
     begun: u64,
+    /// Whether the last head has a fault, so that nobody looks for its end here.
+    is_bad: bool,
 }
 
 #[derive(Debug)]
@@ -76,12 +78,18 @@ enum State {
 impl Framing {
     /// A connection on which nothing has come.
     pub(super) fn new() -> Self {
-        Self { state: State::Between, head: Head::default(), line: Vec::new(), begun: 0 }
+        Self {
+            state: State::Between,
+            head: Head::default(),
+            line: Vec::new(),
+            begun: 0,
+            is_bad: false,
+        }
     }
 
-    /// Whether a head has begun and not ended.
+    /// Whether a head has begun and not ended, as far as can be told: one with a fault ends with its connection.
     pub(super) fn is_in_head(&self) -> bool {
-        matches!(self.state, State::Head)
+        self.is_bad || matches!(self.state, State::Head)
     }
 
     #[cfg(test)]
@@ -116,6 +124,7 @@ impl Framing {
                 State::Between | State::Head => self.read_line(&mut bytes),
             };
             if notice.is_some() {
+                self.is_bad = matches!(notice, Some(Notice::BadHead(..)));
                 self.state = State::Opaque;
                 return notice;
             }

@@ -8,7 +8,7 @@
 use std::time::{Duration, Instant};
 
 /// RFC 9113 §3.4: what a client sends first.
-pub(in crate::listener) const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+pub(super) const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 /// GOAWAY with ENHANCE_YOUR_CALM, for no stream in particular (RFC 9113 §6.8, §7).
 pub(super) const CALM_DOWN: &[u8] = &[0, 0, 8, 7, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 11];
@@ -93,6 +93,8 @@ pub(super) struct Frames {
     written: Cursor,
     /// Whether a field section has begun and its last frame has not come.
     in_fields: bool,
+    /// Whether the present frame holds fields.
+    holds_fields: bool,
     credit: u32,
     credited_at: Instant,
     /// Bytes written that no credit has been given for.
@@ -107,6 +109,7 @@ impl Frames {
             read: Cursor::new(),
             written: Cursor::new(),
             in_fields: false,
+            holds_fields: false,
             credit: CREDIT_MAX,
             credited_at: now,
             uncredited: 0,
@@ -115,7 +118,7 @@ impl Frames {
 
     /// Whether something has begun that its sender is to end soon: the preface, or the fields of a request.
     pub(super) fn is_in_head(&self) -> bool {
-        self.preface_left > 0 || self.in_fields
+        self.preface_left > 0 || self.in_fields || (self.holds_fields && self.read.payload_left > 0)
     }
 
     /// Whether a frame of ours can follow what has been written.
@@ -129,7 +132,8 @@ impl Frames {
         self.preface_left -= skipped;
         bytes = bytes.get(skipped..).unwrap_or_default();
         while let Some(frame) = self.read.next(&mut bytes) {
-            if matches!(frame.kind, HEADERS | CONTINUATION) {
+            self.holds_fields = matches!(frame.kind, HEADERS | CONTINUATION);
+            if self.holds_fields {
                 self.in_fields = frame.flags & END_HEADERS == 0;
             }
             let cost = cost(frame);
@@ -282,6 +286,9 @@ mod tests {
         assert!(step(&frame(HEADERS, 0, 5)));
         assert!(step(&frame(CONTINUATION, 0, 5)));
         assert!(!step(&frame(CONTINUATION, END_HEADERS, 5)));
+        let whole = frame(HEADERS, END_HEADERS, 5);
+        assert!(step(&whole[..11]));
+        assert!(!step(&whole[11..]));
     }
 
     #[test]

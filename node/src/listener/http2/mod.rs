@@ -37,8 +37,8 @@ const RESETS_PENDING_MAX: usize = 20;
 const OWN_RESETS_MAX: usize = 64;
 /// Bytes of a request's body that the client may send before they are taken.
 const STREAM_WINDOW: u32 = 256 << 10;
-/// The same of all requests of a connection.
-const CONNECTION_WINDOW: u32 = 1 << 20;
+/// The same of all requests of a connection: enough that some which upstream does not take hold up no others.
+const CONNECTION_WINDOW: u32 = 8 << 20;
 /// Bytes of an answer that wait in memory for the client's window.
 const SEND_BUFFER_MAX: usize = 64 << 10;
 
@@ -108,8 +108,15 @@ where
     if is_stopping {
         return connection.await;
     }
-    // Whatever a stream that was left open still holds is not waited for.
-    tokio::time::timeout(write_timeout, connection).await.unwrap_or(Ok(()))
+    // A request may have crossed the goodbye and is answered. Whatever a stream that was left open still holds is not
+    // waited for.
+    loop {
+        match tokio::time::timeout(write_timeout, connection.as_mut()).await {
+            Ok(ended) => return ended,
+            Err(_) if phase.is_answering() => {}
+            Err(_) => return Ok(()),
+        }
+    }
 }
 
 /// Returns when there has been no request for `patience`, or up to half as long again.

@@ -92,9 +92,15 @@ where
     }
 }
 
+/// Bytes of a body that are handed over at once. h2 keeps what it was given until the client has taken it, and tells
+/// nobody; the next piece is asked for when the one before has gone.
+const PIECE_BYTES_MAX: usize = 64 << 10;
+
 /// A body that notes when it waits for whom.
 pub(super) struct Paced {
     body: ResponseBody,
+    /// What is left of a piece that was too large.
+    rest: Bytes,
     pace: Option<Arc<Pace>>,
 }
 
@@ -104,7 +110,21 @@ impl Paced {
         if let Some(pace) = &pace {
             pace.bytes_wait();
         }
-        Self { body, pace }
+        Self { body, rest: Bytes::new(), pace }
+    }
+}
+
+impl Paced {
+    /// Keeps of a frame what is too much for once.
+    fn cut(&mut self, frame: Frame<Bytes>) -> Frame<Bytes> {
+        match frame.into_data() {
+            Ok(mut bytes) if bytes.len() > PIECE_BYTES_MAX => {
+                self.rest = bytes.split_off(PIECE_BYTES_MAX);
+                Frame::data(bytes)
+            }
+            Ok(bytes) => Frame::data(bytes),
+            Err(other) => other,
+        }
     }
 }
 
@@ -119,7 +139,12 @@ impl Body for Paced {
         if let Some(pace) = &self.pace {
             pace.client_waits();
         }
-        let frame = ready!(Pin::new(&mut self.body).poll_frame(cx));
+        let frame = if self.rest.is_empty() {
+            ready!(Pin::new(&mut self.body).poll_frame(cx))
+        } else {
+            Some(Ok(Frame::data(std::mem::take(&mut self.rest))))
+        };
+        let frame = frame.map(|frame| frame.map(|frame| self.cut(frame)));
         if let Some(pace) = &self.pace {
             pace.bytes_wait();
         }
@@ -127,7 +152,7 @@ impl Body for Paced {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
+        self.rest.is_empty() && self.body.is_end_stream()
     }
 
     fn size_hint(&self) -> SizeHint {
