@@ -7,7 +7,7 @@
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Once};
 
-use http::header::{CONTENT_LENGTH, COOKIE, FORWARDED, HOST};
+use http::header::{CONTENT_LENGTH, COOKIE, EXPECT, FORWARDED, HOST};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode, Version};
 use hyper::body::{Body, Incoming};
 use hyper::upgrade::OnUpgrade;
@@ -48,6 +48,8 @@ pub(crate) enum Refusal {
     TargetTooLong,
     /// There are more fields than `fields_max`.
     TooManyFields,
+    /// It expects something other than `100-continue`, once (RFC 9110 §10.1.1).
+    UnknownExpectation,
 }
 
 impl Refusal {
@@ -59,6 +61,7 @@ impl Refusal {
             Self::Misdirected => "misdirected",
             Self::TargetTooLong => "target-too-long",
             Self::TooManyFields => "too-many-fields",
+            Self::UnknownExpectation => "unknown-expectation",
         }
     }
 
@@ -70,6 +73,7 @@ impl Refusal {
             Self::Misdirected => "this connection is for another host",
             Self::TargetTooLong => "the request target is too long",
             Self::TooManyFields => "the request has too many fields",
+            Self::UnknownExpectation => "of expectations only \"100-continue\" is known",
         }
     }
 
@@ -81,6 +85,7 @@ impl Refusal {
             Self::Misdirected => StatusCode::MISDIRECTED_REQUEST,
             Self::TargetTooLong => StatusCode::URI_TOO_LONG,
             Self::TooManyFields => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+            Self::UnknownExpectation => StatusCode::EXPECTATION_FAILED,
         }
     }
 }
@@ -166,6 +171,9 @@ pub(crate) fn read(
     // hyper looks at their number in HTTP/1 only.
     if headers.len() > reading.fields_max {
         return Err(Refusal::TooManyFields);
+    }
+    if !has_known_expectation(&headers) {
+        return Err(Refusal::UnknownExpectation);
     }
     let (address, secured) = (remote.address, remote.secured.as_deref());
     // RFC 9110 §7.4: what belongs on a secured connection is not answered on another one, nor the reverse.
@@ -315,6 +323,15 @@ fn scheme(peer: &Peer, headers: &HeaderMap, secured: Option<&Secured>) -> Scheme
         Peer::Child { .. } => Scheme::Http,
         Peer::Client => scheme_of(secured),
     }
+}
+
+/// Whether nothing is expected, or what every server can do. What others make of anything else is how a request
+/// comes to be followed by a body that only one of them waits for.
+fn has_known_expectation(headers: &HeaderMap) -> bool {
+    let mut lines = headers.get_all(EXPECT).iter();
+    let known =
+        lines.next().is_none_or(|line| line.as_bytes().eq_ignore_ascii_case(b"100-continue"));
+    known && lines.next().is_none()
 }
 
 /// HTTP/2 lets a client send its cookies in several lines, which are one in HTTP/1.1 (RFC 9113 §8.2.3).

@@ -148,6 +148,22 @@ const CASES: &[(&str, Answer, &str)] = &[
         Refused(400),
         "a length beyond 64 bits",
     ),
+    // What is expected.
+    (
+        "POST / HTTP/1.1\r\nHost: a.test\r\nExpect: 200-ok\r\nContent-Length: 0\r\n\r\n",
+        Refused(417),
+        "something that nobody can promise (RFC 9110 §10.1.1)",
+    ),
+    (
+        "OPTIONS / HTTP/1.1\r\nHost: a.test\r\nExpect: 100-continue, x\r\nContent-Length: 1\r\n\r\n",
+        Refused(417),
+        "a list",
+    ),
+    (
+        "GET / HTTP/1.1\r\nHost: a.test\r\nExpect: 100-continue\r\nExpect: 100-continue\r\n\r\n",
+        Refused(417),
+        "the same twice",
+    ),
     // Nothing to answer.
     ("", Cut, "nothing"),
     ("GET / HTTP/1.1\r\nHost: a.t", Cut, "half a head"),
