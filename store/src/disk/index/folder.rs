@@ -18,6 +18,8 @@ use std::io::{self, ErrorKind};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread;
+use std::time::Duration;
 
 use super::error::IndexOpenError;
 use super::{IndexKind, engine};
@@ -226,10 +228,13 @@ fn entries(folder: &Path) -> Vec<PathBuf> {
     entries.filter_map(|entry| Some(entry.ok()?.path())).collect()
 }
 
+/// How often a folder is emptied again into which something was written meanwhile, and the pause before that.
+const REMOVE_AGAIN: (u32, Duration) = (100, Duration::from_millis(10));
+
 /// Removes a file, or a folder with all that is in it. That it is not there is no error.
 fn remove_all(path: &Path) -> io::Result<()> {
     let removed = match path.symlink_metadata() {
-        Ok(metadata) if metadata.is_dir() => fs::remove_dir_all(path),
+        Ok(metadata) if metadata.is_dir() => remove_folder(path),
         Ok(_) => fs::remove_file(path),
         Err(error) => Err(error),
     };
@@ -237,6 +242,19 @@ fn remove_all(path: &Path) -> io::Result<()> {
         Err(error) if error.kind() != ErrorKind::NotFound => Err(error),
         _ => Ok(()),
     }
+}
+
+/// Removes a folder. An engine whose opening was given up may be writing its first files still.
+#[expect(clippy::disallowed_methods, reason = "nobody says when the other thread is done")]
+fn remove_folder(path: &Path) -> io::Result<()> {
+    let (times, pause) = REMOVE_AGAIN;
+    for _ in 0..times {
+        match fs::remove_dir_all(path) {
+            Err(error) if error.kind() == ErrorKind::DirectoryNotEmpty => thread::sleep(pause),
+            removed => return removed,
+        }
+    }
+    fs::remove_dir_all(path)
 }
 
 fn bytes_on_disk(path: &Path) -> u64 {
