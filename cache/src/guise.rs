@@ -252,6 +252,22 @@ mod tests {
         Ok(head.plan.lifetime.as_secs())
     }
 
+    /// A page that says that a file is missing is nobody's; under an ambiguous path it may be somebody's.
+    #[test]
+    fn only_pages_that_were_found_belie_a_file() {
+        let page = |status| response(status, "Content-Type: text/html");
+        for (guise, status, expected) in [
+            (Guise::File, 200, true),
+            (Guise::File, 404, false),
+            (Guise::Ambiguous, 200, true),
+            (Guise::Ambiguous, 404, true),
+            (Guise::Plain, 200, false),
+        ] {
+            let policy = Policy { guise, ..Policy::default() };
+            assert_eq!(needs_statement(&policy, &page(status)), expected, "{guise:?} {status}");
+        }
+    }
+
     #[test]
     fn a_page_in_disguise_is_kept_only_as_its_origin_says() {
         let day = Ok(86_400);

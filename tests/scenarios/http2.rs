@@ -114,6 +114,21 @@ async fn cookies_in_crumbs_are_one_field_upstream() {
     assert_eq!(lines, ["a=1; b=2; c=3"]);
 }
 
+/// The bound on fields is that of HTTP/1.1, and crumbs of a Cookie are one field.
+#[tokio::test]
+async fn fields_above_the_bound_are_refused() {
+    let stack = spoken_within(Shape::single(), |limits| limits.fields_max = 20).start().await;
+    let mut client = client(stack.edge()).await;
+    for (name, status) in [("cookie", 200), ("x-many", 431)] {
+        let mut many = request(Method::GET, "/a", "");
+        for index in 0..50 {
+            many.headers_mut().append(name, format!("a{index}=1").parse().unwrap());
+        }
+        assert_eq!(ask(&mut client, many).await.0.status, status, "{name}");
+    }
+    assert_eq!(stack.origin.hits("/a"), 1);
+}
+
 /// An answer that breaks off is seen to break off.
 #[tokio::test]
 async fn a_body_cut_upstream_resets_its_stream_only() {

@@ -195,11 +195,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin, P: Protocol + Unpin> AsyncWrite for Guar
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         self.phase.interims.written_by(cx.waker());
-        let poll = self.poll_interim(cx).map_ok(|()| 0);
-        ready!(self.after_write(cx, poll))?;
-        // A stream that encrypts takes bytes at once, and waits for the peer here.
-        let poll = Pin::new(&mut self.stream).poll_flush(cx).map_ok(|()| 0);
-        self.after_write(cx, poll).map_ok(|_| ())
+        let poll = match self.poll_interim(cx) {
+            // A stream that encrypts takes bytes at once, and waits for the peer here.
+            Poll::Ready(Ok(())) => Pin::new(&mut self.stream).poll_flush(cx),
+            other => other,
+        };
+        self.after_write(cx, poll.map_ok(|()| 0)).map_ok(|_| ())
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -236,5 +237,59 @@ impl<S: AsyncRead + AsyncWrite + Unpin, P: Protocol + Unpin> AsyncWrite for Guar
             Poll::Pending => Poll::Pending,
         };
         self.after_write(cx, poll)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::AsyncWriteExt;
+
+    use super::*;
+    use crate::config::Bandwidth;
+    use crate::listener::Http1;
+
+    /// A stream that takes all bytes and never gets them to its peer, as one that encrypts does.
+    struct Sealed;
+
+    impl AsyncRead for Sealed {
+        fn poll_read(
+            self: Pin<&mut Self>,
+            _cx: &mut Context<'_>,
+            _buf: &mut ReadBuf<'_>,
+        ) -> Poll<io::Result<()>> {
+            Poll::Pending
+        }
+    }
+
+    impl AsyncWrite for Sealed {
+        fn poll_write(
+            self: Pin<&mut Self>,
+            _cx: &mut Context<'_>,
+            buf: &[u8],
+        ) -> Poll<io::Result<usize>> {
+            Poll::Ready(Ok(buf.len()))
+        }
+
+        fn poll_flush(self: Pin<&mut Self>, _cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Pending
+        }
+
+        fn poll_shutdown(self: Pin<&mut Self>, _cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Pending
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn bytes_that_a_stream_holds_back_run_against_time() {
+        let (phase, minute) = (Phase::new(), Duration::from_secs(60));
+        let watch = Watch::new(minute, Bandwidth::ZERO);
+        let spoken = Http1::new(Arc::clone(&phase));
+        let mut guarded = Guarded::new(Sealed, spoken, phase, minute, watch);
+        guarded.write_all(b"hello").await.unwrap();
+        let limit = 3 * minute;
+        let flushed = tokio::time::timeout(limit, guarded.flush()).await;
+        assert_eq!(flushed.unwrap().unwrap_err().kind(), io::ErrorKind::TimedOut);
+        let ended = tokio::time::timeout(limit, guarded.shutdown()).await;
+        assert_eq!(ended.unwrap().unwrap_err().kind(), io::ErrorKind::TimedOut);
     }
 }

@@ -164,6 +164,16 @@ fn a_fault_names_its_request() {
     assert!(matches!(read(stream.as_bytes()).0, Some(Notice::BadHead(3, _))));
 }
 
+/// Nobody else sees to the time that the rest of it takes.
+#[test]
+fn a_head_with_a_fault_stays_under_way() {
+    for stream in ["GET / HTTP/1.1\n", "GET /#x HTTP/1.1\r\n"] {
+        let (notice, framing) = read(stream.as_bytes());
+        assert!(matches!(notice, Some(Notice::BadHead(1, _))), "{stream:?}");
+        assert!(framing.is_in_head(), "{stream:?}");
+    }
+}
+
 #[test]
 fn chunks_that_can_be_read_in_two_ways_are_faults() {
     let extension = format!("0;{}\r\n\r\n", "x".repeat(17_000));

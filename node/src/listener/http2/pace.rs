@@ -162,7 +162,26 @@ impl Body for Paced {
 
 #[cfg(test)]
 mod tests {
+    use http_body_util::BodyExt;
+
     use super::*;
+    use crate::body::Content;
+
+    #[tokio::test]
+    async fn no_piece_is_larger_than_what_h2_may_keep() {
+        let whole = Bytes::from(vec![7; 3 * PIECE_BYTES_MAX + 1]);
+        let body = ResponseBody::new(Content::Whole(whole.clone()), None);
+        let mut body = Paced::new(body, None);
+        let (mut came, mut pieces) = (Vec::new(), 0);
+        while let Some(frame) = body.frame().await {
+            let piece = frame.unwrap().into_data().unwrap();
+            assert!(piece.len() <= PIECE_BYTES_MAX);
+            came.extend_from_slice(&piece);
+            pieces += 1;
+            assert_eq!(body.is_end_stream(), came.len() == whole.len());
+        }
+        assert_eq!((pieces, came), (4, whole.to_vec()));
+    }
 
     #[tokio::test(start_paused = true)]
     async fn only_who_does_not_take_what_waits_is_stalled() {
