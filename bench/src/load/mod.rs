@@ -1,0 +1,1 @@
+//! How fast does a server answer, and how late?

@@ -1,0 +1,1 @@
+//! What hit ratio would nodes reach on a log?

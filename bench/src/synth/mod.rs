@@ -1,0 +1,1 @@
+//! Which requests would a made-up crowd send?

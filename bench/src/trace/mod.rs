@@ -1,0 +1,1 @@
+//! Which requests are in a log, in whatever form it has?
