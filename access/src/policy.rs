@@ -68,6 +68,13 @@ pub struct Policy {
 }
 
 impl Policy {
+    /// Whether there are no rules, so that a check would find nothing against any GET or HEAD.
+    #[must_use]
+    pub fn lets_everybody_in(&self) -> bool {
+        let Self { methods, clients, sources, signatures } = self;
+        methods.is_none() && clients.is_empty() && sources.is_empty() && signatures.is_empty()
+    }
+
     /// Checks everything.
     ///
     /// # Errors

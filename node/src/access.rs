@@ -7,6 +7,7 @@
 //! client ──────────────► ClientGate    the rules of the site, before anything is looked up
 //! child, proven ───────► ChildGate     its edge has checked; signatures are gone by then
 //! purge, push, preload ► OperatorGate  plain URLs of somebody with the admin token, or of the origin
+//! anyone ──────────────► OpenSiteGate  a site whose rules let everybody in
 //! ```
 //!
 //! Requests come in by [`admit`] alone, which tells clients from children by the proof of the tiers.
@@ -88,6 +89,24 @@ pub(crate) fn admit(
 pub(crate) fn for_operator(target: Target) -> Option<Granted> {
     // A GET is a request for its target.
     check(OperatorGate, &Method::GET, target).ok()
+}
+
+/// Grants a plain GET of `target` to whoever asks, where the site's rules let everybody in; `None` where they have
+/// anything to say.
+pub(crate) fn for_anyone(rules: &weir_access::Policy, target: Target) -> Option<Granted> {
+    check(OpenSiteGate(rules), &Method::GET, target).ok()
+}
+
+/// The rules of a site that has none.
+struct OpenSiteGate<'a>(&'a weir_access::Policy);
+
+impl Gate for OpenSiteGate<'_> {
+    /// It has some.
+    type Denial = ();
+
+    fn admit(self, _method: &Method, target: Target) -> Result<Target, ()> {
+        if self.0.lets_everybody_in() { Ok(target) } else { Err(()) }
+    }
 }
 
 /// The rules of a site for a client.

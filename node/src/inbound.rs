@@ -256,10 +256,8 @@ impl Inbound {
     /// A client's claims about itself that the key does not know go no further.
     pub(crate) fn normalize(&mut self, policy: &Policy, rules: &KeyRules) {
         if self.peer == Peer::Client {
-            strip_unkeyed(&mut self.headers, rules);
-            drop_forwarded_claims(&mut self.headers);
-        }
-        if policy.reduce_accept_encoding {
+            normalize_of_client(&mut self.headers, policy, rules);
+        } else if policy.reduce_accept_encoding {
             reduce_accept_encoding(&mut self.headers);
         }
     }
@@ -283,6 +281,15 @@ impl Inbound {
     /// Whether the sender is a proven child.
     pub(crate) fn is_child(&self) -> bool {
         matches!(self.peer, Peer::Child { .. })
+    }
+}
+
+/// Brings the fields of a client into the form that a site gives them; see [`Inbound::normalize`].
+pub(crate) fn normalize_of_client(headers: &mut HeaderMap, policy: &Policy, rules: &KeyRules) {
+    strip_unkeyed(headers, rules);
+    drop_forwarded_claims(headers);
+    if policy.reduce_accept_encoding {
+        reduce_accept_encoding(headers);
     }
 }
 
@@ -381,11 +388,20 @@ fn request_id(peer: &Peer, headers: &HeaderMap) -> HeaderValue {
 
 /// A name that no other request has: 16 hexadecimal digits.
 pub(crate) fn fresh_id() -> HeaderValue {
-    use std::sync::LazyLock;
-    use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-    static NEXT: LazyLock<AtomicU64> = LazyLock::new(|| AtomicU64::new(random_u64()));
-    let id = NEXT.fetch_add(0x9e37_79b9_7f4a_7c15, Relaxed);
-    HeaderValue::from_str(&format!("{id:016x}")).unwrap_or(HeaderValue::from_static("0"))
+    let name = format!("{:016x}", fresh_number());
+    HeaderValue::from_str(&name).unwrap_or(HeaderValue::from_static("0"))
+}
+
+/// A number that no other request has. Each thread goes its own way from a random beginning, so that none waits for
+/// another; that two ever meet is as likely as that two random numbers are the same.
+pub(crate) fn fresh_number() -> u64 {
+    use std::cell::Cell;
+    thread_local! {
+        static NEXT: Cell<u64> = Cell::new(random_u64());
+    }
+    let number = NEXT.get();
+    NEXT.set(number.wrapping_add(0x9e37_79b9_7f4a_7c15));
+    number
 }
 
 fn random_u64() -> u64 {

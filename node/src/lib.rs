@@ -27,6 +27,7 @@ pub mod descriptors;
 mod disk;
 mod disk_reader;
 mod entry;
+mod express;
 mod fill;
 mod forward;
 #[cfg(feature = "fuzzing")]

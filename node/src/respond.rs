@@ -4,10 +4,10 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use http::header::{AGE, ALLOW, CONNECTION, CONTENT_LENGTH, DATE, TRAILER, VIA};
+use http::header::{ALLOW, CONNECTION, CONTENT_LENGTH, TRAILER};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode};
 use weir_access::Denial;
-use weir_cache::purge::{AsOf, strip_tag_fields};
+use weir_cache::purge::AsOf;
 use weir_cache::{
     CacheStatus, Denied, Direction, Timestamp, announced_trailers, append_via, proxy_status_value,
     strip_hop_by_hop,
@@ -16,7 +16,6 @@ use weir_cache::{
 use crate::access::{NotAdmitted, Refused, word};
 use crate::access_log::Record;
 use crate::body::{Account, Content, Passing, ResponseBody};
-use crate::config::FieldSwitches;
 use crate::inbound::Inbound;
 use crate::inner;
 use crate::limits::Over;
@@ -33,7 +32,6 @@ use crate::upstream::{Answer, FillError};
 const METHODS: &str = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS";
 const X_CACHE: HeaderName = HeaderName::from_static("x-cache");
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
-const CACHE_STATUS: HeaderName = HeaderName::from_static("cache-status");
 const PROXY_STATUS: HeaderName = HeaderName::from_static("proxy-status");
 
 /// A request being answered.
@@ -73,7 +71,7 @@ pub(crate) fn finish(asking: Asking<'_>, outcome: Outcome) -> Response<ResponseB
             headers.insert(inner::DIGEST, digest);
         }
     } else {
-        hide(&site.fields, headers);
+        hide(&site.hidden, headers);
         promise(site, inbound, headers);
     }
     let metrics = site.metrics.of(counted);
@@ -120,7 +118,7 @@ fn turned_away(
     let status = response.status();
     let headers = response.headers_mut();
     headers.insert(X_REQUEST_ID, inbound.request_id.clone());
-    hide(&site.fields, headers);
+    hide(&site.hidden, headers);
     promise(site, inbound, headers);
     if inbound.method == Method::HEAD {
         *response.body_mut() = Content::Empty;
@@ -268,22 +266,8 @@ fn promise(site: &Site, inbound: &Inbound, headers: &mut HeaderMap) {
 }
 
 /// Removes the fields that the site does not show to clients.
-fn hide(fields: &FieldSwitches, headers: &mut HeaderMap) {
-    let switches = [
-        (fields.age, AGE),
-        (fields.date, DATE),
-        (fields.via, VIA),
-        (fields.cache_status, CACHE_STATUS),
-        (fields.x_cache, X_CACHE),
-        (fields.proxy_status, PROXY_STATUS),
-        (fields.request_id, X_REQUEST_ID),
-    ];
-    for (shown, name) in switches {
-        if !shown {
-            headers.remove(name);
-        }
-    }
-    if !fields.tags {
-        strip_tag_fields(headers);
+fn hide(hidden: &[HeaderName], headers: &mut HeaderMap) {
+    for name in hidden {
+        headers.remove(name);
     }
 }

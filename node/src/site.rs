@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::StatusCode;
+use http::{HeaderName, StatusCode};
 use weir_access::Policy as AccessPolicy;
 use weir_cache::{
     DuplicateHost, Guise, HostPattern, HostTable, KeyRules, Keyed, LifetimeRule, Policy, RuleSet,
@@ -42,8 +42,13 @@ pub(crate) struct Site {
     pub(crate) origin: OriginConfig,
     /// Whom to ask: the node's parents, or the site's origins.
     pub(crate) upstream: Arc<Group>,
+    /// Whether a plain request over TCP may take the short way: its key follows from host and target alone, nobody is
+    /// asked for a right, and nothing spreads bodies over time.
+    pub(crate) express: bool,
     /// Which fields clients see.
     pub(crate) fields: FieldSwitches,
+    /// Which they do not see.
+    pub(crate) hidden: Box<[HeaderName]>,
     /// How long a request waits for upstream before a stale response stands in; `None` for as long as
     /// upstream may take.
     pub(crate) stale_if_slow: Option<Duration>,
@@ -162,23 +167,29 @@ fn make_site(
     if config.access != SiteAccess::default() {
         metrics.expect_denials(&config.name);
     }
+    let security = SiteSecurity::new(&config.tls);
+    let limits = SiteLimiter::new(&config.name, &config.limits);
+    let is_keyed_by_target = config.key.headers.is_empty() && config.key.cookies.is_empty();
+    let is_open = config.access.policy().lets_everybody_in() && !security.concerns_plain_requests();
     Ok(Site {
         name: config.name.clone(),
+        express: is_keyed_by_target && is_open && !limits.shapes(),
         policy: config.policy.clone(),
         rules: config.rules.clone(),
         key_rules: config.key.clone(),
         access: Arc::clone(config.access.policy()),
         countries: Arc::clone(countries),
-        security: SiteSecurity::new(&config.tls),
+        security,
         origin_host: config.origin_host.clone(),
         asks_origins,
         origin: config.origin.clone(),
         upstream,
         fields: config.fields,
+        hidden: config.fields.hidden().into(),
         stale_if_slow: config.stale_if_slow,
         on_isolation: config.on_isolation,
         stale_after_purge: config.stale_after_purge,
-        limits: SiteLimiter::new(&config.name, &config.limits),
+        limits,
         metrics: metrics.site(&config.name),
     })
 }

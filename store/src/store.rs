@@ -106,6 +106,17 @@ impl Store {
         }
     }
 
+    /// The variants that memory has under `key`, as [`Self::lookup`] gives them; `None` also where only the disk has
+    /// some. Waits for nothing.
+    #[must_use]
+    pub fn peek(&self, key: &CacheKey) -> Option<Variants> {
+        let found = self.memory.peek(key)?;
+        if let Some(disk) = &self.disk {
+            disk.tier.note_hit(key);
+        }
+        Some(found)
+    }
+
     /// What the disk has under `key`, brought into memory.
     async fn look_on_disk(&self, disk: &OverDisk, key: &CacheKey) -> OnDisk {
         // Once more where the key was changed while it was read.

@@ -30,5 +30,5 @@ pub use ledger::{AsOf, BadAsOf, Entry, Epoch, Gap, Ledger, Standing, Subject, Ta
 pub use marks::Mode;
 pub use roll::{Enrolled, Granted as LeaseGranted, NodeState, Receipt, Report, Roll, State};
 pub use selector::{BadSelector, Selector};
-pub use tags::{Tags, strip_tag_fields};
+pub use tags::{TAG_FIELDS, Tags};
 pub use url_glob::UrlGlob;

@@ -79,12 +79,8 @@ impl Tags {
     }
 }
 
-/// Removes the fields that carry tags: they are between the origin and its CDN.
-pub fn strip_tag_fields(headers: &mut HeaderMap) {
-    for name in [CACHE_TAG, SURROGATE_KEY, XKEY, CACHE_GROUPS] {
-        headers.remove(name);
-    }
-}
+/// The fields that carry tags: they are between the origin and its CDN.
+pub const TAG_FIELDS: [HeaderName; 4] = [CACHE_TAG, SURROGATE_KEY, XKEY, CACHE_GROUPS];
 
 #[derive(Default)]
 struct Found {
@@ -181,7 +177,7 @@ mod tests {
     fn the_fields_of_tags_do_not_reach_clients() {
         let mut fields =
             headers("Cache-Tag: a\nSurrogate-Key: b\nxkey: c\nCache-Groups: \"d\"\nX: 1");
-        strip_tag_fields(&mut fields);
+        TAG_FIELDS.iter().for_each(|name| drop(fields.remove(name)));
         assert_eq!(fields.len(), 1);
     }
 }

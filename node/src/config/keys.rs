@@ -130,6 +130,12 @@ fn visit_node(node: &mut NodeConfig, v: &mut impl Visitor) {
         "Whether HTTP/2 is spoken without TLS with those who begin with it (prior knowledge).",
     );
     v.key(
+        "express",
+        &Flag,
+        &mut node.express,
+        "Whether plain hits over TCP take the short way; the answers are the same.",
+    );
+    v.key(
         "unknown_host",
         &UNKNOWN_HOST,
         &mut node.unknown_host,

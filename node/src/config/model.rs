@@ -8,7 +8,9 @@ use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use http::StatusCode;
+use http::header::{AGE, DATE, VIA};
+use http::{HeaderName, StatusCode};
+use weir_cache::purge::TAG_FIELDS;
 use weir_cache::{HostPattern, KeyRules, Policy, Profile, RuleSet};
 
 use super::access::SiteAccess;
@@ -96,6 +98,8 @@ pub struct NodeConfig {
     pub data_dir: Option<PathBuf>,
     /// Whether HTTP/2 is spoken without TLS with those who begin with it.
     pub h2c: bool,
+    /// Whether plain requests over TCP for what lies in memory are answered before all else looks at them.
+    pub express: bool,
     /// Answer to a request for a host that no site has.
     pub unknown_host: UnknownHost,
     /// Where addresses are.
@@ -136,6 +140,7 @@ impl NodeConfig {
             workers: None,
             data_dir: None,
             h2c: false,
+            express: true,
             unknown_host: UnknownHost::default(),
             countries: CountryFile::default(),
             drain_grace: Duration::from_secs(10),
@@ -456,6 +461,25 @@ pub struct FieldSwitches {
     pub request_id: bool,
     /// The fields that carry tags for group purge.
     pub tags: bool,
+}
+
+impl FieldSwitches {
+    /// The fields that are not shown.
+    pub(crate) fn hidden(&self) -> Vec<HeaderName> {
+        let named = HeaderName::from_static;
+        let switches = [
+            (self.age, AGE),
+            (self.date, DATE),
+            (self.via, VIA),
+            (self.cache_status, named("cache-status")),
+            (self.x_cache, named("x-cache")),
+            (self.proxy_status, named("proxy-status")),
+            (self.request_id, named("x-request-id")),
+        ];
+        let tags = TAG_FIELDS.into_iter().map(|name| (self.tags, name));
+        let all = switches.into_iter().chain(tags);
+        all.filter(|(shown, _)| !shown).map(|(_, name)| name).collect()
+    }
 }
 
 impl Default for FieldSwitches {

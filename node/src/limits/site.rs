@@ -105,6 +105,11 @@ impl SiteLimiter {
         self.config.body_max.or(node).map(ByteSize::as_u64)
     }
 
+    /// Whether bodies are spread over time.
+    pub(crate) fn shapes(&self) -> bool {
+        self.config.bandwidth_per_connection.is_some() || self.config.bandwidth_max.is_some()
+    }
+
     /// What spreads a body over time that goes out on a connection with this pace; `None` if nothing does.
     pub(crate) fn shaper(&self, connection: &Arc<SharedPace>) -> Option<Box<Shaper>> {
         let mut shaper = Shaper::default();

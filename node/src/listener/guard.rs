@@ -79,6 +79,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin, P: Protocol> Guarded<S, P> {
         }
     }
 
+    /// The protocol that is spoken.
+    pub(super) fn protocol(&self) -> &P {
+        &self.protocol
+    }
+
     /// Writes what waits of interim responses, before anything else.
     fn poll_interim(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         if let Some(bytes) = self.phase.interims.take() {

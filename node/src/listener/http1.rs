@@ -16,6 +16,7 @@ use tokio::sync::watch;
 use super::cut::{HEAD_TOO_LATE, note_cut};
 use super::framing::{Framing, Notice};
 use super::guard::{Guarded, Protocol};
+use super::lane::Lane;
 use super::phase::Phase;
 use crate::config::LimitsConfig;
 use crate::handle::{Caller, Remote, handle};
@@ -41,7 +42,8 @@ where
     let limits = &node.config.limits;
     let watch = Watch::new(limits.write_timeout, limits.write_rate_min);
     let spoken = Http1::new(Arc::clone(&phase));
-    let io = Guarded::new(stream, spoken, Arc::clone(&phase), limits.head_timeout, watch);
+    let guarded = Guarded::new(stream, spoken, Arc::clone(&phase), limits.head_timeout, watch);
+    let io = Lane::new(guarded, Arc::clone(&node), &remote, Arc::clone(&phase));
     let stay = node.room.enter(&phase);
     let builder = builder(limits);
     let service = service_fn(|request: Request<Incoming>| {
@@ -83,7 +85,8 @@ fn builder(limits: &LimitsConfig) -> http1::Builder {
     let mut builder = http1::Builder::new();
     builder
         .timer(TokioTimer::new())
-        .header_read_timeout(limits.idle_timeout)
+        // The lane ends what is idle: hyper does not see what is answered there.
+        .header_read_timeout(None)
         .max_headers(limits.fields_max)
         .max_buf_size(head_max.max(16 * 1024))
         .half_close(false);
@@ -100,6 +103,11 @@ impl Http1 {
     /// A connection on which nothing has come, whose requests are noted in `phase`.
     pub(crate) fn new(phase: Arc<Phase>) -> Self {
         Self { framing: Framing::new(), phase }
+    }
+
+    /// Whether all that came was asked and answered, and more may be asked.
+    pub(super) fn is_answered(&self) -> bool {
+        self.framing.is_between() && self.phase.has_answered(self.framing.begun())
     }
 }
 

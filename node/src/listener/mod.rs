@@ -12,6 +12,7 @@ mod framing;
 mod guard;
 mod http1;
 mod http2;
+mod lane;
 mod phase;
 mod room;
 mod tls;

@@ -3,6 +3,7 @@
 
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, OnceLock};
+use std::time::Instant;
 
 use http::Version;
 
@@ -56,6 +57,23 @@ impl Phase {
         self.idle.end();
         let number = self.begun.fetch_add(1, Relaxed) + 1;
         Answering { phase: Arc::clone(self), number }
+    }
+
+    /// Whether `begun` requests have come and all are answered, and none of them was the last one.
+    pub(super) fn has_answered(&self, begun: u64) -> bool {
+        self.begun() == begun && !self.is_answering() && self.last.load(Relaxed) == 0
+    }
+
+    /// A request has come and was answered at `now`, to the last byte.
+    pub(super) fn answered_at(&self, now: Instant) {
+        self.begun.fetch_add(1, Relaxed);
+        self.had_body.store(false, Relaxed);
+        self.idle.begin_at(now);
+    }
+
+    /// Whether a request is known after which there is none.
+    pub(super) fn ends(&self) -> bool {
+        self.last.load(Relaxed) != 0
     }
 
     /// Requests that have come.

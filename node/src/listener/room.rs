@@ -39,8 +39,14 @@ impl Idle {
 
     /// It waits for a request from now on.
     pub(super) fn begin(&self) {
+        self.begin_at(Instant::now());
+    }
+
+    /// It waits for a request since `now`.
+    pub(super) fn begin_at(&self, now: Instant) {
         static BEGAN: LazyLock<Instant> = LazyLock::new(Instant::now);
-        let micros = u64::try_from(BEGAN.elapsed().as_micros()).unwrap_or(u64::MAX - 1);
+        let since = now.saturating_duration_since(*BEGAN);
+        let micros = u64::try_from(since.as_micros()).unwrap_or(u64::MAX - 1);
         self.since.store(micros + 1, Relaxed);
     }
 

@@ -39,6 +39,11 @@ impl SiteSecurity {
         }
     }
 
+    /// Whether a request that came without TLS may be answered with something else, or changed.
+    pub(crate) fn concerns_plain_requests(&self) -> bool {
+        self.redirect || self.requires_certificate || self.certificate_field.is_some()
+    }
+
     /// Where a request for `target` that came without TLS is sent, and how; `None` where it is answered.
     /// `own_port` is where this node listens for TLS.
     pub(crate) fn redirect(

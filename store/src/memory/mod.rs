@@ -9,8 +9,10 @@ mod quick;
 #[cfg(test)]
 mod tests;
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::{Context, Poll, Waker};
 
 use http::HeaderMap;
 use parking_lot::Mutex;
@@ -107,6 +109,15 @@ impl MemoryStore {
         match &self.map {
             Map::Moka(map) => map.get(key).await,
             Map::Quick(map) => map.get(key).await,
+        }
+    }
+
+    /// The same without a chance to wait, which no map takes.
+    pub fn peek(&self, key: &CacheKey) -> Option<Variants> {
+        let mut context = Context::from_waker(Waker::noop());
+        match pin!(self.lookup(key)).poll(&mut context) {
+            Poll::Ready(found) => found,
+            Poll::Pending => None,
         }
     }
 

@@ -124,11 +124,11 @@ fn whole(stream: &[u8]) -> u64 {
     let mut framing = Framing::new();
     let mut whole = 0;
     for byte in stream {
-        let before = framing.state_is_between();
+        let before = framing.is_between();
         if framing.read(&[*byte]).is_some() {
             return whole;
         }
-        whole += u64::from(!before && framing.state_is_between() && framing.begun > whole);
+        whole += u64::from(!before && framing.is_between() && framing.begun > whole);
     }
     whole
 }

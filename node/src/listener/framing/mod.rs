@@ -92,8 +92,13 @@ impl Framing {
         self.is_bad || matches!(self.state, State::Head)
     }
 
-    #[cfg(test)]
-    fn state_is_between(&self) -> bool {
+    /// Requests begun.
+    pub(super) fn begun(&self) -> u64 {
+        self.begun
+    }
+
+    /// Whether all that came belongs to whole requests.
+    pub(super) fn is_between(&self) -> bool {
         matches!(self.state, State::Between)
     }
 

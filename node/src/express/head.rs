@@ -1,0 +1,101 @@
+//! Writes the head of the answer to a plain request. What it says is what `respond` and `part` say of such a hit.
+
+use std::io::Write;
+
+use http::header::{AGE, CONTENT_LENGTH, HeaderName};
+use weir_cache::FieldLine;
+
+use super::find::Found;
+use crate::inbound::fresh_number;
+use crate::node::Node;
+
+const CACHE_STATUS: HeaderName = HeaderName::from_static("cache-status");
+const CONTENT_DIGEST: HeaderName = HeaderName::from_static("content-digest");
+const CONTENT_MD5: HeaderName = HeaderName::from_static("content-md5");
+const X_CACHE: HeaderName = HeaderName::from_static("x-cache");
+const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+/// The largest number in a structured field (RFC 8941 §3.3.1).
+const INTEGER_MAX: i64 = 999_999_999_999_999;
+
+/// Writes the head of `found` behind what `out` holds.
+pub(crate) fn write_head(out: &mut Vec<u8>, node: &Node, found: &Found) {
+    let (head, fields) = (&found.stored.head, &found.known.site.fields);
+    let now = found.now.monotonic;
+    out.extend_from_slice(match found.range {
+        None => b"HTTP/1.1 200 OK\r\n",
+        Some(_) => b"HTTP/1.1 206 Partial Content\r\n",
+    });
+    let mut has_status = false;
+    for line in head.headers.lines() {
+        has_status |= *line.name == CACHE_STATUS;
+        if passes(&line, found) {
+            push_field(out, line.name, line.value);
+        }
+    }
+    if fields.age {
+        push_number(out, "age", head.plan.age_secs(now));
+    }
+    push_extent(out, found);
+    if fields.cache_status {
+        out.extend_from_slice(b"cache-status: ");
+        if has_status {
+            for (_, value) in head.headers.iter().filter(|(name, _)| **name == CACHE_STATUS) {
+                let value = value.trim_ascii();
+                out.extend_from_slice(value);
+                out.extend_from_slice(if value.is_empty() { b"" } else { b", " });
+            }
+        }
+        out.extend_from_slice(node.config.tier.as_str().as_bytes());
+        out.extend_from_slice(b"; hit; ttl=");
+        let ttl = head.plan.ttl_secs(now).clamp(-INTEGER_MAX, INTEGER_MAX);
+        out.extend_from_slice(itoa::Buffer::new().format(ttl).as_bytes());
+        out.extend_from_slice(b"\r\n");
+    }
+    if fields.x_cache {
+        out.extend_from_slice(b"x-cache: HIT\r\n");
+    }
+    if fields.request_id {
+        out.extend_from_slice(b"x-request-id: ");
+        // Into memory: cannot fail.
+        drop(write!(out, "{:016x}", fresh_number()));
+        out.extend_from_slice(b"\r\n");
+    }
+    out.extend_from_slice(b"\r\n");
+}
+
+/// Whether a stored line is sent as it is.
+fn passes(line: &FieldLine<'_>, found: &Found) -> bool {
+    let written_anew = [CONTENT_LENGTH, AGE, CACHE_STATUS, X_CACHE, X_REQUEST_ID];
+    if written_anew.contains(line.name) {
+        return false;
+    }
+    // RFC 9530 §2: of the content of a part these say nothing.
+    let is_of_whole = *line.name == CONTENT_DIGEST || *line.name == CONTENT_MD5;
+    if is_of_whole && found.range.is_some() {
+        return false;
+    }
+    !found.known.site.hidden.contains(line.name)
+}
+
+/// Which bytes of the body these are, and how many.
+fn push_extent(out: &mut Vec<u8>, found: &Found) {
+    let length = found.stored.body.len();
+    let Some(range) = found.range else { return push_number(out, "content-length", length) };
+    push_number(out, "content-length", range.len());
+    // Into memory: cannot fail.
+    drop(write!(out, "content-range: bytes {}-{}/{length}\r\n", range.first, range.last));
+}
+
+fn push_field(out: &mut Vec<u8>, name: &HeaderName, value: &[u8]) {
+    out.extend_from_slice(name.as_str().as_bytes());
+    out.extend_from_slice(b": ");
+    out.extend_from_slice(value);
+    out.extend_from_slice(b"\r\n");
+}
+
+fn push_number(out: &mut Vec<u8>, name: &str, number: u64) {
+    out.extend_from_slice(name.as_bytes());
+    out.extend_from_slice(b": ");
+    out.extend_from_slice(itoa::Buffer::new().format(number).as_bytes());
+    out.extend_from_slice(b"\r\n");
+}

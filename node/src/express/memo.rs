@@ -1,0 +1,87 @@
+//! Which site and which key does a target of a host have? Worked out once, remembered for each thread.
+//!
+//! A key follows from the site's rules, host and target alone wherever the site is [`Site::express`]; so what was
+//! worked out stays true until sites are read again, and then everything is forgotten.
+
+use std::cell::RefCell;
+use std::hash::BuildHasher;
+use std::sync::Arc;
+
+use http::uri::PathAndQuery;
+use weir_cache::{CacheKey, Keyed, Scheme, Target};
+
+use crate::access;
+use crate::site::{Site, Sites};
+
+/// Targets remembered by one thread.
+const PLACES: usize = 8_192;
+/// Bytes of host and target together that are remembered.
+const BYTES_MAX: usize = 512;
+
+/// A target whose site and key are known.
+#[derive(Debug)]
+pub(crate) struct Known {
+    pub(crate) site: Arc<Site>,
+    pub(crate) keyed: Keyed,
+}
+
+/// What one thread remembers.
+#[derive(Default)]
+struct Memo {
+    /// The sites that it is true for; held, so that their address means them.
+    sites: Option<Arc<Sites>>,
+    places: Vec<Option<Place>>,
+    hasher: std::hash::RandomState,
+}
+
+struct Place {
+    host: Box<str>,
+    target: Box<str>,
+    known: Arc<Known>,
+}
+
+thread_local! {
+    static MEMO: RefCell<Memo> = RefCell::default();
+}
+
+/// The site and the key of `target` at `host`; `None` where the long way must find them, or why there are none.
+pub(super) fn known(sites: &Arc<Sites>, host: &str, target: &str) -> Option<Arc<Known>> {
+    MEMO.with_borrow_mut(|memo| memo.known(sites, host, target))
+}
+
+impl Memo {
+    fn known(&mut self, sites: &Arc<Sites>, host: &str, target: &str) -> Option<Arc<Known>> {
+        if !self.sites.as_ref().is_some_and(|own| Arc::ptr_eq(own, sites)) {
+            self.places.clear();
+            self.places.resize_with(PLACES, || None);
+            self.sites = Some(Arc::clone(sites));
+        }
+        if host.len() + target.len() > BYTES_MAX {
+            return work_out(sites, host, target).map(Arc::new);
+        }
+        // Clients choose both: the seed keeps them from choosing places.
+        let hash = self.hasher.hash_one((host, target));
+        let at = usize::try_from(hash % PLACES as u64).unwrap_or(0);
+        let place = self.places.get_mut(at)?;
+        if let Some(there) = place
+            && *there.target == *target
+            && *there.host == *host
+        {
+            return Some(Arc::clone(&there.known));
+        }
+        let known = Arc::new(work_out(sites, host, target)?);
+        *place = Some(Place { host: host.into(), target: target.into(), known: Arc::clone(&known) });
+        Some(known)
+    }
+}
+
+/// What [`crate::handle`] makes of host and target, for a site at which nothing else counts.
+fn work_out(sites: &Sites, host: &str, target: &str) -> Option<Known> {
+    // hyper is stricter with some bytes; what it would refuse or cut is left to it.
+    let wire = PathAndQuery::try_from(target).ok().filter(|wire| wire.as_str() == target)?;
+    let target = Target::parse(Scheme::Http, host, wire.as_str()).ok()?.without_port();
+    let site = sites.find(target.host_without_port()).filter(|site| site.express)?;
+    let granted = access::for_anyone(&site.access, target)?;
+    let keyed = CacheKey::derive(&site.name, &site.key_rules, granted, &http::HeaderMap::new());
+    (!site.bypasses(&keyed)).then(|| Known { site: Arc::clone(site), keyed })
+}

@@ -1,0 +1,24 @@
+//! The short way of a hit: a plain request for what lies in memory, fresh, is answered without hyper.
+//!
+//! ```text
+//! bytes ─► plain.rs ─► memo.rs: site and key ─► find.rs: store, purges, freshness ─► head.rs ─► listener/lane.rs
+//!          nothing odd   worked out once a target   as `lookup` and `entry` have it        one vectored write
+//! ```
+//!
+//! At every step "not plain" leads back to `handle`, which sees the same bytes and has the last word. So this way has
+//! no answers of its own: what it gives is what [`crate::handle`] would have given, which
+//! `tests/scenarios/express.rs` compares field by field.
+//!
+//! # Cost
+//!
+//! No allocation, no lock that all cores share, and no copy of a body; `docs/performance.md` has the figures.
+
+mod fields;
+mod find;
+mod head;
+mod memo;
+mod plain;
+
+pub(crate) use find::{Found, find};
+pub(crate) use head::write_head;
+pub(crate) use plain::{Plain, Room};
