@@ -20,6 +20,10 @@ use clap::{Parser, Subcommand};
 
 use crate::failure::Failure;
 
+/// See docs/performance.md for what it is worth.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// Runs, sets up, checks and purges a Weir CDN: edge, regional and shield caches in front of an origin.
 #[derive(Debug, Parser)]
 #[command(

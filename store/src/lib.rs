@@ -25,7 +25,7 @@ pub use disk::index;
 pub use disk::{
     Bearings, BodiesOpenError, BodyDamage, BodyError, DiskBody, DiskEvent, DiskLimits,
     DiskOpenError, DiskStats, DiskTier, IndexKind, LaterRead, LockError, OnDisk, OpenBody, Place,
-    Reading, SliceWriter, SyncMode, UnknownIndexKind,
+    Reading, Sent, SliceWriter, SyncMode, UnknownIndexKind,
 };
 pub use faults::{DiskOp, Failure, Faults};
 pub use log_file::{

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use http::StatusCode;
 use weir_cache::purge::Standing;
 use weir_cache::{ByteRange, Now, RangeSpec, Reuse, resolve_range};
-use weir_store::{StoredResponse, Variants};
+use weir_store::{Body, DiskBody, Place, StoredResponse, Variants};
 
 use super::fields::selecting;
 use super::memo::{Known, known};
@@ -17,21 +17,30 @@ use crate::limits;
 use crate::node::Node;
 use crate::site::Site;
 
+/// Files that one answer may hold open.
+const PLACES_MAX: usize = 16;
+
 /// What a plain request is answered with.
 pub(crate) struct Found {
     pub(crate) known: Arc<Known>,
     pub(crate) stored: Arc<StoredResponse>,
     /// The part of the body that is wanted; `None` for all of it.
     pub(crate) range: Option<ByteRange>,
+    /// Whether only the head is.
+    is_head: bool,
+    /// Where they lie, if not in memory.
+    files: Option<Vec<Place>>,
     pub(crate) now: Now,
     /// The request's place among those in flight at its site.
     _place: limits::Place,
 }
 
 impl Found {
-    /// The bytes of the body that are wanted.
+    /// The bytes of the body that are wanted and lie in memory.
     pub(crate) fn body(&self) -> &[u8] {
-        let Some(whole) = self.stored.body.in_memory() else { return &[] };
+        let Some(whole) = self.stored.body.in_memory().filter(|_| !self.is_head) else {
+            return &[];
+        };
         let Some(range) = self.range else { return whole };
         let at = |offset: u64| usize::try_from(offset).unwrap_or(usize::MAX).min(whole.len());
         whole.get(at(range.first)..at(range.last.saturating_add(1))).unwrap_or_default()
@@ -44,9 +53,30 @@ impl Found {
             _ => Bytes::new(),
         }
     }
+
+    /// Whether what is wanted lies in files.
+    pub(crate) fn is_in_files(&self) -> bool {
+        self.files.is_some()
+    }
+
+    /// The body in files, the offset of the first byte that is wanted, and the places of all of them.
+    pub(crate) fn take_files(&mut self) -> Option<(Arc<DiskBody>, u64, Vec<Place>)> {
+        let (places, body) = (self.files.take()?, self.stored.body.on_disk()?);
+        Some((Arc::clone(body), self.range.map_or(0, |range| range.first), places))
+    }
 }
 
-/// The fresh response in memory that answers `plain`, asked from `address`.
+/// Where the bytes of `range` lie, or all: `Some(None)` in memory, `None` where they cannot be sent at once.
+fn places(body: &Body, range: Option<ByteRange>) -> Option<Option<Vec<Place>>> {
+    let Body::OnDisk(body) = body else { return Some(None) };
+    let (first, end) = match range {
+        Some(range) => (range.first, range.last.saturating_add(1)),
+        None => (0, body.len()),
+    };
+    body.places_at_hand(first, end, PLACES_MAX).map(Some)
+}
+
+/// The fresh response at hand that answers `plain`, asked from `address`.
 ///
 /// Where there is one, the request is charged to its client and counted as a use of the response.
 pub(crate) fn find(node: &Node, address: IpAddr, plain: &Plain<'_, '_>) -> Option<Found> {
@@ -67,7 +97,6 @@ pub(crate) fn find(node: &Node, address: IpAddr, plain: &Plain<'_, '_>) -> Optio
     let stored = select(&variants, site, plain)?;
     let now = node.clock.now();
     let answers = stored.head.status == StatusCode::OK
-        && stored.body.in_memory().is_some()
         && node.purges.standing(stored) == Standing::Clear
         && stored.head.judge(None, now.monotonic) == Reuse::Fresh;
     if !answers {
@@ -78,13 +107,15 @@ pub(crate) fn find(node: &Node, address: IpAddr, plain: &Plain<'_, '_>) -> Optio
         Some(RangeSpec::One(range)) => Some(range),
         Some(RangeSpec::Many(_) | RangeSpec::Unsatisfiable) => return None,
     };
+    let is_head = plain.is_head;
+    let files = if is_head { None } else { places(&stored.body, range)? };
     // Last, since it costs the client.
     node.limits.charge(address, now.monotonic).ok()?;
     site.limits.charge(&node.limits, address, now.monotonic).ok()?;
     let place = site.limits.enter(now.monotonic).ok()?;
     let stored = Arc::clone(stored);
     node.push.hot.note(&known.keyed, &stored);
-    Some(Found { known, stored, range, now, _place: place })
+    Some(Found { known, stored, range, is_head, files, now, _place: place })
 }
 
 /// The response that the request selects among those of its key.

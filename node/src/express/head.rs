@@ -9,11 +9,18 @@ use super::find::Found;
 use crate::inbound::fresh_number;
 use crate::node::Node;
 
-const CACHE_STATUS: HeaderName = HeaderName::from_static("cache-status");
-const CONTENT_DIGEST: HeaderName = HeaderName::from_static("content-digest");
-const CONTENT_MD5: HeaderName = HeaderName::from_static("content-md5");
-const X_CACHE: HeaderName = HeaderName::from_static("x-cache");
-const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+static CACHE_STATUS: HeaderName = HeaderName::from_static("cache-status");
+/// Fields of which every answer has its own.
+static WRITTEN_ANEW: [HeaderName; 5] = [
+    CONTENT_LENGTH,
+    AGE,
+    HeaderName::from_static("cache-status"),
+    HeaderName::from_static("x-cache"),
+    HeaderName::from_static("x-request-id"),
+];
+/// Fields that say nothing of the content of a part (RFC 9530 §2).
+static OF_WHOLE: [HeaderName; 2] =
+    [HeaderName::from_static("content-digest"), HeaderName::from_static("content-md5")];
 /// The largest number in a structured field (RFC 8941 §3.3.1).
 const INTEGER_MAX: i64 = 999_999_999_999_999;
 
@@ -65,16 +72,10 @@ pub(crate) fn write_head(out: &mut Vec<u8>, node: &Node, found: &Found) {
 
 /// Whether a stored line is sent as it is.
 fn passes(line: &FieldLine<'_>, found: &Found) -> bool {
-    let written_anew = [CONTENT_LENGTH, AGE, CACHE_STATUS, X_CACHE, X_REQUEST_ID];
-    if written_anew.contains(line.name) {
-        return false;
-    }
-    // RFC 9530 §2: of the content of a part these say nothing.
-    let is_of_whole = *line.name == CONTENT_DIGEST || *line.name == CONTENT_MD5;
-    if is_of_whole && found.range.is_some() {
-        return false;
-    }
-    !found.known.site.hidden.contains(line.name)
+    let is_of_whole = || found.range.is_some() && OF_WHOLE.contains(line.name);
+    !WRITTEN_ANEW.contains(line.name)
+        && !is_of_whole()
+        && !found.known.site.hidden.contains(line.name)
 }
 
 /// Which bytes of the body these are, and how many.

@@ -1,7 +1,8 @@
 //! Which site and which key does a target of a host have? Worked out once, remembered for each thread.
 //!
 //! A key follows from the site's rules, host and target alone wherever the site is [`Site::express`]; so what was
-//! worked out stays true until sites are read again, and then everything is forgotten.
+//! worked out stays true until sites are read again, and then everything is forgotten. What is asked for once is most
+//! often a miss, which the long way has to work out anyway: it costs a place here and nothing more.
 
 use std::cell::RefCell;
 use std::hash::BuildHasher;
@@ -34,10 +35,14 @@ struct Memo {
     hasher: std::hash::RandomState,
 }
 
-struct Place {
-    host: Box<str>,
-    target: Box<str>,
-    known: Arc<Known>,
+enum Place {
+    /// Something with this hash was asked for.
+    Seen(u64),
+    Known {
+        host: Box<str>,
+        target: Box<str>,
+        known: Arc<Known>,
+    },
 }
 
 thread_local! {
@@ -57,20 +62,27 @@ impl Memo {
             self.sites = Some(Arc::clone(sites));
         }
         if host.len() + target.len() > BYTES_MAX {
-            return work_out(sites, host, target).map(Arc::new);
+            return None;
         }
         // Clients choose both: the seed keeps them from choosing places.
         let hash = self.hasher.hash_one((host, target));
         let at = usize::try_from(hash % PLACES as u64).unwrap_or(0);
         let place = self.places.get_mut(at)?;
-        if let Some(there) = place
-            && *there.target == *target
-            && *there.host == *host
-        {
-            return Some(Arc::clone(&there.known));
+        match place {
+            Some(Place::Known { host: of, target: to, known })
+                if **to == *target && **of == *host =>
+            {
+                return Some(Arc::clone(known));
+            }
+            Some(Place::Seen(seen)) if *seen == hash => {}
+            _ => {
+                *place = Some(Place::Seen(hash));
+                return None;
+            }
         }
         let known = Arc::new(work_out(sites, host, target)?);
-        *place = Some(Place { host: host.into(), target: target.into(), known: Arc::clone(&known) });
+        let place_of = Arc::clone(&known);
+        *place = Some(Place::Known { host: host.into(), target: target.into(), known: place_of });
         Some(known)
     }
 }

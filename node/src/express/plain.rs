@@ -57,8 +57,7 @@ impl<'h, 'b> Plain<'h, 'b> {
     /// The request that `bytes` begin with, if its head is whole and plain.
     pub(crate) fn read(bytes: &'b [u8], room: &'h mut Room<'b>) -> Option<Self> {
         let mut request = Request::new(&mut []);
-        let Ok(Status::Complete(length)) =
-            request.parse_with_uninit_headers(bytes, &mut room.0)
+        let Ok(Status::Complete(length)) = request.parse_with_uninit_headers(bytes, &mut room.0)
         else {
             return None;
         };
@@ -92,7 +91,9 @@ impl<'h, 'b> Plain<'h, 'b> {
 fn meaning(name: &str) -> Meaning {
     let is = |word: &str| name.eq_ignore_ascii_case(word);
     let begins = |word: &str| {
-        name.as_bytes().get(..word.len()).is_some_and(|start| start.eq_ignore_ascii_case(word.as_bytes()))
+        name.as_bytes()
+            .get(..word.len())
+            .is_some_and(|start| start.eq_ignore_ascii_case(word.as_bytes()))
     };
     let meanings: &[(&str, Meaning)] = match name.as_bytes().first().map(u8::to_ascii_lowercase) {
         Some(b'c') => &[
@@ -140,10 +141,18 @@ mod tests {
     fn only_what_changes_nothing_is_plain() {
         const CASES: &[(&str, bool, &str)] = &[
             ("GET /a?b HTTP/1.1\nHost: x", true, "nothing but what must be"),
-            ("HEAD / HTTP/1.1\nhost: x\nUser-Agent: a\nCookie: b=c\nAccept-Encoding: br", true, "a browser's"),
+            (
+                "HEAD / HTTP/1.1\nhost: x\nUser-Agent: a\nCookie: b=c\nAccept-Encoding: br",
+                true,
+                "a browser's",
+            ),
             ("GET / HTTP/1.1\nHost: x\nConnection: Keep-Alive", true, "what is so anyway"),
             ("GET / HTTP/1.1\nHost: x\nRange: bytes=0-1", true, "a range"),
-            ("GET / HTTP/1.1\nHost: x\nCache-Control: no-cache", true, "for the site to honor or not"),
+            (
+                "GET / HTTP/1.1\nHost: x\nCache-Control: no-cache",
+                true,
+                "for the site to honor or not",
+            ),
             ("GET / HTTP/1.1", false, "no Host"),
             ("GET / HTTP/1.1\nHost: x\nHost: x", false, "two"),
             ("GET / HTTP/1.0\nHost: x", false, "another version"),

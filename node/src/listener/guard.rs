@@ -7,15 +7,17 @@
 
 use std::future::Future;
 use std::io;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::cut::{Cut, Linger};
+use super::outlet::Outlet;
 use super::phase::Phase;
 use crate::limits::{TooSlow, Watch};
 
@@ -155,6 +157,32 @@ impl<S: AsyncRead + AsyncWrite + Unpin, P: Protocol> Guarded<S, P> {
             TooSlow::Stalled => Poll::Ready(Err(Cut::Write.into())),
             TooSlow::Slow => Poll::Ready(Err(Cut::WriteRate.into())),
         }
+    }
+}
+
+impl<S: Outlet, P: Protocol> Guarded<S, P> {
+    /// Sends with `send` to the socket itself, as often as that would block once it can take bytes. `send` returns how
+    /// many it sent; the peer gets them as they are.
+    pub(super) fn poll_socket(
+        &mut self,
+        cx: &mut Context<'_>,
+        mut send: impl FnMut(BorrowedFd<'_>) -> io::Result<usize>,
+    ) -> Poll<io::Result<usize>> {
+        let Some(socket) = self.stream.socket() else {
+            return Poll::Ready(Err(io::ErrorKind::Unsupported.into()));
+        };
+        let sent = loop {
+            match socket.poll_write_ready(cx) {
+                Poll::Ready(Ok(())) => {}
+                Poll::Ready(Err(error)) => break Poll::Ready(Err(error)),
+                Poll::Pending => break Poll::Pending,
+            }
+            match socket.try_io(Interest::WRITABLE, || send(socket.as_fd())) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                sent => break Poll::Ready(sent),
+            }
+        };
+        self.after_write(cx, sent)
     }
 }
 

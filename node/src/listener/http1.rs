@@ -10,13 +10,13 @@ use hyper::body::{Body, Incoming};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::watch;
 
 use super::cut::{HEAD_TOO_LATE, note_cut};
 use super::framing::{Framing, Notice};
 use super::guard::{Guarded, Protocol};
 use super::lane::Lane;
+use super::outlet::Outlet;
 use super::phase::Phase;
 use crate::config::LimitsConfig;
 use crate::handle::{Caller, Remote, handle};
@@ -36,7 +36,7 @@ pub(super) async fn serve<S>(
     mut stopped: watch::Receiver<bool>,
 ) -> hyper::Result<()>
 where
-    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    S: Outlet + Send + 'static,
 {
     let phase = Phase::new();
     let limits = &node.config.limits;

@@ -10,6 +10,7 @@
 //!    and hyper writes only after what was begun here.
 //! 2. What is not answered here reaches hyper byte by byte as it came.
 
+use std::cell::RefCell;
 use std::future::Future;
 use std::io::{self, IoSlice};
 use std::net::IpAddr;
@@ -18,13 +19,14 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Instant;
 
-use bytes::{Buf, Bytes};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Sleep, sleep_until};
 
 use super::guard::Guarded;
 use super::http1::Http1;
-use super::phase::{Answering, Phase};
+use super::outlet::Outlet;
+use super::phase::Phase;
+use super::rest::Rest;
 use crate::express::{Found, Plain, Room, find, write_head};
 use crate::handle::Remote;
 use crate::metrics::CacheOutcome;
@@ -38,7 +40,7 @@ pub(super) struct Lane<S> {
     /// Who asks; `None` where nothing is answered here.
     client: Option<IpAddr>,
     /// What is left of an answer that the peer has not taken at once.
-    rest: Option<Rest>,
+    rest: Option<Box<Rest>>,
     /// Whether hyper has written what may not have gone.
     is_dirty: bool,
     /// When something was last asked or answered.
@@ -46,16 +48,12 @@ pub(super) struct Lane<S> {
     idle: Option<Pin<Box<Sleep>>>,
 }
 
-/// What is left of an answer.
-struct Rest {
-    head: Bytes,
-    body: Bytes,
-    sent: u64,
-    found: Found,
-    _answering: Answering,
+thread_local! {
+    /// Where heads are written before they leave.
+    static HEAD: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
 }
 
-impl<S: AsyncRead + AsyncWrite + Unpin> Lane<S> {
+impl<S: Outlet> Lane<S> {
     /// Looks at what comes on `stream`, on which `remote` asks.
     pub(super) fn new(
         stream: Guarded<S, Http1>,
@@ -90,66 +88,47 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Lane<S> {
         let mut room = Room::new();
         let Some(plain) = Plain::read(bytes, &mut room) else { return Ok(None) };
         let Some(found) = find(&self.node, client, &plain) else { return Ok(None) };
-        let is_head = plain.is_head;
         self.moved = began;
-        let length = plain.length;
-        SCRATCH.with_borrow_mut(|head| {
+        HEAD.with_borrow_mut(|head| {
             head.clear();
             write_head(head, &self.node, &found);
-            self.send(cx, head, is_head, found)
+            self.send(cx, head, found)
         })?;
-        Ok(Some(length))
+        Ok(Some(plain.length))
     }
 
     /// Writes an answer as far as the peer takes it, and keeps the rest.
-    fn send(
-        &mut self,
-        cx: &mut Context<'_>,
-        head: &[u8],
-        is_head: bool,
-        found: Found,
-    ) -> io::Result<()> {
-        let body = if is_head { &[][..] } else { found.body() };
+    fn send(&mut self, cx: &mut Context<'_>, head: &[u8], found: Found) -> io::Result<()> {
         let metrics = found.known.site.metrics.of(CacheOutcome::Hit);
         metrics.requests.inc();
         metrics.head_seconds.observe(self.moved.elapsed().as_secs_f64());
-        let bufs = [IoSlice::new(head), IoSlice::new(body)];
-        let written = match Pin::new(&mut self.stream).poll_write_vectored(cx, &bufs) {
-            Poll::Ready(written) => written?,
-            Poll::Pending => 0,
-        };
-        if written == head.len() + body.len() {
-            metrics.bytes.inc_by(body.len() as u64);
-            self.phase.answered_at(self.moved);
-            return Ok(());
+        let mut written = 0;
+        if !found.is_in_files() {
+            let bufs = [IoSlice::new(head), IoSlice::new(found.body())];
+            if let Poll::Ready(done) = Pin::new(&mut self.stream).poll_write_vectored(cx, &bufs) {
+                written = done?;
+            }
+            if written == head.len() + found.body().len() {
+                metrics.bytes.inc_by(found.body().len() as u64);
+                self.phase.answered_at(self.moved);
+                return Ok(());
+            }
         }
-        let head_left = Bytes::copy_from_slice(head.get(written..).unwrap_or_default());
-        let sent = written.saturating_sub(head.len());
-        let body = found.share(body.get(sent..).unwrap_or_default());
         let answering = self.phase.begin();
         self.phase.set_body(false);
-        let sent = sent as u64;
-        self.rest = Some(Rest { head: head_left, body, sent, found, _answering: answering });
+        let mut rest = Box::new(Rest::new((head, written), found, answering));
+        if rest.poll_send(&mut self.stream, cx)?.is_pending() {
+            self.rest = Some(rest);
+        }
         Ok(())
     }
 
     /// Writes what is left of an answer.
     fn poll_rest(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        while let Some(rest) = &mut self.rest {
-            if rest.head.is_empty() && rest.body.is_empty() {
-                self.rest = None;
-                self.moved = Instant::now();
-                break;
-            }
-            let bufs = [IoSlice::new(&rest.head), IoSlice::new(&rest.body)];
-            let written = ready!(Pin::new(&mut self.stream).poll_write_vectored(cx, &bufs))?;
-            if written == 0 {
-                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
-            }
-            let of_head = written.min(rest.head.len());
-            rest.head.advance(of_head);
-            rest.body.advance(written - of_head);
-            rest.sent += (written - of_head) as u64;
+        if let Some(rest) = &mut self.rest {
+            ready!(rest.poll_send(&mut self.stream, cx)?);
+            self.rest = None;
+            self.moved = Instant::now();
         }
         Poll::Ready(Ok(()))
     }
@@ -175,18 +154,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Lane<S> {
     }
 }
 
-thread_local! {
-    /// Where heads are written before they leave.
-    static SCRATCH: std::cell::RefCell<Vec<u8>> = const { std::cell::RefCell::new(Vec::new()) };
-}
-
-impl Drop for Rest {
-    fn drop(&mut self) {
-        self.found.known.site.metrics.of(CacheOutcome::Hit).bytes.inc_by(self.sent);
-    }
-}
-
-impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Lane<S> {
+impl<S: Outlet> AsyncRead for Lane<S> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -219,7 +187,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Lane<S> {
     }
 }
 
-impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Lane<S> {
+impl<S: Outlet> AsyncWrite for Lane<S> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,

@@ -13,7 +13,9 @@ mod guard;
 mod http1;
 mod http2;
 mod lane;
+mod outlet;
 mod phase;
+mod rest;
 mod room;
 mod tls;
 

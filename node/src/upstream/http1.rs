@@ -103,8 +103,12 @@ impl Pool {
     pub(super) async fn lease(
         self: &Arc<Self>,
         addresses: &[IpAddr],
-        mut opening: Opening,
+        open: impl FnOnce() -> Opening,
     ) -> Result<Lease, Arc<ConnectError>> {
+        if let Some(connection) = self.take(addresses) {
+            return Ok(Lease { connection, reused: true });
+        }
+        let mut opening = open();
         let mut begun = false;
         loop {
             let mut freed = pin!(self.freed.notified());

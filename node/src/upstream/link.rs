@@ -93,7 +93,7 @@ impl Link {
         let answer = match &self.slot {
             // RFC 9113 §8.6: HTTP/2 has no upgrades, and not every server has RFC 8441.
             Some(slot) if !request.headers().contains_key(UPGRADE) => {
-                self.by_http2(slot, request, &addresses).await
+                Box::pin(self.by_http2(slot, request, &addresses)).await
             }
             _ => self.by_http1(request, &addresses, fresh).await,
         };
@@ -113,10 +113,13 @@ impl Link {
     ) -> Result<Response<Incoming>, LinkError> {
         let mut resends = if fresh { 0 } else { RESENDS_MAX };
         loop {
-            let opening = self.opening(addresses);
             // After some tries with connections that were ending, with one that is new.
             let usable: &[IpAddr] = if resends > 0 { addresses } else { &[] };
-            let lease = self.pool.lease(usable, opening).await.map_err(LinkError::Connect)?;
+            let lease = self
+                .pool
+                .lease(usable, || self.opening(addresses))
+                .await
+                .map_err(LinkError::Connect)?;
             let Lease { mut connection, reused } = lease;
             match connection.sender.try_send_request(request).await {
                 Ok(answer) => {
@@ -152,13 +155,15 @@ impl Link {
     ) -> Result<Response<Incoming>, LinkError> {
         let (parts, mut body) = request.into_parts();
         let Some(target) = target_of(&parts, self.scheme) else {
-            return self.by_http1(Request::from_parts(parts, body), addresses, false).await;
+            return Box::pin(self.by_http1(Request::from_parts(parts, body), addresses, false))
+                .await;
         };
         let mut resends = RESENDS_MAX;
         loop {
             let lease = slot.lease(addresses, &self.connector, &self.pool).await;
             let Some(mut connection) = lease.map_err(LinkError::Connect)? else {
-                return self.by_http1(Request::from_parts(parts, body), addresses, false).await;
+                return Box::pin(self.by_http1(Request::from_parts(parts, body), addresses, false))
+                    .await;
             };
             let same_again = body.again();
             let outgoing = as_http2(&parts, target.clone(), body);

@@ -1,6 +1,7 @@
 //! Which servers of a group are asked for one request, how often, and what is noted about each?
 
 use std::future::Future;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -106,14 +107,19 @@ impl Upstreams {
         let mut outcome = self.attempt(&sending, slot, body).await;
         for retry in 1..self.config.tries_max {
             let again = self.again(&sending, &outcome, &queue);
-            let next = self.next_slot(&sending, &mut queue, (again, &asked), retry).await;
+            if again == Retry::Never {
+                break;
+            }
+            let next = self.next_slot(&sending, &mut queue, (again, &asked), retry);
+            let next = Box::pin(next).await;
             let Some(slot) = next else { break };
             asked = Arc::clone(&slot.member);
             self.note_retry(&outcome);
             // An answer that is not passed on gives its connection back unread.
             drop(outcome);
             let body = sending.spare.as_ref().and_then(OutBody::again).unwrap_or_default();
-            outcome = self.attempt(&sending, slot, body).await;
+            // Seldom, and as large as the first one.
+            outcome = Box::pin(self.attempt(&sending, slot, body)).await;
         }
         outcome
     }
@@ -199,7 +205,7 @@ impl Upstreams {
         body: OutBody,
     ) -> Result<Answer, FillError> {
         let member = Arc::clone(&slot.member);
-        let trying = self.try_once(sending.group.kind(), slot, sending.request, body);
+        let trying = pin!(self.try_once(sending.group.kind(), slot, sending.request, body));
         match within(sending.deadline, trying).await {
             Some(result) => result,
             None => {

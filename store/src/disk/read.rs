@@ -6,10 +6,11 @@
 use std::io::{self, IoSliceMut};
 use std::os::fd::AsFd;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
+use rustix::fs::fstatfs;
 use rustix::io::{Errno, ReadWriteFlags, preadv2};
 use tokio::sync::Semaphore;
 use tokio::task::spawn_blocking;
@@ -38,11 +39,23 @@ pub enum Reading {
 pub(super) struct ReadWays {
     turns: Arc<Semaphore>,
     cannot_tell: AtomicBool,
+    /// Whether the file system lies in memory; asked once.
+    in_memory: OnceLock<bool>,
 }
+
+/// `TMPFS_MAGIC` of the kernel.
+const TMPFS: i64 = 0x0102_1994;
 
 impl ReadWays {
     pub(super) fn new() -> Self {
-        Self { turns: Arc::new(Semaphore::new(READS_MAX)), cannot_tell: AtomicBool::new(false) }
+        let turns = Arc::new(Semaphore::new(READS_MAX));
+        Self { turns, cannot_tell: AtomicBool::new(false), in_memory: OnceLock::new() }
+    }
+
+    /// Whether the file system on which `place` is lies in memory.
+    pub(super) fn lies_in_memory(&self, place: &Place) -> bool {
+        let is_tmpfs = || fstatfs(place.file.file.as_fd()).is_ok_and(|told| told.f_type == TMPFS);
+        *self.in_memory.get_or_init(is_tmpfs)
     }
 
     /// The bytes at `place`, at most `max`, if they come without waiting.
