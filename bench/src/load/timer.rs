@@ -23,7 +23,12 @@ impl Timer {
     pub(crate) fn new() -> io::Result<Self> {
         let flags = TimerfdFlags::NONBLOCK | TimerfdFlags::CLOEXEC;
         let descriptor = timerfd_create(TimerfdClockId::Monotonic, flags)?;
-        Ok(Self { descriptor: AsyncFd::new(descriptor)? })
+        #[expect(
+            deprecated,
+            reason = "`register` is unsafe, for types that may change their descriptor; `OwnedFd` cannot"
+        )]
+        let descriptor = AsyncFd::new(descriptor)?;
+        Ok(Self { descriptor })
     }
 
     /// Waits until `due`; returns at once if that is past. Dropped half way, it leaves a timer that the next call sets
