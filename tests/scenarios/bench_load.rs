@@ -25,7 +25,8 @@ fn json(ended: &Ended) -> Value {
 async fn a_closed_loop_asks_an_edge_exactly_as_often_and_tells_hits_from_misses() {
     let stack = Shape::single().start().await;
     stack.serve("/a", "max-age=600", "hello");
-    stack.edge().get("/a").await;
+    // By the same host, which is part of the key.
+    assert_ended(&load(stack.edge().addr(), "/a", "-n 1").await, 0, "200: 1");
     let figures = json(&load(stack.edge().addr(), "/a", "-n 400 -c 4 --miss 25% --json").await);
     let (hits, misses) = (&figures["outcomes"]["hit"], &figures["outcomes"]["miss"]);
     assert_eq!((&figures["requests"], &figures["errors"]), (&400.into(), &0.into()));

@@ -16,7 +16,7 @@ const URLS_BYTES_MAX: u64 = 256 << 20;
 /// What is asked.
 #[derive(Debug, clap::Args)]
 pub(super) struct AskedArguments {
-    /// URLs to ask, drawn evenly: http://HOST[:PORT]/PATH.
+    /// URLs to ask, drawn evenly, such as http://127.0.0.1:8080/path.
     #[arg(value_name = "URL", required_unless_present = "urls")]
     named: Vec<String>,
     /// A file with one URL a line; `-` for standard input. Empty lines and lines that begin with # are left out.

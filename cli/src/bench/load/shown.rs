@@ -18,10 +18,10 @@ pub(super) fn json(figures: &Figures, unexpected: Option<u64>) -> anyhow::Result
 pub(super) fn table(plan: &Plan, figures: &Figures) -> String {
     let stopped = if figures.stopped { ", stopped early" } else { "" };
     let mut text = format!(
-        "{}, {} connections, {} threads, {:.2} s{stopped}\n\n",
+        "{}, {}, {}, {:.2} s{stopped}\n\n",
         pace(plan.pace),
-        plan.connections,
-        plan.threads,
+        several(plan.connections, "connection"),
+        several(plan.threads, "thread"),
         figures.seconds
     );
     text += &format!(
@@ -56,6 +56,10 @@ fn pace(pace: Pace) -> String {
             format!("open loop, {rate} requests/s, {arrivals:?} arrivals").to_lowercase()
         }
     }
+}
+
+fn several(count: usize, what: &str) -> String {
+    format!("{count} {what}{}", if count == 1 { "" } else { "s" })
 }
 
 fn errors(figures: &Figures) -> impl Iterator<Item = String> {
