@@ -8,7 +8,6 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use hyper::body::{Body, Frame, SizeHint};
-use prometheus_client::metrics::counter::Counter;
 use tokio::time::{Instant, Sleep, sleep};
 
 use crate::access_log::Record;
@@ -16,6 +15,7 @@ use crate::disk_reader::DiskReader;
 use crate::fill::FillReader;
 use crate::limits::{Place, Shaper};
 use crate::listener::Answering;
+use crate::metrics::StripedCounter;
 use crate::row::Row;
 use crate::upstream::{FillError, UpstreamBody, only_passable};
 
@@ -79,7 +79,7 @@ impl Passing {
 /// What is noted about a response when its body has gone.
 pub(crate) struct Account {
     /// Counts the body's bytes.
-    pub(crate) bytes: Counter,
+    pub(crate) bytes: StripedCounter,
     /// Its line in the access log; `None` where there is no such log.
     pub(crate) record: Option<Box<Record>>,
 }

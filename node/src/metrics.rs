@@ -4,6 +4,7 @@
 //! agent. Handles that the hit path needs are looked up once per site, not per request.
 
 mod disk;
+mod striped;
 mod tls;
 mod tunnel;
 mod upstream;
@@ -13,9 +14,8 @@ use std::sync::atomic::AtomicU64;
 
 use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue, LabelValueEncoder};
 use prometheus_client::metrics::counter::Counter;
-use prometheus_client::metrics::family::{Family, MetricConstructor};
+use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
-use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
 use weir_access::Denial;
 use weir_store::DiskStats;
@@ -24,6 +24,8 @@ use crate::countries::Located;
 use crate::upstream::Sight;
 
 use disk::DiskMetrics;
+pub(crate) use striped::StripedCounter;
+use striped::Timing;
 pub(crate) use tls::{Handshake, TlsMetrics};
 pub(crate) use tunnel::TunnelMetrics;
 pub(crate) use upstream::UpstreamMetrics;
@@ -110,28 +112,15 @@ pub(crate) struct UpstreamName {
     pub(crate) upstream: String,
 }
 
-/// Seconds to the response head: from a memory hit to a slow origin.
-const HEAD_SECONDS: [f64; 12] =
-    [0.000_05, 0.000_2, 0.001, 0.005, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 30.0];
-
-#[derive(Debug, Clone)]
-struct HeadSeconds;
-
-impl MetricConstructor<Histogram> for HeadSeconds {
-    fn new_metric(&self) -> Histogram {
-        Histogram::new(HEAD_SECONDS)
-    }
-}
-
 /// The counters of one outcome at one site.
 #[derive(Debug, Clone)]
 pub(crate) struct OutcomeMetrics {
     /// Requests answered.
-    pub(crate) requests: Counter,
+    pub(crate) requests: StripedCounter,
     /// Body bytes sent.
-    pub(crate) bytes: Counter,
+    pub(crate) bytes: StripedCounter,
     /// Time to the response head.
-    pub(crate) head_seconds: Histogram,
+    pub(crate) head_seconds: Timing,
 }
 
 /// The counters of one site, looked up once.
@@ -159,9 +148,11 @@ impl SiteMetrics {
 #[derive(Debug)]
 pub(crate) struct Metrics {
     registry: Registry,
-    requests: Family<SiteOutcome, Counter>,
-    bytes: Family<SiteOutcome, Counter>,
-    head_seconds: Family<SiteOutcome, Histogram, HeadSeconds>,
+    requests: Family<SiteOutcome, StripedCounter>,
+    bytes: Family<SiteOutcome, StripedCounter>,
+    head_seconds: Family<SiteOutcome, Timing>,
+    /// Requests that took the short way.
+    pub(crate) express: StripedCounter,
     /// Why requests went upstream, by site (the `fwd` tokens of RFC 9211).
     pub(crate) forwards: Family<SiteReason, Counter>,
     /// Why responses were not stored, by site.
@@ -327,7 +318,8 @@ impl Metrics {
             registry,
             requests: Family::default(),
             bytes: Family::default(),
-            head_seconds: Family::new_with_constructor(HeadSeconds),
+            head_seconds: Family::default(),
+            express: StripedCounter::default(),
             forwards: Family::default(),
             not_stored: Family::default(),
             #[cfg(feature = "policy-audit")]
@@ -401,6 +393,11 @@ impl Metrics {
             "Time from request to response head",
             Unit::Seconds,
             self.head_seconds.clone(),
+        );
+        registry.register(
+            "express_requests",
+            "Requests that took the short way",
+            self.express.clone(),
         );
         registry.register("forwards", "Requests that went upstream", self.forwards.clone());
         registry.register("refused", "Requests refused at the door", self.refused.clone());

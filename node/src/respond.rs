@@ -76,7 +76,7 @@ pub(crate) fn finish(asking: Asking<'_>, outcome: Outcome) -> Response<ResponseB
     }
     let metrics = site.metrics.of(counted);
     metrics.requests.inc();
-    metrics.head_seconds.observe(began.elapsed().as_secs_f64());
+    metrics.head_seconds.observe(began.elapsed());
     if let Some(record) = &mut record {
         record.status = response.status();
     }
@@ -125,7 +125,7 @@ fn turned_away(
     }
     let metrics = site.metrics.of(CacheOutcome::Denied);
     metrics.requests.inc();
-    metrics.head_seconds.observe(began.elapsed().as_secs_f64());
+    metrics.head_seconds.observe(began.elapsed());
     let record = || Box::new(Record::denied(&site.name, inbound, (status, why), began));
     let record = node.config.log.access.then(record);
     let account = Account { bytes: metrics.bytes.clone(), record };

@@ -20,6 +20,7 @@ mod configuration;
 mod countries;
 mod descriptors;
 mod disk;
+mod express;
 mod health;
 mod hops;
 mod http2;

@@ -101,7 +101,8 @@ impl<S: Outlet> Lane<S> {
     fn send(&mut self, cx: &mut Context<'_>, head: &[u8], found: Found) -> io::Result<()> {
         let metrics = found.known.site.metrics.of(CacheOutcome::Hit);
         metrics.requests.inc();
-        metrics.head_seconds.observe(self.moved.elapsed().as_secs_f64());
+        metrics.head_seconds.observe(self.moved.elapsed());
+        self.node.metrics.express.inc();
         let mut written = 0;
         if !found.is_in_files() {
             let bufs = [IoSlice::new(head), IoSlice::new(found.body())];
