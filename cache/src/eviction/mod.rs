@@ -34,3 +34,4 @@ pub use goal::{Goal, UnknownGoal};
 pub use hash::{Folding, Seeded};
 pub use policy::{Eviction, Held, Looked, Newcomer, Place, Queue, Verdict, for_goal};
 pub use shelf::{Inserted, Shelf, ShelfCounts};
+pub use two_queues::TwoQueues;

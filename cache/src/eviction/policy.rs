@@ -1,7 +1,6 @@
 //! What must a policy answer, and what is it told?
 
 use super::goal::Goal;
-use super::two_queues::TwoQueues;
 use super::worth::Worth;
 
 /// Says what goes, by what it is told of entries.
@@ -33,11 +32,7 @@ pub trait Eviction: Send + Sync + std::fmt::Debug {
 /// The policy for a goal.
 #[must_use]
 pub fn for_goal(goal: Goal) -> Box<dyn Eviction> {
-    match goal {
-        Goal::Balanced => Box::new(Worth::balanced()),
-        Goal::Bytes => Box::new(TwoQueues::default()),
-        Goal::Objects => Box::new(Worth::objects()),
-    }
+    Box::new(Worth::new(goal))
 }
 
 /// Where entries wait for their eviction.
@@ -51,11 +46,14 @@ pub enum Queue {
     Balanced,
     /// All entries in the order of their worth to the goal `objects`.
     Objects,
+    /// All entries in the order of their worth to the goal `bytes`.
+    Bytes,
 }
 
 impl Queue {
     /// All of them, in the order of their numbers.
-    pub const ALL: [Self; 4] = [Self::Trial, Self::Main, Self::Balanced, Self::Objects];
+    pub const ALL: [Self; 5] =
+        [Self::Trial, Self::Main, Self::Balanced, Self::Objects, Self::Bytes];
 
     /// Its number, the same for ever: indexes on disk have it.
     #[must_use]
@@ -65,6 +63,7 @@ impl Queue {
             Self::Main => 1,
             Self::Balanced => 2,
             Self::Objects => 3,
+            Self::Bytes => 4,
         }
     }
 }

@@ -100,8 +100,14 @@ impl<K: Hash + Eq + Clone, V, S: BuildHasher> Shelf<K, V, S> {
     /// An empty shelf for `bytes_max` that spreads keys by `hasher`.
     #[must_use]
     pub fn with_hasher(goal: Goal, bytes_max: u64, hasher: S) -> Self {
+        Self::with_policy(for_goal(goal), bytes_max, hasher)
+    }
+
+    /// The same with a policy that is none of the goals'.
+    #[must_use]
+    pub fn with_policy(policy: Box<dyn Eviction>, bytes_max: u64, hasher: S) -> Self {
         Self {
-            policy: for_goal(goal),
+            policy,
             bytes_max,
             numbers: HashTable::new(),
             entries: Slab::new(),

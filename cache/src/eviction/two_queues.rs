@@ -1,4 +1,7 @@
-//! The policy for the goal `bytes`: two queues, each first in, first out.
+//! Two queues, each first in, first out: a policy to compare with.
+//!
+//! No goal uses it, since [`for_goal`](super::for_goal) saves more of everything on the logs there are; it is
+//! the best known that does not count sizes.
 //!
 //! An entry begins on trial. When room is needed and those on trial take more than a tenth of it, the oldest of
 //! them goes, or moves to the main queue if it was hit meanwhile; else the oldest of the main queue goes, or to
@@ -16,7 +19,7 @@ const WARMEST: u16 = 3;
 
 /// Two queues and a memory of what went on trial.
 #[derive(Debug, Default)]
-pub(super) struct TwoQueues {
+pub struct TwoQueues {
     ghosts: Ghosts,
 }
 
