@@ -76,7 +76,7 @@ pub struct Place {
     /// The lowest is looked at first; of equals the one that came there first.
     pub priority: u64,
     /// How often the entry was used, as far as the policy counts.
-    pub uses: u16,
+    pub uses: u8,
 }
 
 /// An entry that was not held until now.

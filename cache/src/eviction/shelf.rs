@@ -24,7 +24,7 @@ use super::slab::Slab;
 /// Entries looked at to make room once. Beyond that even one that was hit goes: all of them were.
 const LOOKS_MAX: u32 = 1_024;
 /// Hits beyond which an entry's count does not rise until it is looked at.
-const HITS_MAX: u8 = 63;
+const HITS_MAX: u8 = 32;
 
 /// Entries within a bound, by key.
 #[derive(Debug)]
@@ -48,7 +48,7 @@ struct Entry<K, V> {
     charge: u64,
     /// Which of the places that lead here counts.
     turn: u32,
-    uses: u16,
+    uses: u8,
     queue: Queue,
     hits: AtomicU8,
 }

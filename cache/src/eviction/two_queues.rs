@@ -15,7 +15,7 @@ use super::policy::{Eviction, Held, Looked, Newcomer, Place, Queue, Verdict};
 /// Part of what is held that may be on trial.
 const TRIAL_PART: u64 = 10;
 /// Hits beyond which an entry gets no warmer.
-const WARMEST: u16 = 3;
+const WARMEST: u8 = 3;
 
 /// Two queues and a memory of what went on trial.
 #[derive(Debug, Default)]
@@ -39,7 +39,7 @@ impl Eviction for TwoQueues {
 
     fn look(&mut self, looked: Looked, held: &Held) -> Verdict {
         let Looked { entry, place, hits } = looked;
-        let warmth = place.uses.saturating_add(u16::from(hits)).min(WARMEST);
+        let warmth = place.uses.saturating_add(hits).min(WARMEST);
         let Some(cooler) = warmth.checked_sub(1) else {
             if place.queue == Queue::Trial {
                 self.ghosts.add(entry.print, 1, held.keys);

@@ -23,8 +23,9 @@ use super::policy::{Eviction, Held, Looked, Newcomer, Place, Queue, Verdict};
 
 /// One use.
 const USE: u64 = 1 << 16;
-/// Uses beyond which an entry is worth no more.
-const USES_MAX: u16 = 1 << 12;
+/// Uses beyond which an entry is worth no more: so often is it passed over when nobody asks for it any more.
+/// More uses save no more on the logs there are, and keep what has gone out of fashion.
+const USES_MAX: u8 = 32;
 /// The worth of one use of one byte, in parts of [`USE`]. With a level of 64 bits and entries of a KiB there
 /// is room for a thousand million times what is held.
 const ONE: u64 = 1 << 20;
@@ -72,13 +73,13 @@ impl Worth {
     }
 
     /// The place of an entry used so often, in parts of [`USE`].
-    fn place(&self, charge: u64, used: u64, uses: u16) -> Place {
+    fn place(&self, charge: u64, used: u64, uses: u8) -> Place {
         let all = ONE.saturating_mul(used).saturating_mul(ROOT);
         let worth = all.checked_div(self.root(charge)).unwrap_or(0).max(1);
         Place { queue: self.own(), priority: self.level.saturating_add(worth), uses }
     }
 
-    fn place_used(&self, charge: u64, uses: u16) -> Place {
+    fn place_used(&self, charge: u64, uses: u8) -> Place {
         let uses = uses.min(USES_MAX);
         self.place(charge, USE.saturating_mul(u64::from(uses)), uses)
     }
@@ -118,7 +119,7 @@ impl Eviction for Worth {
             self.ghosts.add(entry.print, uses, held.keys);
             return Verdict::Evict;
         }
-        Verdict::Move(self.place_used(entry.charge, uses.saturating_add(u16::from(hits))))
+        Verdict::Move(self.place_used(entry.charge, uses.saturating_add(hits)))
     }
 
     fn resume(&mut self, lowest: u64) {
