@@ -3,6 +3,9 @@
 use super::goal::Goal;
 use super::worth::Worth;
 
+/// The part of all room that a spared entry takes at most.
+const SPARED_PART: u64 = 3;
+
 /// Says what goes, by what it is told of entries.
 pub trait Eviction: Send + Sync + std::fmt::Debug {
     /// Where an entry begins that was not held until now.
@@ -35,6 +38,14 @@ pub fn for_goal(goal: Goal) -> Box<dyn Eviction> {
     Box::new(Worth::new(goal))
 }
 
+/// Whether an entry of `charge` bytes, among `bytes_max`, is passed over when room is made for nothing but itself. So
+/// what was just asked for is there when it is asked for again at once, however little newcomers are worth; it
+/// costs one place.
+#[must_use]
+pub const fn is_spared(charge: u64, bytes_max: u64) -> bool {
+    charge <= bytes_max / SPARED_PART
+}
+
 /// Where entries wait for their eviction.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Queue {
@@ -54,6 +65,12 @@ impl Queue {
     /// All of them, in the order of their numbers.
     pub const ALL: [Self; 5] =
         [Self::Trial, Self::Main, Self::Balanced, Self::Objects, Self::Bytes];
+
+    /// The queue of a number, if there is one.
+    #[must_use]
+    pub fn from_number(number: u8) -> Option<Self> {
+        Self::ALL.into_iter().find(|queue| queue.number() == number)
+    }
 
     /// Its number, the same for ever: indexes on disk have it.
     #[must_use]

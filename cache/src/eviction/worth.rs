@@ -15,7 +15,8 @@
 //!   out nothing but itself.
 //! - What was evicted is remembered with its uses, and goes on from there when it comes back.
 //!
-//! A newcomer competes like the others: when it is the lowest of all, it is what goes, and was not admitted.
+//! A newcomer competes like the others: when it is the lowest of all, and too large to be
+//! [spared](super::is_spared), it is what goes, and was not admitted.
 
 use super::ghosts::Ghosts;
 use super::goal::Goal;
