@@ -11,7 +11,7 @@
 //! | `m` | `totals` | what all of it adds up to |
 //! | `m` | `rebuilding` | nothing: files that no row names are to be taken in, not removed |
 //!
-//! Values carry a version and a check; one that fails either is no value.
+//! Values carry a version, a form and a check; one that fails any is no value.
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -52,6 +52,9 @@ impl Rank {
         Place { queue: self.queue(), priority: self.priority, uses: self.uses }
     }
 }
+
+/// The form of values here, beside the version of the records in them. An index of another is set aside.
+const FORM: u8 = 2;
 
 /// What is stored under one key.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -202,12 +205,13 @@ pub(super) fn key_in(value: &[u8]) -> Option<CacheKey> {
 /// A value as it is put into the index.
 pub(super) fn seal<T: Serialize>(value: &T) -> Vec<u8> {
     // Plain data in memory always has a form: nothing here is a map or a sequence of unknown length.
-    record::seal(&postcard::to_allocvec(value).unwrap_or_default())
+    record::seal(&postcard::to_extend(value, vec![FORM]).unwrap_or_default())
 }
 
-/// The value in `bytes`; `None` where they are of another version or not what was written.
+/// The value in `bytes`; `None` where they are of another version or form, or not what was written.
 pub(super) fn unseal<T: DeserializeOwned>(bytes: &[u8]) -> Option<T> {
     let (version, value) = record::unseal(bytes)?;
+    let value = value.strip_prefix(&[FORM])?;
     if version == record::VERSION { postcard::from_bytes(value).ok() } else { None }
 }
 

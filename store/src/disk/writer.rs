@@ -96,13 +96,20 @@ impl Writer {
     ///
     /// # Errors
     ///
-    /// The index cannot be read.
+    /// The index cannot be read, or is of another form: it is to be set aside then, and built anew.
     pub(super) fn new(
         index: Arc<dyn Index>,
         shared: Shared,
         limits: Arc<DiskLimits>,
     ) -> Result<Self, IndexError> {
-        let totals = index.get(TOTALS)?.and_then(|bytes| unseal(&bytes)).unwrap_or_default();
+        let totals = match index.get(TOTALS)? {
+            Some(bytes) => unseal(&bytes).ok_or_else(|| {
+                let why = "it is of another version";
+                index.distrust(why);
+                IndexError::Damaged { why: why.to_owned() }
+            })?,
+            None => Totals::default(),
+        };
         *shared.totals.lock() = totals;
         let mut writer = Self {
             index: Staged::new(index),

@@ -96,9 +96,7 @@ impl MemoryStore {
         let map = match limits.memory_kind {
             MemoryKind::Moka => Map::Moka(MokaMap::new(bytes_max)),
             MemoryKind::Quick => Map::Quick(QuickMap::new(bytes_max, entry_bytes)),
-            MemoryKind::Shelves => {
-                Map::Shelves(Shelves::new(limits.goal, bytes_max, entry_bytes))
-            }
+            MemoryKind::Shelves => Map::Shelves(Shelves::new(limits.goal, bytes_max, entry_bytes)),
         };
         Self { map, limits, shapes: Mutex::default(), variants_dropped: AtomicU64::new(0) }
     }

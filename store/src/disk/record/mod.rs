@@ -27,7 +27,7 @@ use weir_cache::{CacheKey, KeyText, Present, Seq, StoredHead};
 use self::form::Form;
 
 /// The version of the form, which is the first byte.
-pub(super) const VERSION: u8 = 2;
+pub(super) const VERSION: u8 = 1;
 /// Bytes of the check.
 const CHECK_BYTES: usize = 8;
 
