@@ -12,6 +12,7 @@ use weir_cache::{
 
 use crate::config::{FieldSwitches, OnIsolation, OriginConfig, SiteAccess, SiteConfig};
 use crate::countries::Countries;
+use crate::express::Unsent;
 use crate::limits::SiteLimiter;
 use crate::metrics::{Metrics, SiteMetrics};
 use crate::tls::SiteSecurity;
@@ -49,6 +50,8 @@ pub(crate) struct Site {
     pub(crate) fields: FieldSwitches,
     /// Which they do not see.
     pub(crate) hidden: Box<[HeaderName]>,
+    /// Which stored fields the short way does not repeat.
+    pub(crate) unsent: Unsent,
     /// How long a request waits for upstream before a stale response stands in; `None` for as long as
     /// upstream may take.
     pub(crate) stale_if_slow: Option<Duration>,
@@ -167,6 +170,7 @@ fn make_site(
     if config.access != SiteAccess::default() {
         metrics.expect_denials(&config.name);
     }
+    let hidden = config.fields.hidden();
     let security = SiteSecurity::new(&config.tls);
     let limits = SiteLimiter::new(&config.name, &config.limits);
     let is_keyed_by_target = config.key.headers.is_empty() && config.key.cookies.is_empty();
@@ -185,7 +189,8 @@ fn make_site(
         origin: config.origin.clone(),
         upstream,
         fields: config.fields,
-        hidden: config.fields.hidden().into(),
+        unsent: Unsent::new(&hidden),
+        hidden: hidden.into(),
         stale_if_slow: config.stale_if_slow,
         on_isolation: config.on_isolation,
         stale_after_purge: config.stale_after_purge,

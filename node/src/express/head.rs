@@ -2,7 +2,7 @@
 
 use std::io::Write;
 
-use http::header::{AGE, CONTENT_LENGTH, HeaderName};
+use http::HeaderName;
 use weir_cache::FieldLine;
 
 use super::find::Found;
@@ -10,14 +10,6 @@ use crate::inbound::fresh_number;
 use crate::node::Node;
 
 static CACHE_STATUS: HeaderName = HeaderName::from_static("cache-status");
-/// Fields of which every answer has its own.
-static WRITTEN_ANEW: [HeaderName; 5] = [
-    CONTENT_LENGTH,
-    AGE,
-    HeaderName::from_static("cache-status"),
-    HeaderName::from_static("x-cache"),
-    HeaderName::from_static("x-request-id"),
-];
 /// Fields that say nothing of the content of a part (RFC 9530 §2).
 static OF_WHOLE: [HeaderName; 2] =
     [HeaderName::from_static("content-digest"), HeaderName::from_static("content-md5")];
@@ -28,6 +20,7 @@ const INTEGER_MAX: i64 = 999_999_999_999_999;
 pub(crate) fn write_head(out: &mut Vec<u8>, node: &Node, found: &Found) {
     let (head, fields) = (&found.stored.head, &found.known.site.fields);
     let now = found.now.monotonic;
+    out.reserve(1_024);
     out.extend_from_slice(match found.range {
         None => b"HTTP/1.1 200 OK\r\n",
         Some(_) => b"HTTP/1.1 206 Partial Content\r\n",
@@ -63,8 +56,7 @@ pub(crate) fn write_head(out: &mut Vec<u8>, node: &Node, found: &Found) {
     }
     if fields.request_id {
         out.extend_from_slice(b"x-request-id: ");
-        // Into memory: cannot fail.
-        drop(write!(out, "{:016x}", fresh_number()));
+        push_hexadecimal(out, fresh_number());
         out.extend_from_slice(b"\r\n");
     }
     out.extend_from_slice(b"\r\n");
@@ -73,9 +65,7 @@ pub(crate) fn write_head(out: &mut Vec<u8>, node: &Node, found: &Found) {
 /// Whether a stored line is sent as it is.
 fn passes(line: &FieldLine<'_>, found: &Found) -> bool {
     let is_of_whole = || found.range.is_some() && OF_WHOLE.contains(line.name);
-    !WRITTEN_ANEW.contains(line.name)
-        && !is_of_whole()
-        && !found.known.site.hidden.contains(line.name)
+    !found.known.site.unsent.holds(line.name) && !is_of_whole()
 }
 
 /// Which bytes of the body these are, and how many.
@@ -87,6 +77,15 @@ fn push_extent(out: &mut Vec<u8>, found: &Found) {
     drop(write!(out, "content-range: bytes {}-{}/{length}\r\n", range.first, range.last));
 }
 
+/// Writes 16 digits.
+fn push_hexadecimal(out: &mut Vec<u8>, number: u64) {
+    let digit = |nibble: u8| if nibble < 10 { b'0' + nibble } else { b'a' - 10 + nibble };
+    for byte in number.to_be_bytes() {
+        out.extend_from_slice(&[digit(byte >> 4), digit(byte & 0xf)]);
+    }
+}
+
+#[inline]
 fn push_field(out: &mut Vec<u8>, name: &HeaderName, value: &[u8]) {
     out.extend_from_slice(name.as_str().as_bytes());
     out.extend_from_slice(b": ");
@@ -94,6 +93,7 @@ fn push_field(out: &mut Vec<u8>, name: &HeaderName, value: &[u8]) {
     out.extend_from_slice(b"\r\n");
 }
 
+#[inline]
 fn push_number(out: &mut Vec<u8>, name: &str, number: u64) {
     out.extend_from_slice(name.as_bytes());
     out.extend_from_slice(b": ");

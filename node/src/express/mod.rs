@@ -18,7 +18,9 @@ mod find;
 mod head;
 mod memo;
 mod plain;
+mod unsent;
 
 pub(crate) use find::{Found, find};
 pub(crate) use head::write_head;
 pub(crate) use plain::{Plain, Room};
+pub(crate) use unsent::Unsent;

@@ -19,6 +19,9 @@ use super::phase::Answering;
 use crate::express::Found;
 use crate::metrics::CacheOutcome;
 
+/// Bytes that are read and written with the head: less than a file costs to be sent from.
+const LITTLE_BYTES: u64 = 32 * 1024;
+
 /// What is left of an answer.
 pub(super) struct Rest {
     head: Bytes,
@@ -38,8 +41,15 @@ struct Files {
     places: VecDeque<Place>,
     /// Offset in the body of the first byte of the first place.
     at: u64,
-    /// A read of bytes that the page cache has not.
-    reading: Option<LaterRead>,
+    /// Bytes that are read instead of sent.
+    reading: Option<Read>,
+}
+
+/// Bytes read.
+enum Read {
+    Here(Bytes),
+    /// The disk is waited for.
+    Coming(LaterRead),
 }
 
 impl Rest {
@@ -50,15 +60,36 @@ impl Rest {
         answering: Answering,
     ) -> Self {
         let of_body = written.saturating_sub(head.len());
-        let piece = found.share(found.body().get(of_body..).unwrap_or_default());
-        let files = found.take_files().map(|(body, at, places)| Files {
-            body,
-            places: places.into(),
-            at,
-            reading: None,
-        });
-        let head = Bytes::copy_from_slice(head.get(written..).unwrap_or_default());
-        Self { head, piece, files, sent: of_body as u64, found, _answering: answering }
+        let mut rest = Self {
+            head: Bytes::copy_from_slice(head.get(written..).unwrap_or_default()),
+            piece: found.share(found.body().get(of_body..).unwrap_or_default()),
+            files: found.take_files().map(|(body, at, places)| Files {
+                body,
+                places: places.into(),
+                at,
+                reading: None,
+            }),
+            sent: of_body as u64,
+            found,
+            _answering: answering,
+        };
+        rest.take_little();
+        rest
+    }
+
+    /// Takes what is little out of its file, so that it leaves with the head in one write.
+    fn take_little(&mut self) {
+        let Some(files) = &mut self.files else { return };
+        let length = files.places.front().map_or(0, |place| place.length);
+        if length > LITTLE_BYTES {
+            return;
+        }
+        files.read(length);
+        if let Some(Read::Here(bytes)) = files.reading.take_if(|read| matches!(read, Read::Here(_)))
+        {
+            files.pass(bytes.len() as u64);
+            self.piece = bytes;
+        }
     }
 
     /// Sends on; ready when all has gone.
@@ -80,7 +111,7 @@ impl Rest {
                     Sent::NotAtHand => Ok(0),
                 });
                 match ready!(sent)? {
-                    0 => files.read(),
+                    0 => files.read(u64::MAX),
                     sent => {
                         files.pass(sent as u64);
                         self.sent += sent as u64;
@@ -88,8 +119,12 @@ impl Rest {
                 }
             }
             if let Some(reading) = &mut files.reading {
-                let read = ready!(reading.as_mut().poll(cx));
-                self.piece = read.map_err(io::Error::other)?;
+                self.piece = match reading {
+                    Read::Here(bytes) => std::mem::take(bytes),
+                    Read::Coming(read) => {
+                        ready!(read.as_mut().poll(cx)).map_err(io::Error::other)?
+                    }
+                };
                 files.reading = None;
                 files.pass(self.piece.len() as u64);
             }
@@ -123,12 +158,12 @@ impl Rest {
 }
 
 impl Files {
-    /// Begins to read the next bytes, which the disk must be waited for.
-    fn read(&mut self) {
-        let max = self.places.front().map_or(0, |place| place.length);
+    /// Begins to read the next bytes, at most `max`.
+    fn read(&mut self, max: u64) {
+        let max = self.places.front().map_or(0, |place| place.length).min(max);
         self.reading = Some(match self.body.read(self.at, max) {
-            Reading::Now(bytes) => Box::pin(std::future::ready(Ok(bytes))),
-            Reading::Later(reading) => reading,
+            Reading::Now(bytes) => Read::Here(bytes),
+            Reading::Later(read) => Read::Coming(read),
         });
     }
 
