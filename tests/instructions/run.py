@@ -66,8 +66,10 @@ def spread(counts):
 def noted(now, name, counts, spreads):
     """The median of what a kind was counted to cost."""
     spreads[name] = spread(counts)
-    now.say(f"{name}: {statistics.median(counts):.0f} instructions, spread {spreads[name]:.2f} % of {len(counts)} rounds")
-    return statistics.median(counts)
+    count = statistics.median(counts)
+    apart = f", {spreads[name]:.2f} % apart in {len(counts)} rounds" if len(counts) > 1 else ""
+    now.say(f"{name}: {count:.0f} instructions{apart}")
+    return count
 
 
 async def step(now, ground, name, count):
@@ -79,10 +81,9 @@ async def step(now, ground, name, count):
 
 
 async def steps(now, ground, counts, spreads):
-    """Counts the steps."""
+    """Counts the steps, each once: nothing runs beside them."""
     for name in (name for name in STEPS if name in now.wanted):
-        rounds = [await step(now, ground, name, STEPS[name]) for _ in range(min(now.arguments.rounds, 2))]
-        counts[name] = noted(now, name, rounds, spreads)
+        counts[name] = noted(now, name, [await step(now, ground, name, STEPS[name])], spreads)
 
 
 async def requests(now, ground, counts, spreads):
@@ -131,9 +132,10 @@ def compare(now, base, counts, yardstick):
             now.note(f"{name} is better", f"{compared.change:+.1f} %: run with --update, so that it stays so")
     for name in base["kinds"]:
         now.must(name in KINDS, f"{name} has a baseline, and nobody counts it: remove it from baseline.json")
-    others = {key: (was, made_with().get(key)) for key, was in base["made_with"].items() if made_with().get(key) != was}
+    made = made_with()
+    others = [f"{key}: {made.get(key)} instead of {was}" for key, was in base["made_with"].items() if made.get(key) != was]
     if dearer and others:
-        now.note("not as the baseline", ", ".join(f"{key} {is_now} instead of {was}" for key, (was, is_now) in others.items()))
+        now.note("not as the baseline", ", ".join(others))
 
 
 async def instructions(now):
@@ -154,7 +156,9 @@ async def instructions(now):
         baseline.write(base)
     compare(now, base, counts, yardstick)
     now.note(YARDSTICK, f"{yardstick:.0f}")
-    now.note("widest spread", "{} {:.2f} %".format(*max(spreads.items(), key=lambda spread: spread[1])))
+    name, widest = max(spreads.items(), key=lambda one: one[1])
+    if widest > 0:
+        now.note("widest spread", f"{name} {widest:.2f} %")
 
 
 def percent(text):
