@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::Method;
 use weir_node::config::{ByteSize, NodeConfig, Rate};
 use weir_tests::{Folder, Raw, RawReply, Shape, Stack};
 
@@ -100,7 +99,7 @@ async fn both_ways_give_the_same_answer() {
             &["Accept-Encoding: br, gzip\r\nAccept-Language: de\r\n", "Accept-Language: fr\r\n"],
             "variants",
         ),
-        ("/cookies", &[], &["Cookie: a=b\r\nUser-Agent: x\r\nAuthorization: y\r\n"], "a browser's"),
+        ("/cookies", &[], &["Cookie: a=b\r\nUser-Agent: x\r\n"], "a browser's"),
     ];
     for shape in [Shape::single(), Shape::tiers(1, 1)] {
         let stack = shape.start().await;
@@ -273,15 +272,16 @@ async fn a_body_on_disk_is_sent_whole_and_in_ranges() {
 /// A node that ends lets a body that is under way end first.
 #[tokio::test]
 async fn a_body_under_way_is_finished_before_the_node_ends() {
-    let stack = Shape::single().start().await;
+    let mut stack = Shape::single().start().await;
     let large = Bytes::from(vec![7; 8 << 20]);
     stack.serve("/large", "max-age=60", large.clone());
     let mut raw = Raw::connect_narrow(stack.edge().addr()).await;
     short(&stack, &mut raw, "/large", "").await;
     raw.write("GET /large HTTP/1.1\r\nHost: www.test\r\n\r\n").await;
     assert!(raw.head().await.starts_with("HTTP/1.1 200"));
-    assert_eq!(stack.edge().admin(Method::POST, "/v1/drain").await.status, 202);
-    assert!(raw.exactly(large.len()).await == large);
+    let taking = async { raw.exactly(large.len()).await == large };
+    let (_, is_whole) = tokio::join!(stack.restart_edge(), taking);
+    assert!(is_whole);
 }
 
 /// Idle is who asks nothing; who goes on asking by the short way is not.

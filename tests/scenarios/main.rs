@@ -21,6 +21,7 @@ mod countries;
 mod descriptors;
 mod disk;
 mod express;
+mod goal;
 mod health;
 mod hops;
 mod http2;
