@@ -43,7 +43,7 @@ pub(crate) struct Site {
     pub(crate) origin: OriginConfig,
     /// Whom to ask: the node's parents, or the site's origins.
     pub(crate) upstream: Arc<Group>,
-    /// Whether a plain request over TCP may take the short way: its key follows from host and target alone, nobody is
+    /// Whether a plain request may take the short way: its key follows from scheme, host and target alone, nobody is
     /// asked for a right, and nothing spreads bodies over time.
     pub(crate) express: bool,
     /// Which fields clients see.
@@ -174,7 +174,7 @@ fn make_site(
     let security = SiteSecurity::new(&config.tls);
     let limits = SiteLimiter::new(&config.name, &config.limits);
     let is_keyed_by_target = config.key.headers.is_empty() && config.key.cookies.is_empty();
-    let is_open = config.access.policy().lets_everybody_in() && !security.concerns_plain_requests();
+    let is_open = config.access.policy().lets_everybody_in();
     Ok(Site {
         name: config.name.clone(),
         express: is_keyed_by_target && is_open && !limits.shapes(),

@@ -1,18 +1,18 @@
 //! Which stored response answers a plain request at once? The same questions as [`crate::handle`] asks, in the same order, where
 //! "no" to any of them leads back there.
 
-use std::net::IpAddr;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use http::StatusCode;
 use weir_cache::purge::Standing;
-use weir_cache::{ByteRange, Now, RangeSpec, Reuse, resolve_range};
+use weir_cache::{ByteRange, Now, RangeSpec, Reuse, Scheme, resolve_range};
 use weir_store::{Body, DiskBody, Place, StoredResponse, Variants};
 
 use super::fields::selecting;
 use super::memo::{Known, known};
 use super::plain::Plain;
+use crate::handle::Remote;
 use crate::limits;
 use crate::node::Node;
 use crate::site::Site;
@@ -32,7 +32,7 @@ pub(crate) struct Found {
     files: Option<Vec<Place>>,
     pub(crate) now: Now,
     /// The request's place among those in flight at its site.
-    _place: limits::Place,
+    place: limits::Place,
 }
 
 impl Found {
@@ -52,6 +52,11 @@ impl Found {
             Some(whole) if !part.is_empty() => whole.slice_ref(part),
             _ => Bytes::new(),
         }
+    }
+
+    /// Its place among the requests in flight.
+    pub(crate) fn into_place(self) -> limits::Place {
+        self.place
     }
 
     /// Whether what is wanted lies in files.
@@ -76,17 +81,26 @@ fn places(body: &Body, range: Option<ByteRange>) -> Option<Option<Vec<Place>>> {
     body.places_at_hand(first, end, PLACES_MAX).map(Some)
 }
 
-/// The fresh response at hand that answers `plain`, asked from `address`.
+/// The fresh response at hand that answers `plain`, asked by `remote`.
 ///
 /// Where there is one, the request is charged to its client and counted as a use of the response.
-pub(crate) fn find(node: &Node, address: IpAddr, plain: &Plain<'_, '_>) -> Option<Found> {
+pub(crate) fn find(node: &Node, remote: &Remote, plain: &Plain<'_, '_>) -> Option<Found> {
+    let secured = remote.secured.as_deref();
     let limits = &node.config.limits;
     let is_long = plain.target.len() as u64 > limits.url_max.as_u64();
     if is_long || plain.fields.len() > limits.fields_max || node.config.log.access {
         return None;
     }
-    let known = known(&node.sites.load(), plain.host, plain.target)?;
+    let scheme = if secured.is_some() { Scheme::Https } else { Scheme::Http };
+    let known = known(&node.sites.load(), scheme, (plain.host, plain.target))?;
     let site = &known.site;
+    // What is not for this connection is misdirected, which is not said here.
+    let host = known.keyed.target.host_without_port();
+    if secured.is_some_and(|secured| secured.shown.child.is_some() || !secured.is_for(host))
+        || site.security.concerns(secured.is_some())
+    {
+        return None;
+    }
     if plain.has_directives && site.policy.honor_request_directives {
         return None;
     }
@@ -110,12 +124,13 @@ pub(crate) fn find(node: &Node, address: IpAddr, plain: &Plain<'_, '_>) -> Optio
     let is_head = plain.is_head;
     let files = if is_head { None } else { places(&stored.body, range)? };
     // Last, since it costs the client.
+    let address = remote.address.ip();
     node.limits.charge(address, now.monotonic).ok()?;
     site.limits.charge(&node.limits, address, now.monotonic).ok()?;
     let place = site.limits.enter(now.monotonic).ok()?;
     let stored = Arc::clone(stored);
     node.push.hot.note(&known.keyed, &stored);
-    Some(Found { known, stored, range, is_head, files, now, _place: place })
+    Some(Found { known, stored, range, is_head, files, now, place })
 }
 
 /// The response that the request selects among those of its key.

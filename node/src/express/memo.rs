@@ -50,12 +50,21 @@ thread_local! {
 }
 
 /// The site and the key of `target` at `host`; `None` where the long way must find them, or why there are none.
-pub(super) fn known(sites: &Arc<Sites>, host: &str, target: &str) -> Option<Arc<Known>> {
-    MEMO.with_borrow_mut(|memo| memo.known(sites, host, target))
+pub(super) fn known(
+    sites: &Arc<Sites>,
+    scheme: Scheme,
+    (host, target): (&str, &str),
+) -> Option<Arc<Known>> {
+    MEMO.with_borrow_mut(|memo| memo.known(sites, scheme, (host, target)))
 }
 
 impl Memo {
-    fn known(&mut self, sites: &Arc<Sites>, host: &str, target: &str) -> Option<Arc<Known>> {
+    fn known(
+        &mut self,
+        sites: &Arc<Sites>,
+        scheme: Scheme,
+        (host, target): (&str, &str),
+    ) -> Option<Arc<Known>> {
         if !self.sites.as_ref().is_some_and(|own| Arc::ptr_eq(own, sites)) {
             self.places.clear();
             self.places.resize_with(PLACES, || None);
@@ -65,12 +74,12 @@ impl Memo {
             return None;
         }
         // Clients choose both: the seed keeps them from choosing places.
-        let hash = self.hasher.hash_one((host, target));
+        let hash = self.hasher.hash_one((scheme, host, target));
         let at = usize::try_from(hash % PLACES as u64).unwrap_or(0);
         let place = self.places.get_mut(at)?;
         match place {
             Some(Place::Known { host: of, target: to, known })
-                if **to == *target && **of == *host =>
+                if known.keyed.target.scheme() == scheme && **to == *target && **of == *host =>
             {
                 return Some(Arc::clone(known));
             }
@@ -80,7 +89,7 @@ impl Memo {
                 return None;
             }
         }
-        let known = Arc::new(work_out(sites, host, target)?);
+        let known = Arc::new(work_out(sites, scheme, (host, target))?);
         let place_of = Arc::clone(&known);
         *place = Some(Place::Known { host: host.into(), target: target.into(), known: place_of });
         Some(known)
@@ -88,10 +97,10 @@ impl Memo {
 }
 
 /// What [`crate::handle`] makes of host and target, for a site at which nothing else counts.
-fn work_out(sites: &Sites, host: &str, target: &str) -> Option<Known> {
+fn work_out(sites: &Sites, scheme: Scheme, (host, target): (&str, &str)) -> Option<Known> {
     // hyper is stricter with some bytes; what it would refuse or cut is left to it.
     let wire = PathAndQuery::try_from(target).ok().filter(|wire| wire.as_str() == target)?;
-    let target = Target::parse(Scheme::Http, host, wire.as_str()).ok()?.without_port();
+    let target = Target::parse(scheme, host, wire.as_str()).ok()?.without_port();
     let site = sites.find(target.host_without_port()).filter(|site| site.express)?;
     let granted = access::for_anyone(&site.access, target)?;
     let keyed = CacheKey::derive(&site.name, &site.key_rules, granted, &http::HeaderMap::new());

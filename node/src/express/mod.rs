@@ -5,6 +5,8 @@
 //!          nothing odd   worked out once a target   as `lookup` and `entry` have it        one vectored write
 //! ```
 //!
+//! Requests that hyper has read, over TLS and HTTP/2, take the same way up to the head: `response.rs` answers those.
+//!
 //! At every step "not plain" leads back to `handle`, which sees the same bytes and has the last word. So this way has
 //! no answers of its own: what it gives is what [`crate::handle`] would have given, which
 //! `tests/scenarios/express.rs` compares field by field.
@@ -18,9 +20,11 @@ mod find;
 mod head;
 mod memo;
 mod plain;
+mod response;
 mod unsent;
 
 pub(crate) use find::{Found, find};
 pub(crate) use head::write_head;
 pub(crate) use plain::{Plain, Room};
+pub(crate) use response::answer;
 pub(crate) use unsent::Unsent;

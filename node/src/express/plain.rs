@@ -5,10 +5,11 @@
 
 use std::mem::MaybeUninit;
 
+use http::Version;
 use httparse::{Header, Request, Status};
 
 /// Fields that a plain request may have; browsers send about fifteen.
-const FIELDS_MAX: usize = 48;
+pub(super) const FIELDS_MAX: usize = 48;
 
 /// Room for the fields of one request.
 pub(crate) struct Room<'b>([MaybeUninit<Header<'b>>; FIELDS_MAX]);
@@ -35,7 +36,7 @@ pub(crate) struct Plain<'h, 'b> {
     pub(crate) has_directives: bool,
     /// All fields.
     pub(crate) fields: &'h [Header<'b>],
-    /// Bytes of the head.
+    /// Bytes of the head; 0 for one that was read elsewhere.
     pub(crate) length: usize,
 }
 
@@ -70,8 +71,42 @@ impl<'h, 'b> Plain<'h, 'b> {
         if request.version != Some(1) {
             return None;
         }
-        let fields: &'h [Header<'b>] = request.headers;
-        let (mut host, mut range, mut has_directives) = (None, None, false);
+        Self::of_fields(is_head, (None, target), request.headers, length)
+    }
+
+    /// The request that was read as `request`, if it is plain; its fields find room in `room`.
+    pub(crate) fn of<B>(
+        request: &'b http::Request<B>,
+        room: &'h mut [Header<'b>; FIELDS_MAX],
+    ) -> Option<Self> {
+        let is_head = match *request.method() {
+            http::Method::GET => false,
+            http::Method::HEAD => true,
+            _ => return None,
+        };
+        let uri = request.uri();
+        let authority = match request.version() {
+            Version::HTTP_2 => Some(uri.authority()?.as_str()),
+            Version::HTTP_11 if uri.authority().is_none() => None,
+            _ => return None,
+        };
+        let target = uri.path_and_query().map(http::uri::PathAndQuery::as_str)?;
+        let fields = room.get_mut(..request.headers().len())?;
+        for (field, (name, value)) in fields.iter_mut().zip(request.headers()) {
+            *field = Header { name: name.as_str(), value: value.as_bytes() };
+        }
+        let target = Some(target).filter(|target| target.starts_with('/'))?;
+        Self::of_fields(is_head, (authority, target), fields, 0)
+    }
+
+    /// `authority` is the host where the target names it; there is no Host field beside it then.
+    fn of_fields(
+        is_head: bool,
+        (authority, target): (Option<&'b str>, &'b str),
+        fields: &'h [Header<'b>],
+        length: usize,
+    ) -> Option<Self> {
+        let (mut host, mut range, mut has_directives) = (authority.map(str::as_bytes), None, false);
         for field in fields {
             match meaning(field.name) {
                 Meaning::None => {}

@@ -5,7 +5,7 @@ use std::io;
 use std::sync::Arc;
 
 use http::header::CONNECTION;
-use http::{HeaderValue, Request, StatusCode};
+use http::{HeaderValue, Request, Response, StatusCode};
 use hyper::body::{Body, Incoming};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -18,7 +18,9 @@ use super::guard::{Guarded, Protocol};
 use super::lane::Lane;
 use super::outlet::Outlet;
 use super::phase::Phase;
+use crate::body::ResponseBody;
 use crate::config::LimitsConfig;
+use crate::express;
 use crate::handle::{Caller, Remote, handle};
 use crate::limits::Watch;
 use crate::node::Node;
@@ -53,7 +55,10 @@ where
         let caller =
             Caller { remote: remote.clone(), phase: Arc::clone(&phase), fault: answering.fault() };
         async move {
-            let mut response = handle(&node, &caller, request).await;
+            let mut response = match read_here(&node, &caller, request) {
+                Ok(response) => response,
+                Err(request) => handle(&node, &caller, request).await,
+            };
             caller.phase.end_interims();
             if answering.is_last() && response.status() != StatusCode::SWITCHING_PROTOCOLS {
                 response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
@@ -76,6 +81,19 @@ where
         }
     }
     connection.await
+}
+
+/// The answer by the short way to a request over TLS, which the lane does not read.
+#[expect(clippy::result_large_err, reason = "it is what came in, and goes on at once")]
+fn read_here(
+    node: &Node,
+    caller: &Caller,
+    request: Request<Incoming>,
+) -> Result<Response<ResponseBody>, Request<Incoming>> {
+    if caller.remote.secured.is_none() || caller.fault.is_some() {
+        return Err(request);
+    }
+    express::answer(node, &caller.remote, request)
 }
 
 /// HTTP/1.1 with our limits. hyper answers 400 to what it cannot parse, 431 to heads above the

@@ -13,7 +13,6 @@
 use std::cell::RefCell;
 use std::future::Future;
 use std::io::{self, IoSlice};
-use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -38,7 +37,7 @@ pub(super) struct Lane<S> {
     node: Arc<Node>,
     phase: Arc<Phase>,
     /// Who asks; `None` where nothing is answered here.
-    client: Option<IpAddr>,
+    client: Option<Remote>,
     /// What is left of an answer that the peer has not taken at once.
     rest: Option<Box<Rest>>,
     /// Whether hyper has written what may not have gone.
@@ -63,7 +62,7 @@ impl<S: Outlet> Lane<S> {
     ) -> Self {
         let is_plain = node.config.express && remote.secured.is_none();
         Self {
-            client: is_plain.then(|| remote.address.ip()),
+            client: is_plain.then(|| remote.clone()),
             stream,
             node,
             phase,
@@ -81,9 +80,8 @@ impl<S: Outlet> Lane<S> {
 
     /// Answers the request that `bytes` begin with; returns how long it is, or `None` where hyper is to read it.
     fn answer(&mut self, cx: &mut Context<'_>, bytes: &[u8]) -> io::Result<Option<usize>> {
-        let Some(client) = self.client.filter(|_| self.rest.is_none() && !self.phase.ends()) else {
-            return Ok(None);
-        };
+        let is_in_turn = self.rest.is_none() && !self.phase.ends();
+        let Some(client) = self.client.as_ref().filter(|_| is_in_turn) else { return Ok(None) };
         let began = Instant::now();
         let mut room = Room::new();
         let Some(plain) = Plain::read(bytes, &mut room) else { return Ok(None) };

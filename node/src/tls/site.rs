@@ -39,9 +39,10 @@ impl SiteSecurity {
         }
     }
 
-    /// Whether a request that came without TLS may be answered with something else, or changed.
-    pub(crate) fn concerns_plain_requests(&self) -> bool {
-        self.redirect || self.requires_certificate || self.certificate_field.is_some()
+    /// Whether a plain request may be answered with something else than the response, or changed before.
+    pub(crate) fn concerns(&self, secured: bool) -> bool {
+        let redirects = self.redirect && !secured;
+        redirects || self.requires_certificate || self.certificate_field.is_some()
     }
 
     /// Where a request for `target` that came without TLS is sent, and how; `None` where it is answered.

@@ -24,6 +24,7 @@ use super::cut::note_cut;
 use super::guard::{Guarded, Protocol};
 use super::phase::Phase;
 use crate::config::LimitsConfig;
+use crate::express;
 use crate::handle::{Caller, Remote, handle};
 use crate::limits::Watch;
 use crate::metrics::Reason;
@@ -84,9 +85,16 @@ where
     let builder = builder(&node);
     let service = service_fn(|request| {
         let (node, answering) = (Arc::clone(&node), phase.begin());
-        let caller = Caller { remote: remote.clone(), phase: Arc::clone(&phase), fault: None };
+        let (remote, phase) = (remote.clone(), Arc::clone(&phase));
         async move {
-            let mut response = handle(&node, &caller, request).await;
+            let mut response = match express::answer(&node, &remote, request) {
+                Ok(response) => response,
+                Err(request) => {
+                    let caller = Caller { remote, phase, fault: None };
+                    // It is large, and would lie in the task of each stream.
+                    Box::pin(handle(&node, &caller, request)).await
+                }
+            };
             // Of no meaning here (RFC 9113 §8.2.2): a refused request ends its stream.
             response.headers_mut().remove(CONNECTION);
             let pace = Pace::present();

@@ -1,0 +1,91 @@
+//! Answers a plain request that hyper has read: over HTTP/2, or over TLS.
+
+use http::header::{AGE, CONTENT_LENGTH, CONTENT_RANGE};
+use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode};
+use hyper::body::{Body as _, Incoming};
+use std::time::Instant;
+
+use weir_cache::{CacheStatus, content_range};
+
+use super::find::{Found, find};
+use super::plain::{FIELDS_MAX, Plain};
+use crate::body::{Account, Content, ResponseBody};
+use crate::handle::Remote;
+use crate::inbound::fresh_id;
+use crate::metrics::CacheOutcome;
+use crate::node::Node;
+
+/// Fields that an answer has beyond those stored.
+const FIELDS_ADDED: usize = 8;
+
+/// The answer to `request`, if it is plain and can be had at once.
+///
+/// # Errors
+///
+/// The request, for the long way.
+#[expect(clippy::result_large_err, reason = "it is what came in, and goes on at once")]
+pub(crate) fn answer(
+    node: &Node,
+    remote: &Remote,
+    request: Request<Incoming>,
+) -> Result<Response<ResponseBody>, Request<Incoming>> {
+    let began = Instant::now();
+    let found = find_for(node, remote, &request);
+    found.map_or(Err(request), |found| Ok(respond(node, remote, found, began)))
+}
+
+fn find_for(node: &Node, remote: &Remote, request: &Request<Incoming>) -> Option<Found> {
+    if !node.config.express || !request.body().is_end_stream() {
+        return None;
+    }
+    let mut fields = [httparse::EMPTY_HEADER; FIELDS_MAX];
+    let plain = Plain::of(request, &mut fields)?;
+    let found = find(node, remote, &plain)?;
+    (!found.is_in_files()).then_some(found)
+}
+
+fn respond(node: &Node, remote: &Remote, found: Found, began: Instant) -> Response<ResponseBody> {
+    let site = &found.known.site;
+    let mut headers = found.stored.head.headers.to_map(FIELDS_ADDED);
+    let status = set_extent(&mut headers, &found);
+    headers.insert(AGE, HeaderValue::from(found.stored.head.plan.age_secs(found.now.monotonic)));
+    let ttl = found.stored.head.plan.ttl_secs(found.now.monotonic);
+    let hit = CacheStatus { ttl: Some(ttl), ..CacheStatus::hit(node.config.tier.as_str()) };
+    hit.append_to(&mut headers);
+    headers.insert(HeaderName::from_static("x-cache"), HeaderValue::from_static("HIT"));
+    headers.insert(HeaderName::from_static("x-request-id"), fresh_id());
+    for name in &site.hidden {
+        headers.remove(name);
+    }
+    if remote.secured.is_some() {
+        site.security.promise(found.known.keyed.target.host_without_port(), &mut headers);
+    }
+    let metrics = site.metrics.of(CacheOutcome::Hit);
+    metrics.requests.inc();
+    metrics.head_seconds.observe(began.elapsed());
+    node.metrics.express.inc();
+    let content = match found.share(found.body()) {
+        bytes if bytes.is_empty() => Content::Empty,
+        bytes => Content::Whole(bytes),
+    };
+    let account = Account { bytes: metrics.bytes.clone(), record: None };
+    let mut response = Response::new(ResponseBody::new(content, Some(account)));
+    *response.status_mut() = status;
+    *response.headers_mut() = headers;
+    response.map(|body| body.limited(found.into_place(), None))
+}
+
+/// Says which bytes of the body these are, and how many.
+fn set_extent(headers: &mut HeaderMap, found: &Found) -> StatusCode {
+    let length = found.stored.body.len();
+    let Some(range) = found.range else {
+        headers.insert(CONTENT_LENGTH, HeaderValue::from(length));
+        return StatusCode::OK;
+    };
+    for name in ["content-digest", "content-md5"] {
+        headers.remove(name);
+    }
+    headers.insert(CONTENT_LENGTH, HeaderValue::from(range.len()));
+    headers.insert(CONTENT_RANGE, content_range(range, length));
+    StatusCode::PARTIAL_CONTENT
+}
