@@ -96,6 +96,7 @@ fn word(bytes: &[u8]) -> u64 {
 }
 
 #[cfg(test)]
+#[expect(clippy::indexing_slicing, reason = "tests")]
 mod tests {
     use super::*;
     use crate::CacheKey;

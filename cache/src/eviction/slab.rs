@@ -69,6 +69,7 @@ fn split(number: u32) -> (usize, usize) {
 }
 
 #[cfg(test)]
+#[expect(clippy::indexing_slicing, reason = "tests")]
 mod tests {
     use super::*;
 

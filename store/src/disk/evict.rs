@@ -138,8 +138,10 @@ impl Writer {
                     Became::Gone if is_newest => gone.rejected = gone.rejected.saturating_add(1),
                     Became::Gone => gone.evicted = gone.evicted.saturating_add(1),
                     Became::Moved(to) => {
-                        let lowest = lowest_moved.map_or(to.clone(), |lowest| lowest.min(to));
-                        lowest_moved = Some(lowest);
+                        lowest_moved = Some(match lowest_moved {
+                            Some(lowest) => lowest.min(to),
+                            None => to,
+                        });
                     }
                 }
             }
