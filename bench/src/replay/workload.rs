@@ -1,0 +1,454 @@
+//! What does a log mean under the rules of sites?
+//!
+//! Requests become numbers: an object for each key, a class for each lifetime. The whole log is held so, in 32 bytes a
+//! request and some 80 an object, because it is played several times.
+//!
+//! The rules of counting, which the report repeats: cacheable is GET or HEAD with 200, 206 or 304; everything else, what
+//! rules send past the store and what must not be stored, passes. The size of an object is that of its largest body with
+//! 200, or the largest of any where there is none; each request for it weighs that size.
+
+use std::collections::HashMap;
+
+use http::StatusCode;
+use weir_cache::{CacheKey, Target};
+
+use super::sites::{Judged, Lifetime, Placed, Sites, Ttl};
+use super::{first_u64, mix};
+use crate::trace::{BadLines, Format, Record, TraceError, TraceReader};
+
+/// Different texts of Cache-Control that are told apart; a log with more is unlike any.
+const CACHE_CONTROLS_MAX: usize = 65_536;
+/// How many requests pass between two looks at the watch.
+const WATCHED_EVERY: u64 = 16_384;
+
+/// One request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Request {
+    /// Milliseconds since the first one.
+    pub(super) at_ms: u64,
+    /// Says who asked.
+    pub(super) client: u32,
+    pub(super) ask: Ask,
+}
+
+/// What is asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Ask {
+    /// For something that may be stored for as long as the class says.
+    Object { object: u32, class: u32 },
+    /// For something that passes, with so many bytes.
+    Pass { bytes: u64 },
+    /// That nobody have this any more.
+    Purge { object: u32 },
+}
+
+/// What is known of a key.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Object {
+    pub(super) bytes: u64,
+    /// What rendezvous hashing looks at.
+    pub(super) hash: u64,
+}
+
+/// A log that is ready to be played.
+#[derive(Debug)]
+pub struct Workload {
+    pub(super) requests: Vec<Request>,
+    pub(super) objects: Vec<Object>,
+    pub(super) classes: Vec<Lifetime>,
+    /// What the log was and what was supposed about it.
+    pub notes: Notes,
+}
+
+/// What a log was and what was supposed about it.
+#[derive(Debug, Clone, Default)]
+pub struct Notes {
+    /// Its form.
+    pub format: Option<Format>,
+    /// Lines that could not be read.
+    pub bad_lines: BadLines,
+    /// Requests for hosts of no site; they are left out.
+    pub without_site: u64,
+    /// Requests whose target a node refuses; they are left out.
+    pub refused_targets: u64,
+    /// Requests before another one that stands earlier in the log; they were put in order.
+    pub out_of_order: u64,
+    /// Cacheable requests for which neither log nor rules give a lifetime; supposed to stay fresh.
+    pub unknown_lifetime: u64,
+    /// Objects of which no size is known; they weigh the mean of the others, or 1 where there are none.
+    pub unknown_size: u64,
+    /// Requests whose log says whether its cache had it, and those of them that it had.
+    pub observed: (u64, u64),
+    /// Cacheable requests for objects.
+    pub cacheable: u64,
+    /// Requests that pass.
+    pub passed: u64,
+    /// Purges.
+    pub purges: u64,
+    /// By how much sizes were divided.
+    pub size_scale: u64,
+}
+
+/// Why a log cannot be played.
+#[derive(Debug, thiserror::Error)]
+pub enum WorkloadError {
+    /// It cannot be read.
+    #[error(transparent)]
+    Trace(#[from] TraceError),
+    /// No line is a request that counts.
+    #[error("no request of the log counts: {0}")]
+    NoRequests(&'static str),
+    /// It has more keys than numbers.
+    #[error("the log has more than 4 billion different keys")]
+    TooManyObjects,
+}
+
+impl Workload {
+    /// Reads all of `trace`. Sizes are divided by `size_scale`, which is at least 1. `watch` is told every now and then
+    /// how many lines were read.
+    ///
+    /// # Errors
+    ///
+    /// [`WorkloadError`].
+    pub fn read(
+        trace: &mut TraceReader,
+        sites: &Sites,
+        (ttl, size_scale): (Ttl, u64),
+        watch: &mut dyn FnMut(u64),
+    ) -> Result<Self, WorkloadError> {
+        let mut reading = Reading::new(sites, ttl);
+        let mut record = Record::default();
+        let mut count = 0_u64;
+        while trace.next_into(&mut record)? {
+            reading.take(&record)?;
+            count += 1;
+            if count % WATCHED_EVERY == 0 {
+                watch(count);
+            }
+        }
+        reading.notes.format = Some(trace.format());
+        reading.notes.bad_lines = trace.bad_lines().clone();
+        reading.finish(size_scale.max(1))
+    }
+
+    /// How many requests and purges there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.requests.len()
+    }
+
+    /// Whether there are none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.requests.is_empty()
+    }
+
+    /// How many different keys are asked for and may be stored.
+    #[must_use]
+    pub fn objects(&self) -> usize {
+        self.objects.len()
+    }
+
+    /// Bytes of all objects together: what it takes to hold everything once.
+    #[must_use]
+    pub fn footprint(&self) -> u64 {
+        self.objects.iter().fold(0, |sum, object| sum.saturating_add(object.bytes))
+    }
+
+    /// Time from the first request to the last one.
+    #[must_use]
+    pub fn span_ms(&self) -> u64 {
+        self.requests.last().map_or(0, |request| request.at_ms)
+    }
+
+    /// Bytes of the objects that were asked for within a minute, in the minute in which they are most.
+    #[must_use]
+    pub fn working_set_of_a_minute(&self) -> u64 {
+        let mut last_seen = vec![u64::MAX; self.objects.len()];
+        let (mut minute, mut sum, mut most) = (0, 0_u64, 0_u64);
+        for request in &self.requests {
+            let Ask::Object { object, .. } = request.ask else { continue };
+            let of = request.at_ms / 60_000;
+            if of != minute {
+                (minute, sum) = (of, 0);
+            }
+            let at = object as usize;
+            if let (Some(seen), Some(object)) = (last_seen.get_mut(at), self.objects.get(at))
+                && *seen != minute
+            {
+                *seen = minute;
+                sum = sum.saturating_add(object.bytes);
+                most = most.max(sum);
+            }
+        }
+        most
+    }
+}
+
+/// What was known of an object at its last request: spares asking the rules once more.
+#[derive(Debug, Clone, Copy)]
+struct Last {
+    cache_control: u32,
+    status: u16,
+    verdict: Verdict,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Verdict {
+    Class { class: u32, is_known: bool },
+    Pass,
+}
+
+/// Sizes seen of an object.
+#[derive(Debug, Clone, Copy, Default)]
+struct Sizes {
+    of_200: Option<u64>,
+    of_any: Option<u64>,
+}
+
+/// What the text of a target came to.
+#[derive(Debug, Clone, Copy)]
+enum Known {
+    Object(u32),
+    Bypass,
+    NoSite,
+    Refused,
+}
+
+/// What is gathered while a log is read.
+struct Reading<'a> {
+    sites: &'a Sites,
+    ttl: Ttl,
+    targets: HashMap<u128, Known>,
+    keys: HashMap<CacheKey, u32>,
+    sizes: Vec<Sizes>,
+    /// Site, key and path of each object; rules ask for them.
+    places: Vec<(usize, CacheKey, Box<str>)>,
+    last: Vec<Option<Last>>,
+    cache_controls: HashMap<String, u32>,
+    classes: HashMap<Lifetime, u32>,
+    class_list: Vec<Lifetime>,
+    /// With the time of the log.
+    requests: Vec<(i64, Request)>,
+    notes: Notes,
+}
+
+impl<'a> Reading<'a> {
+    fn new(sites: &'a Sites, ttl: Ttl) -> Self {
+        Self {
+            sites,
+            ttl,
+            targets: HashMap::new(),
+            keys: HashMap::new(),
+            sizes: Vec::new(),
+            places: Vec::new(),
+            last: Vec::new(),
+            cache_controls: HashMap::new(),
+            classes: HashMap::new(),
+            class_list: Vec::new(),
+            requests: Vec::new(),
+            notes: Notes::default(),
+        }
+    }
+
+    fn take(&mut self, record: &Record) -> Result<(), WorkloadError> {
+        if let Some(hit) = record.observed_hit {
+            self.notes.observed.0 += 1;
+            self.notes.observed.1 += u64::from(hit);
+        }
+        let is_purge = record.method == "PURGE";
+        let is_read = matches!(record.method.as_str(), "GET" | "HEAD");
+        let pass = Ask::Pass { bytes: record.bytes.unwrap_or(0) };
+        let ask = match self.place(record)? {
+            Known::NoSite => {
+                self.notes.without_site += 1;
+                return Ok(());
+            }
+            Known::Refused => {
+                self.notes.refused_targets += 1;
+                return Ok(());
+            }
+            Known::Object(object) if is_purge => Ask::Purge { object },
+            Known::Bypass if is_purge => return Ok(()),
+            Known::Object(object) if is_read && matches!(record.status, 200 | 206 | 304) => {
+                match self.judge(object, record) {
+                    Verdict::Class { class, is_known } => {
+                        self.note_size(object, record);
+                        self.notes.unknown_lifetime += u64::from(!is_known);
+                        Ask::Object { object, class }
+                    }
+                    Verdict::Pass => pass,
+                }
+            }
+            Known::Object(_) | Known::Bypass => pass,
+        };
+        match ask {
+            Ask::Object { .. } => self.notes.cacheable += 1,
+            Ask::Pass { .. } => self.notes.passed += 1,
+            Ask::Purge { .. } => self.notes.purges += 1,
+        }
+        let client = client_of(&record.client);
+        self.requests.push((record.at_ms, Request { at_ms: 0, client, ask }));
+        Ok(())
+    }
+
+    /// What the target of a request is; each text is looked at once.
+    fn place(&mut self, record: &Record) -> Result<Known, WorkloadError> {
+        let mut hasher = blake3::Hasher::new();
+        for part in [record.scheme.as_str(), "\0", &record.host, "\0", &record.path] {
+            hasher.update(part.as_bytes());
+        }
+        let [print @ .., _, _, _, _, _, _, _, _, _, _, _, _, _, _, _, _] = *hasher.finalize().as_bytes();
+        let print = u128::from_le_bytes(print);
+        if let Some(known) = self.targets.get(&print) {
+            return Ok(*known);
+        }
+        let known = match Target::parse(record.scheme, &record.host, &record.path) {
+            Err(_) => Known::Refused,
+            Ok(target) => match self.sites.place(target) {
+                None => Known::NoSite,
+                Some(placed) if placed.bypasses => Known::Bypass,
+                Some(placed) => Known::Object(self.object_of(placed)?),
+            },
+        };
+        self.targets.insert(print, known);
+        Ok(known)
+    }
+
+    fn object_of(&mut self, placed: Placed) -> Result<u32, WorkloadError> {
+        let Placed { site, keyed, .. } = placed;
+        if let Some(object) = self.keys.get(&keyed.key) {
+            return Ok(*object);
+        }
+        let object =
+            u32::try_from(self.places.len()).map_err(|_| WorkloadError::TooManyObjects)?;
+        self.keys.insert(keyed.key, object);
+        self.places.push((site, keyed.key, keyed.target.path().into()));
+        self.sizes.push(Sizes::default());
+        self.last.push(None);
+        Ok(object)
+    }
+
+    fn judge(&mut self, object: u32, record: &Record) -> Verdict {
+        if let Some(fixed) = self.ttl.fixed() {
+            return self.verdict_of(fixed);
+        }
+        let text = record.cache_control.as_deref();
+        let cache_control = self.number_of(text);
+        let at = object as usize;
+        if let Some(Some(last)) = self.last.get(at)
+            && (last.cache_control, last.status) == (cache_control, record.status)
+        {
+            return last.verdict;
+        }
+        let Some((site, key, path)) = self.places.get(at) else { return Verdict::Pass };
+        let status = StatusCode::from_u16(record.status).unwrap_or(StatusCode::OK);
+        let judged = self.sites.judge((*site, key, path), status, text);
+        let verdict = self.verdict_of(judged);
+        if let Some(slot) = self.last.get_mut(at) {
+            *slot = Some(Last { cache_control, status: record.status, verdict });
+        }
+        verdict
+    }
+
+    /// A number for a text of Cache-Control.
+    fn number_of(&mut self, text: Option<&str>) -> u32 {
+        let Some(text) = text else { return u32::MAX };
+        if let Some(number) = self.cache_controls.get(text) {
+            return *number;
+        }
+        let number = u32::try_from(self.cache_controls.len()).unwrap_or(u32::MAX);
+        if self.cache_controls.len() < CACHE_CONTROLS_MAX {
+            self.cache_controls.insert(text.to_owned(), number);
+            return number;
+        }
+        // Beyond the bound texts share a number by their length: a lifetime may be that of another request for the
+        // same object.
+        u32::MAX - 1 - u32::try_from(text.len() % 1_024).unwrap_or(0)
+    }
+
+    fn verdict_of(&mut self, judged: Judged) -> Verdict {
+        let (lifetime, is_known) = match judged {
+            Judged::Passed => return Verdict::Pass,
+            Judged::Stored(lifetime) => (lifetime, true),
+            Judged::Unknown(lifetime) => (lifetime, false),
+        };
+        let next = u32::try_from(self.class_list.len()).unwrap_or(u32::MAX);
+        let class = *self.classes.entry(lifetime).or_insert(next);
+        if class == next {
+            self.class_list.push(lifetime);
+        }
+        Verdict::Class { class, is_known }
+    }
+
+    fn note_size(&mut self, object: u32, record: &Record) {
+        let Some(sizes) = self.sizes.get_mut(object as usize) else { return };
+        sizes.of_any = sizes.of_any.max(record.bytes);
+        if record.status == 200 && record.method == "GET" {
+            sizes.of_200 = sizes.of_200.max(record.bytes);
+        }
+    }
+
+    fn finish(mut self, size_scale: u64) -> Result<Workload, WorkloadError> {
+        if self.requests.is_empty() {
+            return Err(WorkloadError::NoRequests(self.why_nothing()));
+        }
+        let pairs = self.requests.windows(2);
+        self.notes.out_of_order =
+            pairs.map(|pair| u64::from(matches!(pair, [a, b] if b.0 < a.0))).sum();
+        if self.notes.out_of_order > 0 {
+            self.requests.sort_by_key(|(at, _)| *at);
+        }
+        let first = self.requests.first().map_or(0, |(at, _)| *at);
+        let requests = self.requests.into_iter().map(|(at, request)| {
+            let bytes = |bytes: u64| scaled(bytes, size_scale);
+            let ask = match request.ask {
+                Ask::Pass { bytes: given } => Ask::Pass { bytes: bytes(given) },
+                other => other,
+            };
+            Request { at_ms: at.abs_diff(first), ask, ..request }
+        });
+        let known: Vec<u64> =
+            self.sizes.iter().filter_map(|sizes| sizes.of_200.or(sizes.of_any)).collect();
+        let sum = known.iter().map(|bytes| u128::from(*bytes)).sum::<u128>();
+        let mean = sum.checked_div(known.len() as u128).and_then(|mean| u64::try_from(mean).ok());
+        self.notes.size_scale = size_scale;
+        let mut objects = Vec::with_capacity(self.sizes.len());
+        for (sizes, (_, key, _)) in self.sizes.iter().zip(&self.places) {
+            let size = sizes.of_200.or(sizes.of_any);
+            self.notes.unknown_size += u64::from(size.is_none());
+            let bytes = size.or(mean).map_or(1, |bytes| scaled(bytes, size_scale));
+            objects.push(Object { bytes, hash: first_u64(key.as_bytes()) });
+        }
+        Ok(Workload {
+            requests: requests.collect(),
+            objects,
+            classes: self.class_list,
+            notes: self.notes,
+        })
+    }
+
+    fn why_nothing(&self) -> &'static str {
+        if self.notes.without_site > 0 {
+            "their hosts belong to no site of the file (for a log without hosts name one with --host)"
+        } else if self.notes.refused_targets > 0 {
+            "no target could be read"
+        } else {
+            "no line could be read as one"
+        }
+    }
+}
+
+/// A size that is not made nothing.
+fn scaled(bytes: u64, scale: u64) -> u64 {
+    (bytes / scale).max(u64::from(bytes > 0))
+}
+
+/// A number for who asked.
+fn client_of(name: &str) -> u32 {
+    let mut hash = 0xcbf2_9ce4_8422_2325_u64;
+    for byte in name.bytes() {
+        hash = (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
+    }
+    u32::try_from(mix(hash) >> 32).unwrap_or(u32::MAX)
+}
