@@ -27,6 +27,7 @@ mod directives;
 mod encoding;
 mod escape;
 mod etag;
+pub mod eviction;
 mod fields;
 #[cfg(test)]
 mod fixture;
