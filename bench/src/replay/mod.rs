@@ -27,7 +27,8 @@ mod workload;
 
 pub use bound::{Bound, offline_bound};
 pub use counts::{
-    ClientCounts, Interval, OUTCOMES, OriginCounts, Outcome, Run, TierCounts, TierRun, ratio,
+    ClientCounts, Counted, Interval, OUTCOMES, OriginCounts, Outcome, Run, TierCounts, TierRun,
+    ratio,
 };
 pub use setup::{Fill, Policy, Setup, SetupError, Space, TierName};
 pub use sim::Sim;

@@ -92,7 +92,8 @@ impl Sites {
     /// Two sites claim one host.
     pub fn new(list: Vec<Site>) -> Result<Self, DuplicateHost> {
         let hosts = list.iter().enumerate();
-        let hosts = hosts.flat_map(|(at, site)| site.hosts.iter().map(move |host| (host.clone(), at)));
+        let hosts =
+            hosts.flat_map(|(at, site)| site.hosts.iter().map(move |host| (host.clone(), at)));
         Ok(Self { table: HostTable::new(hosts.collect())?, list })
     }
 
@@ -259,7 +260,11 @@ mod tests {
             ..Rule::new("/x/**".parse().unwrap())
         };
         let given = sites(vec![rule(Some(30), None)]);
-        assert_eq!(judge(&given, 200, None), Judged::Stored(for_secs(30)), "ttl for want of another");
+        assert_eq!(
+            judge(&given, 200, None),
+            Judged::Stored(for_secs(30)),
+            "ttl for want of another"
+        );
         assert_eq!(judge(&given, 200, Some("max-age=60")), Judged::Stored(for_secs(60)));
         let capped = sites(vec![rule(None, Some(10))]);
         assert_eq!(judge(&capped, 200, Some("max-age=60")), Judged::Stored(for_secs(10)));

@@ -298,7 +298,8 @@ impl<'a> Reading<'a> {
         for part in [record.scheme.as_str(), "\0", &record.host, "\0", &record.path] {
             hasher.update(part.as_bytes());
         }
-        let [print @ .., _, _, _, _, _, _, _, _, _, _, _, _, _, _, _, _] = *hasher.finalize().as_bytes();
+        let [print @ .., _, _, _, _, _, _, _, _, _, _, _, _, _, _, _, _] =
+            *hasher.finalize().as_bytes();
         let print = u128::from_le_bytes(print);
         if let Some(known) = self.targets.get(&print) {
             return Ok(*known);
@@ -320,8 +321,7 @@ impl<'a> Reading<'a> {
         if let Some(object) = self.keys.get(&keyed.key) {
             return Ok(*object);
         }
-        let object =
-            u32::try_from(self.places.len()).map_err(|_| WorkloadError::TooManyObjects)?;
+        let object = u32::try_from(self.places.len()).map_err(|_| WorkloadError::TooManyObjects)?;
         self.keys.insert(keyed.key, object);
         self.places.push((site, keyed.key, keyed.target.path().into()));
         self.sizes.push(Sizes::default());
