@@ -10,6 +10,9 @@ use std::collections::BTreeSet;
 
 use super::workload::{Ask, Workload};
 
+/// How often the next to go is ranked anew before it goes all the same.
+const RERANKED_MAX: u32 = 256;
+
 /// What cannot be exceeded, and what can be reached when the future is known. One cache, nothing expires, cold start.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Bound {
@@ -103,35 +106,82 @@ fn upper(
     (hits, bytes)
 }
 
-/// Hits and their bytes of a cache that knows when what it has is asked for next.
-fn greedy(steps: &[Step], bytes_max: u64, overhead: u64, by_size: bool) -> (u128, u128) {
-    // The last in order goes first. An object that is held stands there under its next request.
-    let mut held: BTreeSet<(u128, u32)> = BTreeSet::new();
-    let objects = steps.iter().map(|step| step.object as usize + 1).max().unwrap_or(0);
-    let mut ranks: Vec<Option<u128>> = vec![None; objects];
-    let mut sizes = vec![0_u64; objects];
-    let (mut used, mut hits, mut bytes) = (0_u64, 0, 0);
-    for step in steps {
-        let at = step.object as usize;
-        sizes[at] = step.bytes;
-        if let Some(rank) = ranks[at].take() {
-            held.remove(&(rank, step.object));
-            used -= step.bytes;
-            hits += 1;
-            bytes += u128::from(weight(step, overhead));
-        }
-        let Some(next) = step.next.filter(|_| step.bytes <= bytes_max) else { continue };
-        let rank = if by_size { next as u128 * u128::from(step.bytes) } else { next as u128 };
-        held.insert((rank, step.object));
-        ranks[at] = Some(rank);
-        used += step.bytes;
-        while used > bytes_max {
-            let Some((_, last)) = held.pop_last() else { break };
-            ranks[last as usize] = None;
-            used -= sizes[last as usize];
+/// What is held by one that knows the future.
+struct Oracle<'a> {
+    /// Whether size counts beside time.
+    by_size: bool,
+    /// The last in order goes first; by rank and object.
+    order: BTreeSet<(u128, u32)>,
+    /// Rank, next request and bytes of each object that is held.
+    held: Vec<Option<(u128, usize, u64)>>,
+    used: u64,
+    steps: &'a [Step],
+}
+
+impl Oracle<'_> {
+    fn rank(&self, now: usize, next: usize, bytes: u64) -> u128 {
+        if self.by_size {
+            next.saturating_sub(now) as u128 * u128::from(bytes)
+        } else {
+            next as u128
         }
     }
-    (hits, bytes)
+
+    fn take(&mut self, object: u32) -> bool {
+        let Some((rank, _, bytes)) = self.held[object as usize].take() else { return false };
+        self.order.remove(&(rank, object));
+        self.used -= bytes;
+        true
+    }
+
+    fn put(&mut self, now: usize, object: u32, next: usize, bytes: u64) {
+        let rank = self.rank(now, next, bytes);
+        self.order.insert((rank, object));
+        self.held[object as usize] = Some((rank, next, bytes));
+        self.used += bytes;
+    }
+
+    /// Has the last one go. Ranks fall as time passes: one that was the last may not be it any more, so that it is ranked
+    /// anew before it goes.
+    fn evict(&mut self, now: usize) -> bool {
+        for _ in 0..RERANKED_MAX {
+            let Some((_, object)) = self.order.last().copied() else { return false };
+            let Some((_, next, bytes)) = self.held[object as usize] else { return false };
+            self.take(object);
+            let rank = self.rank(now, next, bytes);
+            if self.order.last().is_none_or(|(other, _)| *other <= rank) {
+                return true;
+            }
+            self.put(now, object, next, bytes);
+        }
+        self.order.last().copied().is_some_and(|(_, object)| self.take(object))
+    }
+
+    /// Hits and their bytes.
+    fn play(mut self, bytes_max: u64, overhead: u64) -> (u128, u128) {
+        let (mut hits, mut bytes) = (0, 0);
+        for (now, step) in self.steps.iter().enumerate() {
+            if self.take(step.object) {
+                hits += 1;
+                bytes += u128::from(weight(step, overhead));
+            }
+            let Some(next) = step.next.filter(|_| step.bytes <= bytes_max) else { continue };
+            self.put(now, step.object, next, step.bytes);
+            while self.used > bytes_max {
+                if !self.evict(now) {
+                    break;
+                }
+            }
+        }
+        (hits, bytes)
+    }
+}
+
+/// Hits and their bytes of a cache that knows when what it has is asked for next.
+fn greedy(steps: &[Step], bytes_max: u64, overhead: u64, by_size: bool) -> (u128, u128) {
+    let objects = steps.iter().map(|step| step.object as usize + 1).max().unwrap_or(0);
+    let held = vec![None; objects];
+    Oracle { by_size, order: BTreeSet::new(), held, used: 0, steps }.play(bytes_max, overhead)
 }
 
 #[cfg(test)]

@@ -202,6 +202,8 @@ enum Verdict {
 /// Sizes seen of an object.
 #[derive(Debug, Clone, Copy, Default)]
 struct Sizes {
+    /// Whether a request may be answered by it; what is only ever refused by the origin is no object.
+    is_asked: bool,
     of_200: Option<u64>,
     of_any: Option<u64>,
 }
@@ -383,6 +385,7 @@ impl<'a> Reading<'a> {
 
     fn note_size(&mut self, object: u32, record: &Record) {
         let Some(sizes) = self.sizes.get_mut(object as usize) else { return };
+        sizes.is_asked = true;
         sizes.of_any = sizes.of_any.max(record.bytes);
         if record.status == 200 && record.method == "GET" {
             sizes.of_200 = sizes.of_200.max(record.bytes);
@@ -399,33 +402,42 @@ impl<'a> Reading<'a> {
         if self.notes.out_of_order > 0 {
             self.requests.sort_by_key(|(at, _)| *at);
         }
-        let first = self.requests.first().map_or(0, |(at, _)| *at);
-        let requests = self.requests.into_iter().map(|(at, request)| {
-            let bytes = |bytes: u64| scaled(bytes, size_scale);
-            let ask = match request.ask {
-                Ask::Pass { bytes: given } => Ask::Pass { bytes: bytes(given) },
-                other => other,
-            };
-            Request { at_ms: at.abs_diff(first), ask, ..request }
-        });
-        let known: Vec<u64> =
-            self.sizes.iter().filter_map(|sizes| sizes.of_200.or(sizes.of_any)).collect();
-        let sum = known.iter().map(|bytes| u128::from(*bytes)).sum::<u128>();
-        let mean = sum.checked_div(known.len() as u128).and_then(|mean| u64::try_from(mean).ok());
         self.notes.size_scale = size_scale;
-        let mut objects = Vec::with_capacity(self.sizes.len());
+        let (objects, numbers) = self.objects(size_scale);
+        let first = self.requests.first().map_or(0, |(at, _)| *at);
+        let number = |object: u32| numbers.get(object as usize).copied().flatten();
+        let renumbered = self.requests.into_iter().filter_map(|(at, request)| {
+            let ask = match request.ask {
+                Ask::Pass { bytes } => Ask::Pass { bytes: scaled(bytes, size_scale) },
+                Ask::Object { object, class } => Ask::Object { object: number(object)?, class },
+                Ask::Purge { object } => Ask::Purge { object: number(object)? },
+            };
+            Some(Request { at_ms: at.abs_diff(first), ask, ..request })
+        });
+        let requests = renumbered.collect();
+        Ok(Workload { requests, objects, classes: self.class_list, notes: self.notes })
+    }
+
+    /// The objects that are asked for, and the number of each key among them.
+    fn objects(&mut self, size_scale: u64) -> (Vec<Object>, Vec<Option<u32>>) {
+        let asked = || self.sizes.iter().filter(|sizes| sizes.is_asked);
+        let known = || asked().filter_map(|sizes| sizes.of_200.or(sizes.of_any));
+        let sum = known().map(u128::from).sum::<u128>();
+        let mean = sum.checked_div(known().count() as u128);
+        let mean = mean.and_then(|mean| u64::try_from(mean).ok());
+        let (mut objects, mut numbers) = (Vec::new(), Vec::with_capacity(self.sizes.len()));
         for (sizes, (_, key, _)) in self.sizes.iter().zip(&self.places) {
+            if !sizes.is_asked {
+                numbers.push(None);
+                continue;
+            }
             let size = sizes.of_200.or(sizes.of_any);
             self.notes.unknown_size += u64::from(size.is_none());
+            numbers.push(u32::try_from(objects.len()).ok());
             let bytes = size.or(mean).map_or(1, |bytes| scaled(bytes, size_scale));
             objects.push(Object { bytes, hash: first_u64(key.as_bytes()) });
         }
-        Ok(Workload {
-            requests: requests.collect(),
-            objects,
-            classes: self.class_list,
-            notes: self.notes,
-        })
+        (objects, numbers)
     }
 
     fn why_nothing(&self) -> &'static str {

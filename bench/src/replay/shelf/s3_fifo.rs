@@ -2,6 +2,7 @@
 //!
 //! Yang and others, "FIFO queues are all you need for cache eviction" (SOSP 2023), with a tenth of the bytes for the
 //! small queue and one hit to leave it for the main one. The memory holds as many bytes' worth of names as the main queue.
+//! What is larger than the small queue is not taken in, as libCacheSim has it, whose figures these are compared with.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -154,7 +155,7 @@ impl Shelf for S3Fifo {
             return true;
         }
         let charged = charge(&self.charges, object);
-        if charged > self.bytes_max {
+        if charged > self.small_max {
             return false;
         }
         let is_known = self.at(object) == At::Ghost;
