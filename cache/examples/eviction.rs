@@ -69,7 +69,8 @@ impl Log {
         for line in text.lines().skip(1) {
             let fields: Vec<&str> = line.split('\t').collect();
             let [_, _, method, host, path, status, size] = fields[..7] else { continue };
-            let counts = ["GET", "HEAD"].contains(&method) && ["200", "206", "304"].contains(&status);
+            let counts =
+                ["GET", "HEAD"].contains(&method) && ["200", "206", "304"].contains(&status);
             if !counts {
                 continue;
             }

@@ -1,6 +1,7 @@
 //! The `weir` command: run, set up, check and purge a Weir CDN.
 
 mod admin;
+mod bench;
 mod check;
 mod development;
 mod failure;
@@ -48,6 +49,11 @@ enum Verb {
     Push(Box<push::Arguments>),
     /// Sign a URL, or learn why a signed one is refused.
     Sign(Box<sign::Arguments>),
+    /// Measure caches: on logs, on made-up crowds.
+    Bench {
+        #[command(subcommand)]
+        verb: bench::Verb,
+    },
     /// Work with configuration files.
     Config {
         #[command(subcommand)]
@@ -79,6 +85,7 @@ fn dispatch(verb: Verb) -> Result<ExitCode, Failure> {
         Verb::Stats(arguments) => stats::run(&arguments),
         Verb::Push(arguments) => push::run(&arguments),
         Verb::Sign(arguments) => sign::run(&arguments),
+        Verb::Bench { verb } => bench::run(verb),
         Verb::Config { verb: ConfigVerb::Check(arguments) } => check::run(&arguments),
     }
 }

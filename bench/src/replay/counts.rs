@@ -258,7 +258,7 @@ pub struct Interval {
 }
 
 /// What came of a log that was played.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Run {
     /// The tiers, from the client on.
     pub tiers: Vec<TierRun>,

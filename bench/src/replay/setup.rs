@@ -164,6 +164,39 @@ impl Space {
             Self::Two { disk, .. } => disk,
         }
     }
+
+    /// The same kind of room with `bytes`: memory keeps its part of the disk.
+    #[must_use]
+    fn resized(self, bytes: u64) -> Self {
+        match self {
+            Self::One { .. } => Self::One { bytes },
+            Self::Two { memory, memory_object_max, disk } => {
+                let part = u128::from(memory) * u128::from(bytes) / u128::from(disk.max(1));
+                let memory = u64::try_from(part).unwrap_or(u64::MAX);
+                Self::Two { memory, memory_object_max: memory_object_max.min(memory), disk: bytes }
+            }
+        }
+    }
+
+    /// Room in memory, over a disk where `disk` is given. As in a node, bodies up to 1 MiB or an eighth of the memory are
+    /// kept there, whichever is less.
+    #[must_use]
+    pub fn of(memory: u64, disk: Option<u64>) -> Self {
+        let memory_object_max = (memory / 8).min(1 << 20);
+        match disk {
+            None => Self::One { bytes: memory },
+            Some(disk) => Self::Two { memory, memory_object_max, disk },
+        }
+    }
+
+    /// The weights of nodes that make tiers help each other: an edge 1, a regional as much as the edges that it has, a
+    /// shield twice all edges.
+    #[must_use]
+    pub fn sizing([edges, regionals, _]: [u32; 3]) -> [u64; 3] {
+        let (edges, regionals) = (u64::from(edges), u64::from(regionals));
+        let by = regionals.max(1);
+        [by, if regionals > 0 { edges } else { 0 }, 2 * edges * by]
+    }
 }
 
 /// The nodes of a replay.
@@ -208,7 +241,10 @@ impl Setup {
         let share = |weight: u64| {
             u64::try_from(u128::from(total) * u128::from(weight) / sum).unwrap_or(u64::MAX)
         };
-        let space = sizing.map(|weight| Space::One { bytes: share(weight) });
+        let mut space = self.space;
+        for (space, weight) in space.iter_mut().zip(sizing) {
+            *space = space.resized(share(weight));
+        }
         Self { space, ..self.clone() }
     }
 
@@ -283,6 +319,18 @@ mod tests {
             assert_eq!(shared.space.map(Space::bytes), expected, "{why}");
             assert!(shared.total_bytes() <= 1_600, "{why}");
         }
+    }
+
+    #[test]
+    fn rooms_are_sized_as_nodes_are() {
+        assert_eq!(Space::sizing([4, 2, 1]), [2, 4, 16], "1 : 2 : 8");
+        assert_eq!(Space::sizing([3, 0, 1]), [1, 0, 6]);
+        let two = Space::of(1 << 30, Some(4 << 30));
+        let expected = Space::Two { memory: 1 << 30, memory_object_max: 1 << 20, disk: 4 << 30 };
+        assert_eq!(two, expected);
+        let expected = Space::Two { memory: 256, memory_object_max: 256, disk: 1_024 };
+        assert_eq!(two.resized(1_024), expected, "memory keeps its part");
+        assert_eq!(Space::of(800, None), Space::One { bytes: 800 });
     }
 
     #[test]
