@@ -70,7 +70,7 @@ enum Job {
 }
 
 enum Done {
-    Main(Run),
+    Main(Box<Run>),
     Reference(Compared),
     Sweep(SweepPoint),
     Bound(Bound),
@@ -109,7 +109,7 @@ pub fn study(
     sweep.sort_by_key(|point| point.total_bytes);
     let run = main?;
     let warnings = warnings(workload, setup, &run);
-    Some(Study { setup: setup.clone(), run, references, bound, sweep, warnings })
+    Some(Study { setup: setup.clone(), run: *run, references, bound, sweep, warnings })
 }
 
 /// The results in the order of the jobs, so that nothing depends on which thread was first.
@@ -158,7 +158,7 @@ fn play(workload: &Workload, job: &Job, setup: &Setup, tick: &mut dyn FnMut(usiz
     }
     let Ok(run) = Sim.run(workload, setup, tick);
     match job {
-        Job::Main | Job::Bound => Done::Main(run),
+        Job::Main | Job::Bound => Done::Main(Box::new(run)),
         Job::Reference(name) => Done::Reference(Compared { name, cold: run.cold, warm: run.warm }),
         Job::Sweep(total) => {
             Done::Sweep(SweepPoint { total_bytes: *total, cold: run.cold, warm: run.warm })
@@ -185,8 +185,9 @@ fn warnings(workload: &Workload, setup: &Setup, run: &Run) -> Vec<String> {
     let share = minute / u64::from(edges.max(1));
     if edge.bytes() < share {
         warnings.push(format!(
-            "an edge is smaller than its part of what is asked for in the busiest minute ({share} bytes): it forgets \
-             within a minute what it has just fetched"
+            "an edge is smaller than its part of what is asked for in the busiest minute ({}): it forgets within a \
+             minute what it has just fetched",
+            crate::report::bytes(share)
         ));
     }
     let footprint = workload.footprint();

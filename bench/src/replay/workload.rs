@@ -122,7 +122,7 @@ impl Workload {
         while trace.next_into(&mut record)? {
             reading.take(&record)?;
             count += 1;
-            if count % WATCHED_EVERY == 0 {
+            if count.is_multiple_of(WATCHED_EVERY) {
                 watch(count);
             }
         }
@@ -323,7 +323,8 @@ impl<'a> Reading<'a> {
         if let Some(object) = self.keys.get(&keyed.key) {
             return Ok(*object);
         }
-        let object = u32::try_from(self.places.len()).map_err(|_| WorkloadError::TooManyObjects)?;
+        let object =
+            u32::try_from(self.places.len()).map_err(|_reason| WorkloadError::TooManyObjects)?;
         self.keys.insert(keyed.key, object);
         self.places.push((site, keyed.key, keyed.target.path().into()));
         self.sizes.push(Sizes::default());

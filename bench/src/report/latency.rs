@@ -34,7 +34,7 @@ impl FromStr for Links {
 
     fn from_str(text: &str) -> Result<Self, LatencyError> {
         let links = text.split(':').map(|link| {
-            let ms: f64 = link.trim().parse().map_err(|_| LatencyError::NotNumbers)?;
+            let ms: f64 = link.trim().parse().map_err(|_reason| LatencyError::NotNumbers)?;
             if ms.is_finite() && ms >= 0.0 { Ok(ms) } else { Err(LatencyError::NotNumbers) }
         });
         links.collect::<Result<_, _>>().map(Self)

@@ -131,10 +131,13 @@ fn summary(study: &Study) -> Table {
         let cells = |objects, bytes| [percent(objects), percent(bytes)];
         for (name, cells) in [
             (
-                "reached if the future were known",
+                "reached if the future were known and nothing expired",
                 cells(bound.reached_object_hit_ratio, bound.reached_byte_hit_ratio),
             ),
-            ("exceeded by nobody (PFOO-U)", cells(bound.object_hit_ratio, bound.byte_hit_ratio)),
+            (
+                "exceeded by no cache then (PFOO-U)",
+                cells(bound.object_hit_ratio, bound.byte_hit_ratio),
+            ),
         ] {
             rows.push([vec![name.to_owned()], none(), cells.to_vec()].concat());
         }
@@ -152,13 +155,12 @@ fn room(space: Space) -> String {
 
 fn tiers(study: &Study) -> Table {
     let row = |(tier, warm): (&TierRun, &TierCounts)| {
-        let asked = warm.bytes.saturating_sub(0);
         vec![
             format!("{} x{}", tier.name.as_str(), tier.nodes),
             room(tier.space),
             count(warm.requests),
             percent(warm.object_hit_ratio()),
-            percent(ratio(warm.stored_bytes, asked)),
+            percent(ratio(warm.stored_bytes, warm.bytes)),
             percent(ratio(warm.memory_hits, warm.hits())),
             count(warm.rejected),
             count(warm.evicted),
@@ -340,7 +342,7 @@ fn notes(study: &Study, workload: &Workload, asked: &Asked<'_>) -> Vec<String> {
     let known = &workload.notes;
     let mut notes = vec![
         format!(
-            "Played to {edges} edges, {regionals} regionals, {shields} shields; goal {}, fill {}, lifetimes {}, rules {}, \
+            "Played to {edges} / {regionals} / {shields} edges, regionals and shields; goal {}, fill {}, lifetimes {}, rules {}, \
              fetches of {} ms, overhead {} B, warm-up {}, seed {}.",
             setup.policy,
             setup.fill.as_str(),

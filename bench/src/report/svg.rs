@@ -1,7 +1,5 @@
 //! Charts as SVG: lines and words, colors that follow the reader's preference.
 
-use std::fmt::Write;
-
 use super::Chart;
 use super::draw::{Anchor, Canvas, HEIGHT, Ink, WIDTH, draw};
 
@@ -29,8 +27,7 @@ pub(super) fn render(charts: &[Chart]) -> String {
         let mut pen = Pen { text: String::new() };
         draw(chart, &mut pen);
         let down = HEIGHT * number as f64;
-        // Writing to a text cannot fail.
-        let _ = writeln!(svg, "<g transform=\"translate(0 {down:.0})\">\n{}</g>", pen.text);
+        svg.push_str(&format!("<g transform=\"translate(0 {down:.0})\">\n{}</g>\n", pen.text));
     }
     svg.push_str("</svg>\n");
     svg
@@ -48,8 +45,8 @@ impl Canvas for Pen {
             Ink::Series(number) => format!("s{}", number % KINDS),
         };
         let points: Vec<String> = points.iter().map(|(x, y)| format!("{x:.1},{y:.1}")).collect();
-        let _ =
-            writeln!(self.text, "<polyline class=\"{class}\" points=\"{}\"/>", points.join(" "));
+        self.text
+            .push_str(&format!("<polyline class=\"{class}\" points=\"{}\"/>\n", points.join(" ")));
     }
 
     fn word(&mut self, (x, y): (f64, f64), text: &str, anchor: Anchor) {
@@ -59,15 +56,14 @@ impl Canvas for Pen {
             Anchor::End => "end",
         };
         let text = escape(text);
-        let _ = writeln!(
-            self.text,
-            "<text x=\"{x:.1}\" y=\"{y:.1}\" text-anchor=\"{anchor}\">{text}</text>"
-        );
+        self.text.push_str(&format!(
+            "<text x=\"{x:.1}\" y=\"{y:.1}\" text-anchor=\"{anchor}\">{text}</text>\n"
+        ));
     }
 
     fn title(&mut self, (x, y): (f64, f64), text: &str) {
         let text = escape(text);
-        let _ = writeln!(self.text, "<text class=\"t\" x=\"{x:.1}\" y=\"{y:.1}\">{text}</text>");
+        self.text.push_str(&format!("<text class=\"t\" x=\"{x:.1}\" y=\"{y:.1}\">{text}</text>\n"));
     }
 }
 

@@ -200,7 +200,7 @@ impl Crowd {
         }
     }
 
-    fn row(&mut self, (what, bytes, max_age_secs): (What, u64, u64), who: (u32, u32)) -> Drawn {
+    fn row(&self, (what, bytes, max_age_secs): (What, u64, u64), who: (u32, u32)) -> Drawn {
         let (region, client) = who;
         Drawn { at_ms: self.now_ms, region, client, what, bytes, max_age_secs }
     }

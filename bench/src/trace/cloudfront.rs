@@ -80,12 +80,13 @@ impl Parser for CloudFront {
             instant::of_date_and_time(date, time).ok_or(BadLine("the date cannot be read"))?;
         // 000 stands for a client that left before its answer.
         let status = value(columns.status).ok_or_else(missing)?;
-        record.status = status.parse().map_err(|_| BadLine("sc-status is not a number"))?;
+        record.status = status.parse().map_err(|_reason| BadLine("sc-status is not a number"))?;
         // sc-bytes counts the head as well, so that the length of the body comes first.
-        record.bytes = given(columns.length).or(given(columns.bytes)).and_then(|n| n.parse().ok());
+        record.bytes =
+            given(columns.length).or_else(|| given(columns.bytes)).and_then(|n| n.parse().ok());
         given(columns.client).unwrap_or("-").clone_into(&mut record.client);
         given(columns.method).ok_or_else(missing)?.clone_into(&mut record.method);
-        let host = given(columns.host_asked).or(given(columns.host));
+        let host = given(columns.host_asked).or_else(|| given(columns.host));
         host.ok_or(BadLine("the host is missing"))?.clone_into(&mut record.host);
         given(columns.path).ok_or_else(missing)?.clone_into(&mut record.path);
         if let Some(query) = given(columns.query) {

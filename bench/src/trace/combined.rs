@@ -43,10 +43,12 @@ impl Parser for Combined {
         read_request(&request, record)?;
         let mut rest_words = rest.trim_start().splitn(3, ' ');
         let status = rest_words.next().unwrap_or_default();
-        record.status = status.parse().map_err(|_| BadLine("the status is not a number"))?;
+        record.status = status.parse().map_err(|_reason| BadLine("the status is not a number"))?;
         record.bytes = match rest_words.next() {
             Some("-") | None => None,
-            Some(bytes) => Some(bytes.parse().map_err(|_| BadLine("the bytes are not a number"))?),
+            Some(bytes) => {
+                Some(bytes.parse().map_err(|_reason| BadLine("the bytes are not a number"))?)
+            }
         };
         if let Some(host) = host_behind(rest_words.next().unwrap_or_default()) {
             record.host = host;

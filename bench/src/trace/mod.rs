@@ -283,7 +283,7 @@ impl TraceReader {
                     Err(source) => return Err(TraceError::Io { file: self.file.clone(), source }),
                     Ok(None) => return Ok(false),
                     Ok(Some(Err(too_long))) => Err(too_long),
-                    Ok(Some(Ok(line))) if line.is_empty() => Ok(Line::Other),
+                    Ok(Some(Ok(""))) => Ok(Line::Other),
                     Ok(Some(Ok(line))) => self.parser.parse(line, record),
                 }
             };

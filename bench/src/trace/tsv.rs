@@ -60,12 +60,12 @@ impl Parser for Tsv {
             }
         }
         let [at, client, method, host, path, status, size, cache_control, observed] = found;
-        record.at_ms = at.parse().map_err(|_| BadLine("ts_ms is not a number"))?;
-        record.status = status.parse().map_err(|_| BadLine("status is not a number"))?;
+        record.at_ms = at.parse().map_err(|_reason| BadLine("ts_ms is not a number"))?;
+        record.status = status.parse().map_err(|_reason| BadLine("status is not a number"))?;
         record.bytes = match size {
             "-" => None,
             "" => return Err(BadLine("fewer columns than expected")),
-            size => Some(size.parse().map_err(|_| BadLine("size is not a number"))?),
+            size => Some(size.parse().map_err(|_reason| BadLine("size is not a number"))?),
         };
         if method.is_empty() || host.is_empty() || path.is_empty() {
             return Err(BadLine("method, host or path is empty"));

@@ -36,7 +36,7 @@ struct Event {
 impl Parser for Weir {
     fn parse(&mut self, line: &str, record: &mut Record) -> Result<Line, BadLine> {
         let event: Event = serde_json::from_str(line)
-            .map_err(|_| BadLine("not an event of a Weir log as JSON"))?;
+            .map_err(|_reason| BadLine("not an event of a Weir log as JSON"))?;
         if event.target != "weir::access" || event.denied.is_some() || event.cache == "denied" {
             return Ok(Line::Other);
         }
@@ -47,7 +47,7 @@ impl Parser for Weir {
         let inner =
             shown.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')).unwrap_or(shown);
         let uri = inner.replace("\\\"", "\"").replace("\\\\", "\\");
-        let target: Target = uri.parse().map_err(|_| BadLine("target_uri cannot be read"))?;
+        let target: Target = uri.parse().map_err(|_reason| BadLine("target_uri cannot be read"))?;
         record.scheme = target.scheme();
         target.host().clone_into(&mut record.host);
         record.path = target.path_and_query();
