@@ -21,7 +21,9 @@ use std::collections::{BTreeMap, HashMap};
 use std::io::Read;
 use std::time::Instant;
 
-use weir_cache::eviction::{Goal, Shelf};
+use weir_cache::eviction::{Eviction, Goal, Seeded, Shelf, TwoQueues, for_goal};
+
+type Make = fn() -> Box<dyn Eviction>;
 
 /// Objects that are asked for once, of which a scan consists.
 const SCAN: u32 = 20_000;
@@ -31,21 +33,31 @@ fn main() {
     std::io::stdin().read_to_string(&mut text).unwrap();
     let log = Log::read(&text);
     let footprint: u64 = log.sizes.iter().sum();
+    let policies = [
+        ("balanced", (|| for_goal(Goal::Balanced)) as Make),
+        ("objects", || for_goal(Goal::Objects)),
+        ("bytes", || for_goal(Goal::Bytes)),
+        ("s3-fifo", || Box::<TwoQueues>::default()),
+    ];
     println!("{} requests of {} objects, {footprint} bytes", log.asked.len(), log.sizes.len());
     for percent in [1, 10] {
         let room = (footprint * percent / 100).max(1);
         let mut lru = Lru::new(room);
         let ratios = log.replay(|key, size| lru.ask(key, size));
         println!("{percent:2} % lru      {ratios}");
-        for goal in Goal::ALL {
-            let mut shelf = Shelf::new(goal, room);
+        for (name, make) in policies {
+            let mut shelf = shelf(make, room);
             let began = Instant::now();
             let ratios = log.replay(|key, size| ask(&mut shelf, key, size));
             let rate = log.asked.len() as f64 / began.elapsed().as_secs_f64() / 1e6;
-            let lost = log.lost_by_scan(goal, room);
-            println!("{percent:2} % {goal:8} {ratios}  {lost:.4} lost by a scan, {rate:.2} M/s");
+            let lost = log.lost_by_scan(make, room);
+            println!("{percent:2} % {name:8} {ratios}  {lost:.4} lost by a scan, {rate:.2} M/s");
         }
     }
+}
+
+fn shelf(make: Make, room: u64) -> Shelf<u32> {
+    Shelf::with_policy(make(), room, Seeded::default())
 }
 
 fn ask(shelf: &mut Shelf<u32>, key: u32, size: u64) -> bool {
@@ -97,10 +109,10 @@ impl Log {
     }
 
     /// The part of requests that are hits no more in the last quarter of the log, when a scan comes before it.
-    fn lost_by_scan(&self, goal: Goal, room: u64) -> f64 {
+    fn lost_by_scan(&self, make: Make, room: u64) -> f64 {
         let from = self.asked.len() / 4 * 3;
         let last_quarter = |scan: u32| {
-            let mut shelf = Shelf::new(goal, room);
+            let mut shelf = shelf(make, room);
             let mut ratios = Ratios::default();
             for (at, key) in self.asked.iter().enumerate() {
                 if at == from {

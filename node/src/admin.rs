@@ -139,6 +139,7 @@ async fn stats(State(admin): State<Admin>) -> Json<Value> {
             "bytes_max": node.config.store.memory.as_u64(),
             "keys": readings.store_keys,
             "evictions": readings.evictions,
+            "rejected": readings.rejected,
         },
         "disk": readings.disk.map(|disk| disk_json(&node.config, &disk)),
     }))
@@ -158,6 +159,7 @@ fn disk_json(config: &NodeConfig, disk: &DiskStats) -> Value {
         "free_bytes": disk.free_bytes,
         "waiting_bytes": disk.waiting_bytes,
         "evictions": disk.evictions,
+        "rejected": disk.rejected,
         "hits": disk.hits,
         "misses": disk.misses,
         "faults": disk.damaged.saturating_add(disk.missing).saturating_add(disk.unreadable),

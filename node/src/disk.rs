@@ -32,6 +32,7 @@ pub(crate) fn open(
     let disk = &config.store.on_disk;
     let limits = DiskLimits {
         folder: data_dir.join("store"),
+        goal: config.store.goal,
         bytes_max: bytes_max.as_u64(),
         files_max: disk.files_max as u64,
         slice_bytes: u32::try_from(disk.slice.as_u64()).unwrap_or(u32::MAX),

@@ -286,6 +286,7 @@ struct Gauges {
     store_bytes: Gauge,
     store_keys: Gauge,
     evictions: Counter<u64, AtomicU64>,
+    rejected: Counter<u64, AtomicU64>,
     variants_dropped: Counter<u64, AtomicU64>,
     purge_applied: Gauge,
     purge_fenced: Gauge,
@@ -303,6 +304,7 @@ pub(crate) struct Readings {
     pub(crate) store_bytes: u64,
     pub(crate) store_keys: u64,
     pub(crate) evictions: u64,
+    pub(crate) rejected: u64,
     pub(crate) variants_dropped: u64,
     /// The disk tier; `None` where there is none.
     pub(crate) disk: Option<DiskStats>,
@@ -616,6 +618,7 @@ impl Metrics {
         );
         registry.register("store_keys", "Keys stored", gauges.store_keys.clone());
         registry.register("evictions", "Keys dropped for room", gauges.evictions.clone());
+        registry.register("rejected", "Keys not kept when they came", gauges.rejected.clone());
         registry.register(
             "variants_dropped",
             "Variants dropped because their key had too many",
@@ -707,6 +710,8 @@ impl Metrics {
         gauges.countries_built.set(signed(readings.countries_built));
         let evictions = readings.evictions.saturating_sub(gauges.evictions.get());
         gauges.evictions.inc_by(evictions);
+        let rejected = readings.rejected.saturating_sub(gauges.rejected.get());
+        gauges.rejected.inc_by(rejected);
         let dropped = readings.variants_dropped.saturating_sub(gauges.variants_dropped.get());
         gauges.variants_dropped.inc_by(dropped);
         if let Some(disk) = &readings.disk {

@@ -266,6 +266,7 @@ impl Node {
             store_bytes: store.bytes,
             store_keys: store.keys,
             evictions: store.evictions,
+            rejected: store.rejected,
             variants_dropped: self.store.variants_dropped(),
             disk: self.disk_stats().await,
             disk_late: self.store.late_lookups(),
@@ -367,6 +368,7 @@ fn store_limits(config: &NodeConfig) -> StoreLimits {
         memory_object_bytes_max: config.store.memory_object_max().as_u64(),
         variants_max: config.store.variants_max,
         memory_kind: config.store.memory_kind,
+        goal: config.store.goal,
     }
 }
 

@@ -4,7 +4,7 @@
 //!
 //! `cargo run --release -p weir-store --example memory_per_object -- KIND OBJECTS BODY_BYTES [LIMIT_MIB]`
 //!
-//! KIND is `moka` or `quick`. Without a limit everything is kept. Times are
+//! KIND is `moka`, `quick` or `shelves`. Without a limit everything is kept. Times are
 //! those of one thread on its processor. Linux only, for it reads `/proc`.
 
 #![expect(clippy::unwrap_used, clippy::print_stdout, reason = "a tool for the terminal")]
@@ -13,6 +13,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
+use weir_cache::eviction::Goal;
 use weir_cache::{
     CacheKey, KeyRules, Keyed, Now, OpenGate, Policy, Profile, RequestHead, ResponseHead, Scheme,
     Seq, StoredHead, Target, Timestamp, Timing, UnixTime, check,
@@ -36,8 +37,10 @@ async fn main() {
         memory_kind: match std::env::args().nth(1).as_deref() {
             Some("moka") => MemoryKind::Moka,
             Some("quick") => MemoryKind::Quick,
+            Some("shelves") => MemoryKind::Shelves,
             other => panic!("no kind of map: {other:?}"),
         },
+        goal: Goal::default(),
     });
     let policy = Policy::for_profile(Profile::Default);
     let before = resident_bytes();

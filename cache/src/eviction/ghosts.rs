@@ -26,21 +26,20 @@ impl Default for Ghosts {
 }
 
 impl Ghosts {
-    /// Remembers a key that was used so often, 255 times at most. As many keys are remembered as are held,
+    /// Remembers a key that was used so often. As many keys are remembered as are held,
     /// `keys`, or up to twice that.
-    pub(super) fn add(&mut self, print: u64, uses: u16, keys: u64) {
+    pub(super) fn add(&mut self, print: u64, uses: u8, keys: u64) {
         self.grow_to(keys);
-        let uses = u64::from(uses).clamp(1, USES);
-        put(&mut self.groups, print & !USES | uses);
+        put(&mut self.groups, print & !USES | u64::from(uses.max(1)));
     }
 
     /// Forgets a key; returns how often it was used, or `None` if it was not known.
-    pub(super) fn take(&mut self, print: u64) -> Option<u16> {
+    pub(super) fn take(&mut self, print: u64) -> Option<u8> {
         let place = place_of(print, self.groups.len());
         let group = self.groups.get_mut(place)?;
         let word = group.iter_mut().find(|word| **word != 0 && **word & !USES == print & !USES)?;
         let uses = std::mem::take(word) & USES;
-        u16::try_from(uses).ok()
+        u8::try_from(uses).ok()
     }
 
     fn grow_to(&mut self, keys: u64) {
@@ -89,10 +88,10 @@ mod tests {
     fn a_key_is_remembered_once_with_its_uses() {
         let mut ghosts = Ghosts::default();
         ghosts.add(print(7), 3, 1);
-        ghosts.add(print(8), 999, 1);
+        ghosts.add(print(8), 0, 1);
         assert_eq!(ghosts.take(print(7)), Some(3));
         assert_eq!(ghosts.take(print(7)), None);
-        assert_eq!(ghosts.take(print(8)), Some(255));
+        assert_eq!(ghosts.take(print(8)), Some(1));
     }
 
     #[test]

@@ -1,8 +1,10 @@
 //! What must a policy answer, and what is it told?
 
 use super::goal::Goal;
-use super::two_queues::TwoQueues;
 use super::worth::Worth;
+
+/// The part of all room that a spared entry takes at most.
+const SPARED_PART: u64 = 3;
 
 /// Says what goes, by what it is told of entries.
 pub trait Eviction: Send + Sync + std::fmt::Debug {
@@ -33,11 +35,15 @@ pub trait Eviction: Send + Sync + std::fmt::Debug {
 /// The policy for a goal.
 #[must_use]
 pub fn for_goal(goal: Goal) -> Box<dyn Eviction> {
-    match goal {
-        Goal::Balanced => Box::new(Worth::balanced()),
-        Goal::Bytes => Box::new(TwoQueues::default()),
-        Goal::Objects => Box::new(Worth::objects()),
-    }
+    Box::new(Worth::new(goal))
+}
+
+/// Whether an entry of `charge` bytes, among `bytes_max`, is passed over when room is made for nothing but itself. So
+/// what was just asked for is there when it is asked for again at once, however little newcomers are worth; it
+/// costs one place.
+#[must_use]
+pub const fn is_spared(charge: u64, bytes_max: u64) -> bool {
+    charge <= bytes_max / SPARED_PART
 }
 
 /// Where entries wait for their eviction.
@@ -51,11 +57,20 @@ pub enum Queue {
     Balanced,
     /// All entries in the order of their worth to the goal `objects`.
     Objects,
+    /// All entries in the order of their worth to the goal `bytes`.
+    Bytes,
 }
 
 impl Queue {
     /// All of them, in the order of their numbers.
-    pub const ALL: [Self; 4] = [Self::Trial, Self::Main, Self::Balanced, Self::Objects];
+    pub const ALL: [Self; 5] =
+        [Self::Trial, Self::Main, Self::Balanced, Self::Objects, Self::Bytes];
+
+    /// The queue of a number, if there is one.
+    #[must_use]
+    pub fn from_number(number: u8) -> Option<Self> {
+        Self::ALL.into_iter().find(|queue| queue.number() == number)
+    }
 
     /// Its number, the same for ever: indexes on disk have it.
     #[must_use]
@@ -65,6 +80,7 @@ impl Queue {
             Self::Main => 1,
             Self::Balanced => 2,
             Self::Objects => 3,
+            Self::Bytes => 4,
         }
     }
 }
@@ -77,7 +93,7 @@ pub struct Place {
     /// The lowest is looked at first; of equals the one that came there first.
     pub priority: u64,
     /// How often the entry was used, as far as the policy counts.
-    pub uses: u16,
+    pub uses: u8,
 }
 
 /// An entry that was not held until now.

@@ -18,13 +18,13 @@ use hashbrown::HashTable;
 
 use super::goal::Goal;
 use super::hash::Seeded;
-use super::policy::{Eviction, Held, Looked, Newcomer, Place, Queue, Verdict, for_goal};
+use super::policy::{Eviction, Held, Looked, Newcomer, Place, Queue, Verdict, for_goal, is_spared};
 use super::slab::Slab;
 
 /// Entries looked at to make room once. Beyond that even one that was hit goes: all of them were.
 const LOOKS_MAX: u32 = 1_024;
 /// Hits beyond which an entry's count does not rise until it is looked at.
-const HITS_MAX: u8 = 63;
+const HITS_MAX: u8 = 32;
 
 /// Entries within a bound, by key.
 #[derive(Debug)]
@@ -48,7 +48,7 @@ struct Entry<K, V> {
     charge: u64,
     /// Which of the places that lead here counts.
     turn: u32,
-    uses: u16,
+    uses: u8,
     queue: Queue,
     hits: AtomicU8,
 }
@@ -100,8 +100,14 @@ impl<K: Hash + Eq + Clone, V, S: BuildHasher> Shelf<K, V, S> {
     /// An empty shelf for `bytes_max` that spreads keys by `hasher`.
     #[must_use]
     pub fn with_hasher(goal: Goal, bytes_max: u64, hasher: S) -> Self {
+        Self::with_policy(for_goal(goal), bytes_max, hasher)
+    }
+
+    /// The same with a policy that is none of the goals'.
+    #[must_use]
+    pub fn with_policy(policy: Box<dyn Eviction>, bytes_max: u64, hasher: S) -> Self {
         Self {
-            policy: for_goal(goal),
+            policy,
             bytes_max,
             numbers: HashTable::new(),
             entries: Slab::new(),
@@ -240,16 +246,22 @@ impl<K: Hash + Eq + Clone, V, S: BuildHasher> Shelf<K, V, S> {
     /// Evicts until everything fits; returns whether the entry of `newest` is held then.
     fn make_room(&mut self, newest: u32, gone: &mut Vec<(K, V)>) -> bool {
         let mut is_held = true;
+        let mut spared = None;
         let mut looks: u32 = 0;
         while self.held.bytes() > self.bytes_max {
             let queue = self.policy.queue_to_look_at(&self.held);
             let Some(spot) = self.lowest(queue) else { break };
+            let is_newest = spot.number == newest;
+            if is_newest && spared.is_none() && self.is_spared(spot.number) {
+                spared = Some((queue, spot));
+                continue;
+            }
             looks = looks.saturating_add(1);
             if !self.goes(spot, looks > LOOKS_MAX) {
                 continue;
             }
             let Some(entry) = self.take_number(spot.number) else { continue };
-            if spot.number == newest {
+            if is_newest {
                 is_held = false;
                 self.counts.rejected = self.counts.rejected.saturating_add(1);
             } else {
@@ -258,7 +270,16 @@ impl<K: Hash + Eq + Clone, V, S: BuildHasher> Shelf<K, V, S> {
             }
             gone.push((entry.key, entry.value));
         }
+        if let Some((queue, spot)) = spared {
+            self.line(queue, spot);
+        }
         is_held
+    }
+
+    /// Whether an entry is not to go for itself.
+    fn is_spared(&self, number: u32) -> bool {
+        let entry = self.entries.get(number);
+        entry.is_some_and(|entry| is_spared(entry.charge, self.bytes_max))
     }
 
     /// Takes the lowest place of a queue that leads to an entry.

@@ -1,4 +1,7 @@
-//! The policy for the goal `bytes`: two queues, each first in, first out.
+//! Two queues, each first in, first out: a policy to compare with.
+//!
+//! No goal uses it, since [`for_goal`](super::for_goal) saves more of everything on the logs there are; it is
+//! the best known that does not count sizes.
 //!
 //! An entry begins on trial. When room is needed and those on trial take more than a tenth of it, the oldest of
 //! them goes, or moves to the main queue if it was hit meanwhile; else the oldest of the main queue goes, or to
@@ -12,11 +15,11 @@ use super::policy::{Eviction, Held, Looked, Newcomer, Place, Queue, Verdict};
 /// Part of what is held that may be on trial.
 const TRIAL_PART: u64 = 10;
 /// Hits beyond which an entry gets no warmer.
-const WARMEST: u16 = 3;
+const WARMEST: u8 = 3;
 
 /// Two queues and a memory of what went on trial.
 #[derive(Debug, Default)]
-pub(super) struct TwoQueues {
+pub struct TwoQueues {
     ghosts: Ghosts,
 }
 
@@ -36,7 +39,7 @@ impl Eviction for TwoQueues {
 
     fn look(&mut self, looked: Looked, held: &Held) -> Verdict {
         let Looked { entry, place, hits } = looked;
-        let warmth = place.uses.saturating_add(u16::from(hits)).min(WARMEST);
+        let warmth = place.uses.saturating_add(hits).min(WARMEST);
         let Some(cooler) = warmth.checked_sub(1) else {
             if place.queue == Queue::Trial {
                 self.ghosts.add(entry.print, 1, held.keys);

@@ -1,80 +1,126 @@
-//! The policy for the goals `balanced` and `objects`: what is worth least for its size goes.
+//! The policy of all goals: what is worth least for its size goes.
 //!
 //! An entry's priority is the level at which it was placed, and its uses divided by its size to some power
 //! (GreedyDual-Size-Frequency; Cherkasova, 1998). The level is the priority of what was looked at last, so it
 //! rises, and what is not asked for any more is overtaken. With the size itself a cache answers most requests
-//! from the fewest bytes; with its square root large bodies stay, too, and bytes are spared.
+//! from the fewest bytes; with its square root large bodies stay, too; with its fourth root bytes are spared,
+//! while large bodies that were asked for once do not push out many others.
 //!
-//! Hits raise no priority at once: an entry that was hit is placed anew when it is the lowest. It would have
-//! been placed no later than that, so only what lies above is out of order meanwhile, and nobody looks there.
+//! Three things differ from the books:
+//!
+//! - Hits raise no priority at once: an entry that was hit is placed anew when it is the lowest. It would have
+//!   been placed no lower than that, so only what lies above is out of order meanwhile, and nobody looks there.
+//! - A newcomer counts as many uses as those before it turned out to have: twice the part of them that was hit
+//!   before they were looked at, one at most. So a scan, of which nothing is asked for again, soon pushes
+//!   out nothing but itself.
+//! - What was evicted is remembered with its uses, and goes on from there when it comes back.
+//!
+//! A newcomer competes like the others: when it is the lowest of all, and too large to be
+//! [spared](super::is_spared), it is what goes, and was not admitted.
 
 use super::ghosts::Ghosts;
+use super::goal::Goal;
 use super::policy::{Eviction, Held, Looked, Newcomer, Place, Queue, Verdict};
 
-/// The worth of one use of one byte. Sizes beyond are all the same to `objects`; the level has room for 2^28
-/// times as much.
-const ONE: u64 = 1 << 36;
-/// Uses beyond which an entry is worth no more.
-const USES_MAX: u16 = 1 << 12;
+/// One use.
+const USE: u64 = 1 << 16;
+/// Uses beyond which an entry is worth no more: so often is it passed over when nobody asks for it any more.
+/// More uses save no more on the logs there are, and keep what has gone out of fashion.
+const USES_MAX: u8 = 32;
+/// The worth of one use of one byte, in parts of [`USE`]. With a level of 64 bits and entries of a KiB there
+/// is room for a thousand million times what is held.
+const ONE: u64 = 1 << 20;
+/// Roots of sizes are in parts of this.
+const ROOT: u64 = 1 << 10;
+/// Newcomers over which is averaged how many of them are hit; as many as a small cache has entries.
+const NEWCOMERS: u64 = 128;
+/// The least that a newcomer counts, so that after a scan some stay long enough to be hit.
+const NEWCOMER_MIN: u64 = USE / 64;
 
 /// All entries in the order of their worth.
 #[derive(Debug)]
 pub(super) struct Worth {
-    queue: Queue,
+    goal: Goal,
     /// The priority of what was looked at last.
     level: u64,
+    /// The part of newcomers that is hit before it is looked at, in parts of [`USE`].
+    liked: u64,
     ghosts: Ghosts,
 }
 
 impl Worth {
-    pub(super) fn balanced() -> Self {
-        Self::new(Queue::Balanced)
+    pub(super) fn new(goal: Goal) -> Self {
+        Self { goal, level: 0, liked: USE / 2, ghosts: Ghosts::default() }
     }
 
-    pub(super) fn objects() -> Self {
-        Self::new(Queue::Objects)
+    const fn own(&self) -> Queue {
+        match self.goal {
+            Goal::Balanced => Queue::Balanced,
+            Goal::Bytes => Queue::Bytes,
+            Goal::Objects => Queue::Objects,
+        }
     }
 
-    fn new(queue: Queue) -> Self {
-        Self { queue, level: 0, ghosts: Ghosts::default() }
+    /// The size to the power that the goal asks for, in parts of [`ROOT`].
+    fn root(&self, charge: u64) -> u64 {
+        // 8 TiB, so that its parts are numbers.
+        let charge = charge.clamp(1, 1 << 43);
+        let root_of = |size: u64| size.saturating_mul(ROOT).saturating_mul(ROOT).isqrt();
+        match self.goal {
+            Goal::Balanced => root_of(charge),
+            Goal::Bytes => root_of(charge).saturating_mul(ROOT).isqrt(),
+            Goal::Objects => charge.saturating_mul(ROOT),
+        }
     }
 
-    fn place(&self, charge: u64, uses: u16) -> Place {
-        let all = ONE.saturating_mul(u64::from(uses));
-        let worth = if self.queue == Queue::Objects {
-            all.checked_div(charge.max(1))
-        } else {
-            // The root of 2^20 times as much is 2^10 times the root.
-            let root = u128::from(charge.max(1)).saturating_mul(1 << 20).isqrt();
-            let worth = u128::from(all).saturating_mul(1 << 10).checked_div(root);
-            worth.and_then(|worth| u64::try_from(worth).ok())
-        };
-        let priority = self.level.saturating_add(worth.unwrap_or(u64::MAX).max(1));
-        Place { queue: self.queue, priority, uses }
+    /// The place of an entry used so often, in parts of [`USE`].
+    fn place(&self, charge: u64, used: u64, uses: u8) -> Place {
+        let all = ONE.saturating_mul(used).saturating_mul(ROOT);
+        let worth = all.checked_div(self.root(charge)).unwrap_or(0).max(1);
+        Place { queue: self.own(), priority: self.level.saturating_add(worth), uses }
+    }
+
+    fn place_used(&self, charge: u64, uses: u8) -> Place {
+        let uses = uses.min(USES_MAX);
+        self.place(charge, USE.saturating_mul(u64::from(uses)), uses)
+    }
+
+    /// Learns whether a newcomer was hit.
+    fn learn(&mut self, was_hit: bool) {
+        let kept = self.liked.saturating_sub(self.liked.div_ceil(NEWCOMERS));
+        self.liked = kept.saturating_add(if was_hit { USE / NEWCOMERS } else { 0 });
     }
 }
 
 impl Eviction for Worth {
     fn enter(&mut self, newcomer: Newcomer, _: &Held) -> Place {
-        let uses = self.ghosts.take(newcomer.print).map_or(1, |uses| uses.saturating_add(1));
-        self.place(newcomer.charge, uses.min(USES_MAX))
+        match self.ghosts.take(newcomer.print) {
+            Some(uses) => self.place_used(newcomer.charge, uses.saturating_add(1)),
+            None => {
+                let used = self.liked.saturating_mul(2).clamp(NEWCOMER_MIN, USE);
+                self.place(newcomer.charge, used, 0)
+            }
+        }
     }
 
     fn queue(&self, _: &Held) -> Queue {
-        self.queue
+        self.own()
     }
 
     fn look(&mut self, looked: Looked, held: &Held) -> Verdict {
         let Looked { entry, place, hits } = looked;
-        if place.queue == self.queue {
+        if place.queue == self.own() {
             self.level = self.level.max(place.priority);
         }
+        if place.uses == 0 {
+            self.learn(hits > 0);
+        }
+        let uses = place.uses.max(1);
         if hits == 0 {
-            self.ghosts.add(entry.print, place.uses, held.keys);
+            self.ghosts.add(entry.print, uses, held.keys);
             return Verdict::Evict;
         }
-        let uses = place.uses.saturating_add(u16::from(hits)).min(USES_MAX);
-        Verdict::Move(self.place(entry.charge, uses))
+        Verdict::Move(self.place_used(entry.charge, uses.saturating_add(hits)))
     }
 
     fn resume(&mut self, lowest: u64) {
@@ -82,6 +128,10 @@ impl Eviction for Worth {
     }
 
     fn queues(&self) -> &'static [Queue] {
-        if self.queue == Queue::Objects { &[Queue::Objects] } else { &[Queue::Balanced] }
+        match self.goal {
+            Goal::Balanced => &[Queue::Balanced],
+            Goal::Bytes => &[Queue::Bytes],
+            Goal::Objects => &[Queue::Objects],
+        }
     }
 }

@@ -1,5 +1,6 @@
 //! What a node keeps, in memory and on disk.
 
+use weir_cache::eviction::Goal;
 use weir_store::{IndexKind, MemoryKind, SyncMode};
 
 use super::units::ByteSize;
@@ -16,6 +17,8 @@ pub struct StoreConfig {
     pub memory: ByteSize,
     /// Which map they are kept in.
     pub memory_kind: MemoryKind,
+    /// What eviction aims at, on disk and in memory.
+    pub goal: Goal,
     /// Largest body stored: at most an eighth of `memory`, or a quarter of `disk` where there is one.
     pub object_max: ByteSize,
     /// Largest body kept in memory where there is a disk.
@@ -97,6 +100,7 @@ impl Default for StoreConfig {
         let mut config = Self {
             memory: ByteSize::from_mib(256),
             memory_kind: MemoryKind::default(),
+            goal: Goal::default(),
             object_max: zero,
             memory_object_max: zero,
             variants_max: 16,

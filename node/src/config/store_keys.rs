@@ -1,5 +1,6 @@
 //! The keys of the table `store`.
 
+use weir_cache::eviction::Goal;
 use weir_store::{IndexKind, MemoryKind, SyncMode};
 
 use super::keys::Visitor;
@@ -10,8 +11,17 @@ use super::units::ByteSize;
 const INDEX: Choice<IndexKind> =
     Choice { options: &[("redb", IndexKind::Redb), ("sled", IndexKind::Sled)] };
 
-const MEMORY_KIND: Choice<MemoryKind> =
-    Choice { options: &[("moka", MemoryKind::Moka), ("quick", MemoryKind::Quick)] };
+const MEMORY_KIND: Choice<MemoryKind> = Choice {
+    options: &[
+        ("shelves", MemoryKind::Shelves),
+        ("moka", MemoryKind::Moka),
+        ("quick", MemoryKind::Quick),
+    ],
+};
+
+const GOAL: Choice<Goal> = Choice {
+    options: &[("balanced", Goal::Balanced), ("objects", Goal::Objects), ("bytes", Goal::Bytes)],
+};
 
 const SYNC: Choice<SyncMode> =
     Choice { options: &[("none", SyncMode::None), ("data", SyncMode::Data)] };
@@ -29,7 +39,14 @@ pub(super) fn visit(store: &mut StoreConfig, v: &mut impl Visitor) {
         "memory_kind",
         &MEMORY_KIND,
         &mut store.memory_kind,
-        "Which map holds them: moka keeps what is asked for often, quick takes less memory for each and less time.",
+        "Which map holds them: shelves keeps what store.goal asks for, moka and quick have policies of their own.",
+    );
+    v.key(
+        "goal",
+        &GOAL,
+        &mut store.goal,
+        "What is kept when there is no room for all: balanced spares the origin requests and bytes, objects as many \
+         requests as can be, bytes as many bytes.",
     );
     v.key(
         "object_max",

@@ -27,6 +27,7 @@ pub(crate) struct DiskMetrics {
     changes: Family<Reason, Counter>,
     faults: Family<Reason, Counter>,
     evictions: Counter,
+    rejected: Counter,
     scrubbed_bytes: Counter,
     orphans: Counter,
 }
@@ -74,6 +75,11 @@ impl DiskMetrics {
             self.faults.clone(),
         );
         registry.register("disk_evictions", "Keys evicted from disk", self.evictions.clone());
+        registry.register(
+            "disk_rejected",
+            "Keys not kept on disk when they came",
+            self.rejected.clone(),
+        );
         registry.register_with_unit(
             "disk_scrubbed",
             "Read to find damage",
@@ -116,6 +122,7 @@ impl DiskMetrics {
             raise(&family.get_or_create(&Reason { reason }), value);
         }
         raise(&self.evictions, stats.evictions);
+        raise(&self.rejected, stats.rejected);
         raise(&self.scrubbed_bytes, stats.scrubbed_bytes);
         raise(&self.orphans, stats.orphans);
     }

@@ -126,9 +126,9 @@ impl Writer {
     ///
     /// The index cannot be read.
     pub(super) fn refresh(&mut self) -> Result<(), IndexError> {
-        let next_rank = self.totals.next_rank;
+        let next_turn = self.totals.next_turn;
         self.totals = self.index.get(TOTALS)?.and_then(|bytes| unseal(&bytes)).unwrap_or_default();
-        self.totals.next_rank = self.totals.next_rank.max(next_rank);
+        self.totals.next_turn = self.totals.next_turn.max(next_turn);
         *self.shared.totals.lock() = self.totals;
         Ok(())
     }

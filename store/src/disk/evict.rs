@@ -1,31 +1,74 @@
 //! What goes when the disk is full?
 //!
-//! Two queues, each first in, first out. A key begins on trial. When room is needed and those on trial take
-//! more than a tenth of it, the oldest of them goes, or moves to the main queue if it was hit meanwhile; else
-//! the oldest of the main queue goes, or to its end if it was hit. A key that comes back soon after it was
-//! evicted on trial begins in the main queue. One hit wonders so pass through a tenth of the disk without
-//! pushing out what is asked for again (S3-FIFO; Yang and others, SOSP 2023).
+//! What the policy of the goal says (`weir_cache::eviction`), which memory and simulations use as well. Here is
+//! what it does not see: the order, which lies in the index, so that a restart keeps it and need not read it. What
+//! was hit, and which keys were evicted, is forgotten then.
 //!
-//! The order lies in the index, so a restart keeps it and need not read it; only what was hit is forgotten.
+//! Keys of a queue that is not of this goal, from before it was changed, go first.
 
 use weir_cache::CacheKey;
+use weir_cache::eviction::{Looked, Newcomer, Place, Queue, Verdict, is_spared};
 
 use super::index::{Batch, IndexError};
 use super::room::Room;
-use super::rows::{KeyRow, Queue, TOTALS, Totals, key_at, key_in, order_at, order_of, seal};
+use super::rows::{KeyRow, Rank, TOTALS, key_at, key_in, order_at, order_of, priority_at, seal};
 use super::writer::{WriteError, Writer};
 
-/// Part of the disk for keys on trial.
-const TRIAL_PART: u64 = 10;
 /// Keys looked at together.
 const LOOK: usize = 64;
 /// Keys looked at to make room once. Beyond that even a warm one goes: all of them are.
 const LOOKS_MAX: usize = 4_096;
 
+/// How many keys went for room.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Gone {
+    /// Keys that were held.
+    pub(super) evicted: u64,
+    /// Keys that had only just come.
+    pub(super) rejected: u64,
+}
+
+impl Gone {
+    /// Counts more of them.
+    pub(super) fn add(&mut self, more: Self) {
+        self.evicted = self.evicted.saturating_add(more.evicted);
+        self.rejected = self.rejected.saturating_add(more.rejected);
+    }
+}
+
 impl Writer {
     /// Bytes that may be held.
     fn bytes_max(&self) -> u64 {
         self.limits.bytes_max.min(self.room.map_or(u64::MAX, Room::bytes_max))
+    }
+
+    /// Has the policy go on with the order that is in the index.
+    ///
+    /// # Errors
+    ///
+    /// The index cannot be read.
+    pub(super) fn resume_order(&mut self) -> Result<(), IndexError> {
+        for queue in self.policy.queues() {
+            let (from, below) = order_of(*queue);
+            if let Some((at, _)) = self.index.scan(&from, &below, 1)?.first() {
+                self.policy.resume(priority_at(at).unwrap_or(0));
+            }
+        }
+        Ok(())
+    }
+
+    /// The rank of a key that is not held yet and will be charged for `charge` bytes.
+    pub(super) fn first_rank(&mut self, key: &CacheKey, charge: u64) -> Rank {
+        let turn = self.next_turn();
+        let newcomer = Newcomer { print: print_of(key), charge, turn };
+        let place = self.policy.enter(newcomer, &self.totals.held());
+        Rank::new(place, turn)
+    }
+
+    fn next_turn(&mut self) -> u64 {
+        let turn = self.totals.next_turn;
+        self.totals.next_turn = turn.saturating_add(1);
+        turn
     }
 
     /// Makes some room on a file system that had none for `bytes` more; returns how many keys went: none
@@ -34,24 +77,31 @@ impl Writer {
     /// # Errors
     ///
     /// The index failed: undo what is staged.
-    pub(super) fn give_back(&mut self, bytes: u64) -> Result<u64, WriteError> {
-        let Some(less) = Room::less(self.room, self.totals.bytes(), bytes) else { return Ok(0) };
+    pub(super) fn give_back(&mut self, bytes: u64) -> Result<Gone, WriteError> {
+        let Some(less) = Room::less(self.room, self.totals.bytes(), bytes) else {
+            return Ok(Gone::default());
+        };
         self.room = Some(less);
-        let evicted = self.make_room(0)?;
+        let gone = self.make_room(0, None)?;
         self.write_out()?;
-        Ok(evicted)
+        Ok(gone)
     }
 
-    /// Stages evictions until everything fits, with room for `bytes` more; returns how many keys go.
+    /// Stages evictions until everything fits, with room for `bytes` more; returns how many keys go. `newest` is
+    /// the key that room is made for, if it is held already.
     ///
     /// # Errors
     ///
     /// The index failed: undo what is staged.
-    pub(super) fn make_room(&mut self, bytes: u64) -> Result<u64, WriteError> {
-        let mut evicted: u64 = 0;
+    pub(super) fn make_room(
+        &mut self,
+        bytes: u64,
+        newest: Option<&CacheKey>,
+    ) -> Result<Gone, WriteError> {
+        let mut gone = Gone::default();
         let mut looks = 0;
         while self.is_over(bytes) {
-            let queue = self.queue_to_evict_from();
+            let queue = self.policy.queue_to_look_at(&self.totals.held());
             let (from, below) = order_of(queue);
             let places = self.index.scan(&from, &below, LOOK)?;
             if places.is_empty() {
@@ -59,16 +109,37 @@ impl Writer {
                 self.recount(queue)?;
                 break;
             }
-            for (at, value) in places {
-                if !self.is_over(bytes) || self.queue_to_evict_from() != queue {
+            let before = looks;
+            for (at, value) in &places {
+                if !self.is_over(bytes) || self.is_elsewhere(queue) {
                     break;
                 }
+                let key = key_in(value);
+                let is_newest = newest.is_some() && key.as_ref() == newest;
+                if is_newest && self.is_spared(newest)? {
+                    continue;
+                }
                 looks += 1;
-                let went = self.look(queue, (&at, key_in(&value)), looks > LOOKS_MAX)?;
-                evicted = evicted.saturating_add(u64::from(went));
+                if self.look((at, key), looks > LOOKS_MAX)? {
+                    let counter = if is_newest { &mut gone.rejected } else { &mut gone.evicted };
+                    *counter = counter.saturating_add(1);
+                }
+            }
+            if looks == before {
+                // Nothing is left but what is spared.
+                break;
             }
         }
-        Ok(evicted)
+        Ok(gone)
+    }
+
+    fn is_elsewhere(&self, queue: Queue) -> bool {
+        self.policy.queue_to_look_at(&self.totals.held()) != queue
+    }
+
+    fn is_spared(&self, key: Option<&CacheKey>) -> Result<bool, IndexError> {
+        let row = key.map_or(Ok(None), |key| self.row(key))?;
+        Ok(row.is_some_and(|row| is_spared(row.charge, self.bytes_max())))
     }
 
     fn is_over(&self, bytes: u64) -> bool {
@@ -76,17 +147,9 @@ impl Writer {
         (over || self.totals.files > self.limits.files_max) && self.totals.keys > 0
     }
 
-    fn queue_to_evict_from(&self) -> Queue {
-        let Totals { trial_bytes, main_bytes, .. } = self.totals;
-        // Of what is held: a file system may have less room than the limit says.
-        let on_trial = self.totals.bytes().checked_div(TRIAL_PART).unwrap_or(0);
-        if trial_bytes > on_trial || main_bytes == 0 { Queue::Trial } else { Queue::Main }
-    }
-
-    /// Evicts the key at one place, or lets it stay if it is warm; returns whether it went.
+    /// Evicts the key at one place, or lets it stay if the policy says so; returns whether it went.
     fn look(
         &mut self,
-        queue: Queue,
         (at, key): (&[u8], Option<CacheKey>),
         regardless: bool,
     ) -> Result<bool, WriteError> {
@@ -94,38 +157,47 @@ impl Writer {
             Some(key) => self.row(key)?,
             None => None,
         };
-        let (Some(key), Some(row)) = (key, row.filter(|row| order_at(row.queue, row.rank) == at))
-        else {
+        let (Some(key), Some(row)) = (key, row.filter(|row| order_at(row.rank) == at)) else {
             // A place that leads nowhere.
             let mut batch = Batch::default();
             batch.remove(at);
             self.index.apply(&batch)?;
             return Ok(false);
         };
-        if self.shared.heat.cool(&key) && !regardless {
-            self.move_to_main(&key, &row)?;
+        let turn = self.next_turn();
+        let looked = Looked {
+            entry: Newcomer { print: print_of(&key), charge: row.charge, turn },
+            place: row.rank.place(),
+            hits: self.shared.heat.take(&key),
+        };
+        if let Verdict::Move(place) = self.policy.look(looked, &self.totals.held())
+            && !regardless
+        {
+            self.move_to((&key, &row), place, turn)?;
             return Ok(false);
         }
         self.remove(&key, &row)?;
         if let Some(changed) = &mut self.changed {
             changed.add(&key);
         }
-        if queue == Queue::Trial {
-            self.ghosts.add(&key, self.totals.keys);
-        }
         Ok(true)
     }
 
-    fn move_to_main(&mut self, key: &CacheKey, row: &KeyRow) -> Result<(), IndexError> {
-        let moved = KeyRow { queue: Queue::Main, rank: self.next_rank(), ..row.clone() };
+    fn move_to(
+        &mut self,
+        (key, row): (&CacheKey, &KeyRow),
+        place: Place,
+        turn: u64,
+    ) -> Result<(), IndexError> {
+        let moved = KeyRow { rank: Rank::new(place, turn), ..row.clone() };
         let mut totals = self.totals;
         totals.take(row);
         totals.add(&moved);
         let mut batch = Batch::default();
         batch.put(TOTALS, seal(&totals));
         batch.put(key_at(key), seal(&moved));
-        batch.remove(order_at(row.queue, row.rank));
-        batch.put(order_at(moved.queue, moved.rank), key.as_bytes().as_slice());
+        batch.remove(order_at(row.rank));
+        batch.put(order_at(moved.rank), key.as_bytes().as_slice());
         self.index.apply(&batch)?;
         self.totals = totals;
         Ok(())
@@ -133,15 +205,15 @@ impl Writer {
 
     /// Sets right what an empty queue is said to hold.
     fn recount(&mut self, queue: Queue) -> Result<(), IndexError> {
-        match queue {
-            Queue::Trial => self.totals.trial_bytes = 0,
-            Queue::Main => self.totals.main_bytes = 0,
-        }
-        if self.totals.bytes() == 0 {
-            (self.totals.keys, self.totals.files) = (0, 0);
-        }
+        self.totals.empty(queue);
         let mut batch = Batch::default();
         batch.put(TOTALS, seal(&self.totals));
         self.index.apply(&batch)
     }
+}
+
+/// A number that tells a key from others.
+fn print_of(key: &CacheKey) -> u64 {
+    let [a, b, c, d, e, f, g, h, ..] = *key.as_bytes();
+    u64::from_le_bytes([a, b, c, d, e, f, g, h])
 }

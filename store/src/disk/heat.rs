@@ -11,7 +11,7 @@ use weir_cache::CacheKey;
 /// Places; a power of two.
 const PLACES: usize = 1 << 20;
 /// Hits beyond which a key gets no warmer.
-const WARMEST: u8 = 3;
+const WARMEST: u8 = 32;
 
 /// How warm keys are.
 #[derive(Debug)]
@@ -35,12 +35,9 @@ impl Heat {
         }
     }
 
-    /// Whether the key was hit since it was last asked about as often; cools it by one hit.
-    pub(super) fn cool(&self, key: &CacheKey) -> bool {
-        let Some(place) = self.place(key) else { return false };
-        let warmth = place.load(Relaxed);
-        place.store(warmth.saturating_sub(1), Relaxed);
-        warmth > 0
+    /// Returns how often the key was hit since this was asked last, and begins anew.
+    pub(super) fn take(&self, key: &CacheKey) -> u8 {
+        self.place(key).map_or(0, |place| place.swap(0, Relaxed))
     }
 
     fn place(&self, key: &CacheKey) -> Option<&AtomicU8> {
@@ -55,13 +52,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_key_stays_warm_for_as_many_looks_as_it_had_hits_up_to_three() {
+    fn hits_are_counted_up_to_a_bound_and_taken_once() {
         let (heat, key) = (Heat::new(), CacheKey::from_bytes([7; 32]));
-        assert!(!heat.cool(&key));
-        for (hits, looks) in [(1, 1), (2, 2), (9, 3)] {
+        assert_eq!(heat.take(&key), 0);
+        for (hits, counted) in [(1, 1), (2, 2), (99, WARMEST)] {
             (0..hits).for_each(|_| heat.note(&key));
-            let warm = (0..9).filter(|_| heat.cool(&key)).count();
-            assert_eq!(warm, looks, "{hits} hits");
+            assert_eq!((heat.take(&key), heat.take(&key)), (counted, 0), "{hits} hits");
         }
     }
 }

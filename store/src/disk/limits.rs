@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use weir_cache::eviction::Goal;
+
 use super::bodies::SyncMode;
 use super::index::IndexKind;
 
@@ -10,6 +12,8 @@ use super::index::IndexKind;
 pub struct DiskLimits {
     /// Its folder, which is made where it is missing.
     pub folder: PathBuf,
+    /// What eviction aims at.
+    pub goal: Goal,
     /// Bytes of bodies, heads and index, estimated, all together.
     pub bytes_max: u64,
     /// Files of bodies.

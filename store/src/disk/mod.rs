@@ -27,7 +27,6 @@ mod commit;
 mod evict;
 mod files;
 pub mod fuzzing;
-mod ghosts;
 mod heat;
 pub mod index;
 mod limits;

@@ -12,8 +12,7 @@ use super::codec;
 use super::index::{Batch, IndexError};
 use super::record::BodyAt;
 use super::rows::{
-    KeyRow, Queue, REBUILDING, SliceRow, TOTALS, VariantRow, key_at, order_at, seal, slice_at,
-    use_at,
+    KeyRow, REBUILDING, SliceRow, TOTALS, VariantRow, key_at, order_at, seal, slice_at, use_at,
 };
 use super::tier::Inner;
 use super::writer::{Writer, charge_of, key_charge};
@@ -129,8 +128,7 @@ fn add(
     let mut row = match &old {
         Some(old) => old.clone(),
         None => KeyRow {
-            queue: Queue::Main,
-            rank: writer.next_rank(),
+            rank: writer.first_rank(key, key_charge().saturating_add(charge_of(length))),
             charge: key_charge(),
             files: 0,
             variants: Vec::new(),
@@ -165,7 +163,7 @@ fn add(
     totals.add(&row);
     batch.put(TOTALS, seal(&totals));
     batch.put(key_at(key), seal(&row));
-    batch.put(order_at(row.queue, row.rank), key.as_bytes().as_slice());
+    batch.put(order_at(row.rank), key.as_bytes().as_slice());
     batch.put(use_at(digest, key), Vec::new());
     writer.index.apply(&batch)?;
     writer.totals = totals;

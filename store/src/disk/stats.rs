@@ -4,6 +4,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use super::evict::Gone;
 use super::tier::Inner;
 
 /// What the tier holds and has done since it was opened.
@@ -31,6 +32,8 @@ pub struct DiskStats {
     pub open_files: u64,
     /// Keys evicted.
     pub evictions: u64,
+    /// Keys not kept when they came: what was held was worth more.
+    pub rejected: u64,
     /// Lookups that found something.
     pub hits: u64,
     /// Lookups that found nothing.
@@ -59,6 +62,7 @@ pub struct DiskStats {
 #[derive(Debug, Default)]
 pub(super) struct Counts {
     pub(super) evictions: AtomicU64,
+    pub(super) rejected: AtomicU64,
     pub(super) hits: AtomicU64,
     pub(super) misses: AtomicU64,
     pub(super) written: AtomicU64,
@@ -67,6 +71,14 @@ pub(super) struct Counts {
     pub(super) unreadable: AtomicU64,
     pub(super) scrubbed_bytes: AtomicU64,
     pub(super) orphans: AtomicU64,
+}
+
+impl Counts {
+    /// Counts keys that went for room.
+    pub(super) fn went(&self, gone: Gone) {
+        self.evictions.fetch_add(gone.evicted, Ordering::Relaxed);
+        self.rejected.fetch_add(gone.rejected, Ordering::Relaxed);
+    }
 }
 
 impl Inner {
@@ -90,6 +102,7 @@ impl Inner {
             waiting_keys: crate::response::length(waiting_keys),
             open_files: crate::response::length(self.shared.reads.open_files()),
             evictions: of(&counts.evictions),
+            rejected: of(&counts.rejected),
             hits: of(&counts.hits),
             misses: of(&counts.misses),
             written: of(&counts.written),

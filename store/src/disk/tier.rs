@@ -516,9 +516,9 @@ impl Inner {
 
     fn evict_for(&self, writer: &mut Writer, bytes: u64) -> Result<bool, WriteError> {
         let has_room = self.find_room(writer, bytes)?;
-        let evicted = writer.make_room(bytes)?;
+        let gone = writer.make_room(bytes, None)?;
         writer.write_out()?;
-        self.counts.evictions.fetch_add(evicted, Ordering::Relaxed);
+        self.counts.went(gone);
         Ok(has_room)
     }
 
@@ -535,8 +535,8 @@ impl Inner {
         if is_there() {
             return Ok(true);
         }
-        let evicted = writer.give_back(bytes)?;
-        self.counts.evictions.fetch_add(evicted, Ordering::Relaxed);
+        let gone = writer.give_back(bytes)?;
+        self.counts.went(gone);
         Ok(is_there())
     }
 }

@@ -12,6 +12,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
 use super::bearings::DiskEvent;
+use super::evict::Gone;
 use super::index::{self, IndexError, IndexLimits, OpenedState};
 use super::pending::{Change, Wanted};
 use super::rebuild::{self, Changed};
@@ -173,7 +174,7 @@ fn bring_together(inner: &Inner, changes: &[Change]) -> Result<(), Apart> {
     if has_list && !may_write {
         return Err(Apart);
     }
-    let mut evicted: u64 = 0;
+    let mut gone = Gone::default();
     let mut brought = || {
         writer.refresh()?;
         for change in changes {
@@ -181,7 +182,7 @@ fn bring_together(inner: &Inner, changes: &[Change]) -> Result<(), Apart> {
             if is_list && !inner.find_room(writer, change.wanted.bytes())? {
                 return Ok(false);
             }
-            evicted = evicted.saturating_add(write(writer, change, &change.wanted)?);
+            gone.add(write(writer, change, &change.wanted)?);
         }
         writer.write_out()?;
         Ok::<_, WriteError>(true)
@@ -192,7 +193,7 @@ fn bring_together(inner: &Inner, changes: &[Change]) -> Result<(), Apart> {
         return Err(Apart);
     }
     drop(guard);
-    inner.counts.evictions.fetch_add(evicted, Relaxed);
+    inner.counts.went(gone);
     inner.counts.written.fetch_add(crate::response::length(changes.len()), Relaxed);
     changes.iter().for_each(|change| inner.pending.done(change));
     if has_list {
@@ -222,8 +223,8 @@ fn bring(inner: &Inner, change: &Change) -> bool {
         wanted => wanted,
     };
     match bring_one(inner, writer, (change, wanted)) {
-        Ok(evicted) => {
-            inner.counts.evictions.fetch_add(evicted, Relaxed);
+        Ok(gone) => {
+            inner.counts.went(gone);
             inner.counts.written.fetch_add(1, Relaxed);
             inner.pending.done(change);
             if matches!(wanted, Wanted::List(_)) {
@@ -272,22 +273,22 @@ fn bring_one(
     inner: &Inner,
     writer: &mut Writer,
     (change, wanted): (&Change, &Wanted),
-) -> Result<u64, WriteError> {
+) -> Result<Gone, WriteError> {
     let write_it = |writer: &mut Writer| {
         writer.refresh()?;
-        let evicted = write(writer, change, wanted)?;
+        let gone = write(writer, change, wanted)?;
         writer.write_out()?;
-        Ok::<_, WriteError>(evicted)
+        Ok::<_, WriteError>(gone)
     };
     let error = match write_it(writer) {
-        Ok(evicted) => return Ok(evicted),
+        Ok(gone) => return Ok(gone),
         Err(error) => error,
     };
     let is_list = matches!(wanted, Wanted::List(_));
     if is_list && is_full(&error) && writer.undo().is_ok() {
-        let evicted = writer.give_back(change.wanted.bytes())?;
-        inner.counts.evictions.fetch_add(evicted, Relaxed);
-        if evicted > 0 {
+        let gone = writer.give_back(change.wanted.bytes())?;
+        inner.counts.went(gone);
+        if gone.evicted > 0 {
             return write_it(writer);
         }
     }
@@ -295,9 +296,9 @@ fn bring_one(
 }
 
 /// Stages one change, and evictions that make room for it; returns how many keys those are.
-fn write(writer: &mut Writer, change: &Change, wanted: &Wanted) -> Result<u64, WriteError> {
+fn write(writer: &mut Writer, change: &Change, wanted: &Wanted) -> Result<Gone, WriteError> {
     writer.write(&change.key, wanted)?;
-    writer.make_room(0)
+    writer.make_room(0, Some(&change.key))
 }
 
 fn is_full(error: &WriteError) -> bool {

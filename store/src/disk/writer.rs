@@ -10,13 +10,13 @@ use std::sync::Arc;
 
 use http::header::{AGE, DATE, EXPIRES};
 use parking_lot::Mutex;
+use weir_cache::eviction::{Eviction, for_goal};
 use weir_cache::{CacheKey, StoredHead};
 
 use super::bearings::Bearings;
 use super::bodies::{Bodies, Digest};
 use super::codec;
 use super::commit::{STEP_MAX, Step, Then};
-use super::ghosts::Ghosts;
 use super::heat::Heat;
 use super::index::{Index, IndexError, Rows};
 use super::limits::DiskLimits;
@@ -26,7 +26,7 @@ use super::rebuild::Changed;
 use super::record::BodyAt;
 use super::room::Room;
 use super::rows::{
-    KeyRow, Queue, SliceId, SliceRow, TOTALS, Totals, VariantRow, key_at, order_at, seal, slice_at,
+    KeyRow, SliceId, SliceRow, TOTALS, Totals, VariantRow, key_at, order_at, seal, slice_at,
     slice_number, slices_of, unseal, use_at,
 };
 use super::staged::Staged;
@@ -70,7 +70,7 @@ pub(super) struct Writer {
     pub(super) limits: Arc<DiskLimits>,
     /// What everything adds up to, with what is staged.
     pub(super) totals: Totals,
-    pub(super) ghosts: Ghosts,
+    pub(super) policy: Box<dyn Eviction>,
     /// What follows when what is staged is in the index.
     pub(super) then: Then,
     /// What the file system has room for; `None` while the limit is the bound.
@@ -96,17 +96,33 @@ impl Writer {
     ///
     /// # Errors
     ///
-    /// The index cannot be read.
+    /// The index cannot be read, or is of another form: it is to be set aside then, and built anew.
     pub(super) fn new(
         index: Arc<dyn Index>,
         shared: Shared,
         limits: Arc<DiskLimits>,
     ) -> Result<Self, IndexError> {
-        let totals = index.get(TOTALS)?.and_then(|bytes| unseal(&bytes)).unwrap_or_default();
+        let totals = match index.get(TOTALS)? {
+            Some(bytes) => unseal(&bytes).ok_or_else(|| {
+                let why = "it is of another version";
+                index.distrust(why);
+                IndexError::Damaged { why: why.to_owned() }
+            })?,
+            None => Totals::default(),
+        };
         *shared.totals.lock() = totals;
-        let index = Staged::new(index);
-        let (ghosts, then) = (Ghosts::default(), Then::default());
-        Ok(Self { index, shared, limits, totals, ghosts, then, room: None, changed: None })
+        let mut writer = Self {
+            index: Staged::new(index),
+            shared,
+            totals,
+            policy: for_goal(limits.goal),
+            then: Then::default(),
+            room: None,
+            changed: None,
+            limits,
+        };
+        writer.resume_order()?;
+        Ok(writer)
     }
 
     /// Writes the bodies of one change, and stages its rows.
@@ -272,19 +288,14 @@ impl Writer {
         placed: Placed,
     ) -> Result<(), WriteError> {
         let Placed { variants, files, uses, slices } = placed;
-        let (queue, rank) = match old {
-            Some(old) => (old.queue, old.rank),
-            None => (self.first_queue(key), self.next_rank()),
-        };
         let charge = files.iter().map(|(_, length)| charge_of(*length)).sum::<u64>();
-        let row = KeyRow {
-            queue,
-            rank,
-            charge: charge.saturating_add(key_charge()),
-            files: length(files.len()),
-            variants,
+        let charge = charge.saturating_add(key_charge());
+        let rank = match old {
+            Some(old) => old.rank,
+            None => self.first_rank(key, charge),
         };
-        // The next rank is in the totals, so they are read after it was given.
+        let row = KeyRow { rank, charge, files: length(files.len()), variants };
+        // The next turn is in the totals, so they are read after it was given.
         let mut totals = self.totals;
         if let Some(old) = old {
             totals.take(old);
@@ -293,7 +304,7 @@ impl Writer {
         let mut step = Step::default();
         step.put(TOTALS.to_vec(), seal(&totals));
         step.put(key_at(key), seal(&row));
-        step.put(order_at(queue, rank), key.as_bytes().to_vec());
+        step.put(order_at(rank), key.as_bytes().to_vec());
         for digest in &uses {
             step.put(use_at(digest, key), Vec::new());
         }
@@ -304,16 +315,6 @@ impl Writer {
             self.drop_unused(key, old, (&row, &files), &mut step)?;
         }
         Ok(self.stage(step, totals)?)
-    }
-
-    fn first_queue(&self, key: &CacheKey) -> Queue {
-        if self.ghosts.knows(key) { Queue::Main } else { Queue::Trial }
-    }
-
-    pub(super) fn next_rank(&mut self) -> u64 {
-        let rank = self.totals.next_rank;
-        self.totals.next_rank = rank.saturating_add(1);
-        rank
     }
 
     /// Puts into `step` what of the old row the new one does not need.
@@ -362,7 +363,7 @@ impl Writer {
         let mut step = Step::default();
         step.put(TOTALS.to_vec(), seal(&totals));
         step.remove(key_at(key));
-        step.remove(order_at(old.queue, old.rank));
+        step.remove(order_at(old.rank));
         for row in &old.variants {
             let files = self.files_of(row.at, &mut step)?;
             for digest in files {

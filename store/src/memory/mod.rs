@@ -1,11 +1,13 @@
-//! The memory tier: stored responses in a map bounded in bytes, of one of two kinds.
+//! The memory tier: stored responses in a map bounded in bytes, of one of three kinds.
 //!
 //! A hit clones one `Arc`; no body is ever copied. What a kind of map does is in [`map`]; which is chosen when,
-//! and what each costs, is in docs/decisions/0012.
+//! and what each costs, is in docs/decisions/0012 and 0023.
 
 mod map;
 mod moka;
 mod quick;
+mod shards;
+mod shelves;
 #[cfg(test)]
 mod tests;
 
@@ -14,11 +16,13 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use http::HeaderMap;
 use parking_lot::Mutex;
+use weir_cache::eviction::Goal;
 use weir_cache::{CacheKey, Policy, Shapes, StoredHead};
 
 use self::map::{Change, MemoryMap};
 use self::moka::MokaMap;
 use self::quick::QuickMap;
+use self::shelves::Shelves;
 use crate::variants::KeyBounds;
 use crate::{PartsChange, StoredParts, StoredResponse, StoredSlices, Variants};
 
@@ -29,10 +33,12 @@ const HEAD_BYTES_MAX: u64 = 128 * 1024;
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum MemoryKind {
     /// moka: keeps what is asked for often, takes 350 bytes an entry.
-    #[default]
     Moka,
-    /// quick_cache: faster, takes less than 100 bytes an entry.
+    /// quick_cache: faster, takes some 110 bytes an entry.
     Quick,
+    /// Our own: keeps what the goal asks for, takes some 100 bytes an entry.
+    #[default]
+    Shelves,
 }
 
 /// What a store may hold.
@@ -48,10 +54,12 @@ pub struct StoreLimits {
     pub variants_max: usize,
     /// Which map holds them.
     pub memory_kind: MemoryKind,
+    /// What its eviction aims at; of [`MemoryKind::Shelves`] alone.
+    pub goal: Goal,
 }
 
 /// What a store holds and has done since it was made.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct StoreStats {
     /// Bytes charged for everything stored.
     pub bytes: u64,
@@ -59,6 +67,8 @@ pub struct StoreStats {
     pub keys: u64,
     /// Keys dropped for room since start.
     pub evictions: u64,
+    /// Keys not kept when they came, since start: what was held was worth more.
+    pub rejected: u64,
 }
 
 /// Stored responses in memory, bounded in bytes.
@@ -74,6 +84,7 @@ pub struct MemoryStore {
 enum Map {
     Moka(MokaMap),
     Quick(QuickMap),
+    Shelves(Shelves),
 }
 
 impl MemoryStore {
@@ -81,12 +92,11 @@ impl MemoryStore {
     #[must_use]
     pub fn new(limits: StoreLimits) -> Self {
         let bytes_max = limits.memory_bytes_max;
+        let entry_bytes = limits.memory_object_bytes_max.saturating_add(HEAD_BYTES_MAX);
         let map = match limits.memory_kind {
             MemoryKind::Moka => Map::Moka(MokaMap::new(bytes_max)),
-            MemoryKind::Quick => {
-                let entry_bytes = limits.memory_object_bytes_max.saturating_add(HEAD_BYTES_MAX);
-                Map::Quick(QuickMap::new(bytes_max, entry_bytes))
-            }
+            MemoryKind::Quick => Map::Quick(QuickMap::new(bytes_max, entry_bytes)),
+            MemoryKind::Shelves => Map::Shelves(Shelves::new(limits.goal, bytes_max, entry_bytes)),
         };
         Self { map, limits, shapes: Mutex::default(), variants_dropped: AtomicU64::new(0) }
     }
@@ -107,6 +117,7 @@ impl MemoryStore {
         match &self.map {
             Map::Moka(map) => map.get(key).await,
             Map::Quick(map) => map.get(key).await,
+            Map::Shelves(map) => map.get(key).await,
         }
     }
 
@@ -116,6 +127,7 @@ impl MemoryStore {
         let entry_bytes_max = match &self.map {
             Map::Moka(map) => map.entry_bytes_max(),
             Map::Quick(map) => map.entry_bytes_max(),
+            Map::Shelves(map) => map.entry_bytes_max(),
         };
         let bytes_max = entry_bytes_max.min(memory_bytes_max / 4);
         KeyBounds { variants_max, bytes_max, dropped: &self.variants_dropped }
@@ -127,6 +139,7 @@ impl MemoryStore {
         let lists: Box<dyn Iterator<Item = (CacheKey, Variants)>> = match &self.map {
             Map::Moka(map) => Box::new(map.iter()),
             Map::Quick(map) => Box::new(map.iter()),
+            Map::Shelves(map) => Box::new(map.iter()),
         };
         lists.flat_map(|(key, variants)| {
             let held: Vec<_> = variants.persisted().map(Arc::clone).collect();
@@ -145,6 +158,7 @@ impl MemoryStore {
         match &self.map {
             Map::Moka(map) => map.stats().await,
             Map::Quick(map) => map.stats().await,
+            Map::Shelves(map) => map.stats().await,
         }
     }
 
@@ -187,6 +201,7 @@ impl<F: FnOnce(&Variants)> Writing<'_, F> {
         match &self.memory.map {
             Map::Moka(map) => map.change(key, decide).await,
             Map::Quick(map) => map.change(key, decide).await,
+            Map::Shelves(map) => map.change(key, decide).await,
         }
         put
     }

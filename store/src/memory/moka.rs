@@ -76,6 +76,7 @@ impl MemoryMap for MokaMap {
             bytes: self.cache.weighted_size(),
             keys: self.cache.entry_count(),
             evictions: self.evictions.load(Relaxed),
+            rejected: 0,
         }
     }
 }

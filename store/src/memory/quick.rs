@@ -14,6 +14,7 @@ use quick_cache::{DefaultHashBuilder, Lifecycle, OptionsBuilder, Weighter};
 use weir_cache::CacheKey;
 
 use super::map::{Change, MemoryMap};
+use super::shards::shards;
 use crate::{StoreStats, Variants};
 
 /// Bytes that one entry takes beyond what it holds, measured.
@@ -21,8 +22,6 @@ const ENTRY_BYTES: u64 = 112;
 /// Weight that an entry is guessed to have, for the number of evicted keys that are remembered: one for
 /// every two entries, at 70 bytes each.
 const GUESSED_ENTRY_BYTES: u64 = 4096;
-/// The largest entries that one shard has room for, at least.
-const LARGEST_IN_SHARD: u64 = 3;
 /// Locks that writers take turns by.
 const TURNS: usize = 64;
 
@@ -56,16 +55,6 @@ impl QuickMap {
         let [first, ..] = key.as_bytes();
         self.turns.get(usize::from(*first) % TURNS)
     }
-}
-
-/// How many shards leave room for several entries of `entry_bytes` in each; at most four for each core.
-fn shards(bytes_max: u64, entry_bytes: u64) -> u64 {
-    let fitting = bytes_max / entry_bytes.max(1).saturating_mul(LARGEST_IN_SHARD);
-    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-    let useful = u64::try_from(cores).unwrap_or(u64::MAX).saturating_mul(4);
-    let shards = fitting.min(useful).max(1);
-    // The next power of two from below.
-    1 << shards.ilog2()
 }
 
 impl MemoryMap for QuickMap {
@@ -106,6 +95,7 @@ impl MemoryMap for QuickMap {
             bytes: self.cache.weight(),
             keys: u64::try_from(self.cache.len()).unwrap_or(u64::MAX),
             evictions: self.evictions.load(Relaxed),
+            rejected: 0,
         }
     }
 }
@@ -139,24 +129,5 @@ impl Lifecycle<CacheKey, Variants> for Evictions {
 
     fn on_evict(&self, state: &mut Vec<Variants>, _: CacheKey, list: Variants) {
         state.push(list);
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn every_shard_has_room_for_several_of_the_largest_entries() {
-        const MIB: u64 = 1 << 20;
-        for (bytes_max, entry_bytes) in
-            [(64 * MIB, 8 * MIB), (256 * MIB, 32 * MIB), (MIB, 2 * MIB), (1 << 40, MIB), (1, 0)]
-        {
-            let shards = shards(bytes_max, entry_bytes);
-            assert!(shards.is_power_of_two());
-            let fits = bytes_max / shards >= LARGEST_IN_SHARD * entry_bytes;
-            assert!(fits || shards == 1, "{bytes_max} {entry_bytes}: {shards}");
-        }
-        assert!(shards(1 << 40, MIB) >= 4, "and readers of other keys have other locks");
     }
 }

@@ -1,4 +1,4 @@
-//! What holds of the memory tier, over either map.
+//! What holds of the memory tier, over each kind of map.
 
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, Method, StatusCode};
@@ -20,17 +20,24 @@ fn store(memory_kind: MemoryKind, memory_bytes_max: u64, object_bytes_max: u64) 
         memory_object_bytes_max: object_bytes_max,
         variants_max: 2,
         memory_kind,
+        goal: Goal::default(),
     })
 }
 
 /// Makes a test for each kind of map of each function named, which gets a store for that many bytes and bodies
 /// of that many.
-macro_rules! over_both {
+macro_rules! over_all {
     ($($name:ident($bytes:expr, $object:expr),)*) => {
         mod moka {
             $(#[tokio::test]
             async fn $name() {
                 super::$name(super::store(super::MemoryKind::Moka, $bytes, $object)).await;
+            })*
+        }
+        mod shelves {
+            $(#[tokio::test]
+            async fn $name() {
+                super::$name(super::store(super::MemoryKind::Shelves, $bytes, $object)).await;
             })*
         }
         mod quick {
@@ -42,7 +49,7 @@ macro_rules! over_both {
     };
 }
 
-over_both! {
+over_all! {
     a_request_gets_its_own_variant_and_a_newer_one_takes_the_place_of_the_older(1_000_000, 2_000),
     variants_and_bodies_are_bounded(1_000_000, 2_000),
     what_was_removed_does_not_come_back_by_a_validation(1_000_000, 2_000),
