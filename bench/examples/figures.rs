@@ -61,6 +61,7 @@ fn figures(file: &Path, out: &mut impl Write) -> Result<(), Failure> {
         fill: Fill::Everywhere,
         fetch_ms: 0,
         overhead: 0,
+        bounds_bodies: false,
         warmup: 0.0,
         seed: 1,
     };

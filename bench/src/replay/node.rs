@@ -44,6 +44,7 @@ pub(super) struct Node {
     upper: Box<dyn Shelf>,
     disk: Option<Box<dyn Shelf>>,
     upper_object_max: u64,
+    object_max: u64,
     space: Space,
     charges: Arc<[u64]>,
     /// By object; empty where nothing ever expires.
@@ -54,9 +55,11 @@ pub(super) struct Node {
     peak_bytes: [u64; 2],
 }
 
-/// What a node keeps of time.
+/// What a node keeps.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Keeps {
+    /// Whether large bodies are left out as nodes leave them out.
+    pub(super) bounds_bodies: bool,
     /// Whether responses expire.
     pub(super) stamps: bool,
     /// Whether fetches take time.
@@ -77,6 +80,7 @@ impl Node {
             upper: shelf(policy, upper, charges),
             disk,
             upper_object_max,
+            object_max: if keeps.bounds_bodies { space.object_max() } else { u64::MAX },
             space,
             charges: Arc::clone(charges),
             stamps: if keeps.stamps { vec![Stamp::default(); count] } else { Vec::new() },
@@ -114,6 +118,9 @@ impl Node {
 
     /// Stores `object`.
     pub(super) fn store(&mut self, object: u32, stamp: Stamp) -> Stored {
+        if self.charge(object) > self.object_max {
+            return Stored::default();
+        }
         if let Some(slot) = self.stamps.get_mut(object as usize) {
             *slot = stamp;
         }
@@ -197,7 +204,7 @@ impl Node {
 mod tests {
     use super::*;
 
-    const KEEPS: Keeps = Keeps { stamps: true, fetches: true };
+    const KEEPS: Keeps = Keeps { bounds_bodies: false, stamps: true, fetches: true };
 
     fn two_rooms() -> Node {
         let space = Space::Two { memory: 10, memory_object_max: 5, disk: 20 };
@@ -232,6 +239,15 @@ mod tests {
         let stored = node.store(1, Stamp::default());
         assert_eq!((stored.evicted, stored.evicted_bytes), (1, 8));
         assert!(node.find(3).is_none() && node.find(0).is_some());
+    }
+
+    #[test]
+    fn large_bodies_are_left_out_where_nodes_leave_them_out() {
+        let keeps = Keeps { bounds_bodies: true, ..KEEPS };
+        let space = Space::One { bytes: 80 };
+        let mut node = Node::new(space, Policy::Lru, &Arc::from([10, 11]), keeps);
+        let held = [0, 1].map(|object| node.store(object, Stamp::default()).is_held);
+        assert_eq!(held, [true, false], "an eighth");
     }
 
     #[test]

@@ -189,6 +189,17 @@ impl Space {
         }
     }
 
+    /// The largest body that a node with this room stores by default: an eighth of memory and 32 MiB at most, or a quarter
+    /// of the disk.
+    #[must_use]
+    pub const fn object_max(self) -> u64 {
+        match self {
+            Self::One { bytes } if bytes / 8 < 32 << 20 => bytes / 8,
+            Self::One { .. } => 32 << 20,
+            Self::Two { disk, .. } => disk / 4,
+        }
+    }
+
     /// The weights of nodes that make tiers help each other: an edge 1, a regional as much as the edges that it has, a
     /// shield twice all edges.
     #[must_use]
@@ -214,6 +225,9 @@ pub struct Setup {
     pub fetch_ms: u64,
     /// Bytes that each stored response takes beside its body.
     pub overhead: u64,
+    /// Whether a node takes no body larger than the part of its room that nodes have as their default; without, everything
+    /// that fits.
+    pub bounds_bodies: bool,
     /// Share of the requests that only warm the caches, 0 to 1.
     pub warmup: f64,
     /// What chance is drawn from: which edge a client asks, which regional keeps a key.
@@ -225,7 +239,15 @@ impl Setup {
     #[must_use]
     pub fn flat(&self, bytes: u64, policy: Policy) -> Self {
         let space = [Space::One { bytes }; 3];
-        Self { nodes: [1, 0, 0], space, policy, fill: Fill::Everywhere, ..self.clone() }
+        let bounds_bodies = false;
+        Self {
+            nodes: [1, 0, 0],
+            space,
+            policy,
+            fill: Fill::Everywhere,
+            bounds_bodies,
+            ..self.clone()
+        }
     }
 
     /// The same nodes with `total` bytes, shared out by weights of the tiers' nodes. A tier of two kinds of room keeps
@@ -295,6 +317,7 @@ mod tests {
             fill: Fill::default(),
             fetch_ms: 0,
             overhead: 0,
+            bounds_bodies: false,
             warmup: 0.2,
             seed: 1,
         }
@@ -331,6 +354,8 @@ mod tests {
         let expected = Space::Two { memory: 256, memory_object_max: 256, disk: 1_024 };
         assert_eq!(two.resized(1_024), expected, "memory keeps its part");
         assert_eq!(Space::of(800, None), Space::One { bytes: 800 });
+        let largest = [two, Space::of(800, None), Space::of(1 << 30, None)].map(Space::object_max);
+        assert_eq!(largest, [1 << 30, 100, 32 << 20]);
     }
 
     #[test]

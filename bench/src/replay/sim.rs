@@ -210,8 +210,11 @@ impl<'a> Stack<'a> {
             workload.objects.iter().map(|object| charge(object.bytes)).collect();
         let expires =
             |class: &super::sites::Lifetime| class.validates || class.fresh_ms != FOR_EVER_MS;
-        let keeps =
-            Keeps { stamps: workload.classes.iter().any(expires), fetches: setup.fetch_ms > 0 };
+        let keeps = Keeps {
+            bounds_bodies: setup.bounds_bodies,
+            stamps: workload.classes.iter().any(expires),
+            fetches: setup.fetch_ms > 0,
+        };
         let tiers: Vec<Tier> = setup
             .tiers()
             .map(|(name, nodes, space)| Tier {

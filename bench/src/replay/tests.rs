@@ -34,6 +34,7 @@ fn roomy(nodes: [u32; 3]) -> Setup {
         fill: Fill::Everywhere,
         fetch_ms: 0,
         overhead: 0,
+        bounds_bodies: false,
         warmup: 0.0,
         seed: 1,
     }

@@ -50,13 +50,17 @@ impl Tsv {
 
 impl Parser for Tsv {
     fn parse(&mut self, line: &str, record: &mut Record) -> Result<Line, BadLine> {
-        if is_header(line) {
+        // Rows begin with a number, so that most lines are not compared with names.
+        let is_row = line.starts_with(|first: char| first.is_ascii_digit());
+        if !is_row && is_header(line) {
             return self.name_columns(line);
         }
         let mut found = [""; NAMES.len()];
+        let mut says_of_lifetime = false;
         for (column, value) in self.columns.iter().zip(line.split('\t')) {
             if let Some(cell) = column.and_then(|column| found.get_mut(column)) {
                 *cell = value;
+                says_of_lifetime |= *column == Some(NEEDED);
             }
         }
         let [at, client, method, host, path, status, size, cache_control, observed] = found;
@@ -79,9 +83,8 @@ impl Parser for Tsv {
             text.clone_into(field);
         }
         record.scheme = weir_cache::Scheme::Http;
-        let says_of_lifetime = self.columns.len() > NEEDED && self.columns.contains(&Some(NEEDED));
         record.cache_control = match cache_control {
-            "" if !says_of_lifetime || line.split('\t').count() <= NEEDED => None,
+            _ if !says_of_lifetime => None,
             "-" => Some(String::new()),
             text => Some(text.to_owned()),
         };

@@ -79,7 +79,8 @@ struct Nodes {
     /// 2 x edges.
     #[arg(long, value_name = "E:R:S", conflicts_with = "memory")]
     sizing: Option<Triple<u64>>,
-    /// Memory of each node; one size, or edge:regional:shield.
+    /// Memory of each node; one size, or edge:regional:shield. Bodies are then bounded as in a node: an
+    /// eighth of its memory and 32 MiB at most, or a quarter of its disk.
     #[arg(long, value_name = "SIZE[:R:S]")]
     memory: Option<Triple<ByteSize>>,
     /// Disk of each node under its memory, likewise.
@@ -315,6 +316,7 @@ fn setup(arguments: &Arguments, footprint: u64) -> (Setup, [u64; 3]) {
         fill: given.fill,
         fetch_ms: playing.fetch_ms,
         overhead: playing.overhead.as_u64(),
+        bounds_bodies: given.memory.is_some(),
         warmup: playing.warmup,
         seed: playing.seed,
     };
