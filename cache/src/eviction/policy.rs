@@ -165,3 +165,35 @@ impl Held {
         self.keys = self.keys.saturating_sub(1);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_queue_keeps_its_number() {
+        for (number, queue) in (0..).zip(Queue::ALL) {
+            assert_eq!(queue.number(), number);
+            assert_eq!(Queue::from_number(number), Some(queue));
+        }
+        assert_eq!(Queue::from_number(99), None);
+    }
+
+    #[test]
+    fn what_another_goal_has_left_goes_first_and_moves_to_its_queue_if_it_was_hit() {
+        let mut policy = for_goal(Goal::Objects);
+        let mut held = Held::default();
+        held.add(Queue::Objects, 100);
+        assert_eq!(policy.queue_to_look_at(&held), Queue::Objects);
+        held.add(Queue::Balanced, 100);
+        assert_eq!(policy.queue_to_look_at(&held), Queue::Balanced);
+        let place = Place { queue: Queue::Balanced, priority: 1 << 50, uses: 3 };
+        let entry = Newcomer { print: 7, charge: 100, turn: 9 };
+        let Verdict::Move(moved) = policy.look(Looked { entry, place, hits: 1 }, &held) else {
+            panic!("it was hit");
+        };
+        assert_eq!((moved.queue, moved.uses), (Queue::Objects, 4));
+        assert!(moved.priority < 1 << 50, "what another goal has placed is no level of this one");
+        assert_eq!(policy.look(Looked { entry, place, hits: 0 }, &held), Verdict::Evict);
+    }
+}

@@ -135,3 +135,77 @@ impl Eviction for Worth {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn enter(policy: &mut Worth, print: u64, charge: u64) -> Place {
+        policy.enter(Newcomer { print: print << 8, charge, turn: 0 }, &Held::default())
+    }
+
+    fn look(policy: &mut Worth, (print, charge): (u64, u64), place: Place, hits: u8) -> Verdict {
+        let entry = Newcomer { print: print << 8, charge, turn: 0 };
+        policy.look(Looked { entry, place, hits }, &Held::default())
+    }
+
+    #[test]
+    fn sizes_count_as_the_goal_says() {
+        // (goal, by how much the worth of one use falls where the size is 10,000 times as much)
+        for (goal, less) in [(Goal::Balanced, 100), (Goal::Bytes, 10), (Goal::Objects, 10_000)] {
+            let mut policy = Worth::new(goal);
+            let small = enter(&mut policy, 1, 1 << 10).priority;
+            let large = enter(&mut policy, 2, 10_000 << 10).priority;
+            let ratio = small / large.max(1);
+            assert!((less * 95 / 100..=less * 105 / 100).contains(&ratio), "{goal}: {ratio}");
+        }
+    }
+
+    #[test]
+    fn no_size_is_worth_nothing_or_everything() {
+        for goal in Goal::ALL {
+            let mut policy = Worth::new(goal);
+            for charge in [0, 1, u64::MAX] {
+                let place = enter(&mut policy, 1, charge);
+                assert!((1..=1 << 37).contains(&place.priority), "{goal} {charge}: {place:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_comes_back_goes_on_with_its_uses() {
+        let mut policy = Worth::new(Goal::Balanced);
+        let place = enter(&mut policy, 1, 1_000);
+        let Verdict::Move(moved) = look(&mut policy, (1, 1_000), place, 4) else {
+            panic!("it was hit");
+        };
+        assert_eq!(moved.uses, 5);
+        assert_eq!(look(&mut policy, (1, 1_000), moved, 0), Verdict::Evict);
+        let again = enter(&mut policy, 1, 1_000);
+        assert_eq!(again.uses, 6);
+        assert!(again.priority > moved.priority, "and above what went");
+    }
+
+    #[test]
+    fn newcomers_are_worth_less_the_fewer_of_those_before_were_hit() {
+        let mut policy = Worth::new(Goal::Balanced);
+        let worth = |policy: &mut Worth| enter(policy, 9, 1_000).priority - policy.level;
+        let at_first = worth(&mut policy);
+        let place = Place { queue: Queue::Balanced, priority: 0, uses: 0 };
+        (0..1_000)
+            .for_each(|_| assert_eq!(look(&mut policy, (1, 1_000), place, 0), Verdict::Evict));
+        let after_a_scan = worth(&mut policy);
+        assert!((at_first / 70..at_first / 50).contains(&after_a_scan), "{after_a_scan}");
+        for _ in 0..1_000 {
+            assert_ne!(look(&mut policy, (1, 1_000), place, 1), Verdict::Evict);
+        }
+        assert!(worth(&mut policy) >= at_first);
+    }
+
+    #[test]
+    fn an_order_that_was_kept_goes_on_from_its_lowest_priority() {
+        let mut policy = Worth::new(Goal::Bytes);
+        policy.resume(1 << 40);
+        assert!(enter(&mut policy, 1, 1_000).priority > 1 << 40);
+    }
+}
