@@ -15,6 +15,7 @@ fn assert_ended(ended: &Ended, code: i32, why: &str) {
 
 /// A made-up log in `folder`; its path.
 async fn made_up(folder: &Folder, more: &str) -> String {
+    std::fs::create_dir_all(folder.path()).unwrap();
     let file = folder.path().join("made-up.tsv.gz").display().to_string();
     let made = format!("bench synth --requests 5000 --objects 400 --seed 3 {more} --out {file}");
     assert_ended(&weir(&made).await, 0, "a log is made up");
@@ -22,6 +23,7 @@ async fn made_up(folder: &Folder, more: &str) -> String {
 }
 
 fn written(folder: &Path, name: &str, text: &str) -> String {
+    std::fs::create_dir_all(folder).unwrap();
     let file = folder.join(name);
     std::fs::write(&file, text).unwrap();
     file.display().to_string()
