@@ -93,7 +93,7 @@ fn knee(study: &Study) -> Option<String> {
     let best = last.warm.request_offload();
     let enough = study.sweep.iter().find(|point| point.warm.request_offload() >= best * 0.95)?;
     Some(format!(
-        "{} reach 95 % of what {} do.",
+        "{} keep 95 % of the requests from the origin that {} keep.",
         bytes(enough.total_bytes),
         bytes(last.total_bytes)
     ))
