@@ -15,9 +15,11 @@
 //! 1. Equal workloads and setups give equal runs, bit for bit, on every machine.
 //! 2. Each request has one outcome on each tier that it reaches.
 
+mod book;
 mod bound;
 mod counts;
 mod node;
+mod reading;
 mod setup;
 mod shelf;
 mod sim;

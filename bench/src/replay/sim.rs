@@ -10,15 +10,14 @@
 use std::convert::Infallible;
 use std::sync::Arc;
 
-use super::counts::{Counted, Interval, OUTCOMES, Outcome, Run, TierCounts, TierRun};
+use super::book::Book;
+use super::counts::{Counted, OUTCOMES, Outcome, Run, TierCounts, TierRun};
 use super::node::{Fetch, Keeps, Node, Stamp};
 use super::setup::{Fill, Setup, Space, TierName};
 use super::sites::FOR_EVER_MS;
 use super::workload::{Ask, Request, Workload};
 use super::{Engine, first_u64, mix};
 
-/// Parts into which the time is cut for plots.
-const INTERVALS: u64 = 100;
 /// How many requests pass between two looks at the watch.
 const WATCHED_EVERY: usize = 65_536;
 
@@ -47,89 +46,8 @@ impl Engine for Sim {
             }
         }
         watch(workload.len());
-        Ok(book.close(stack))
-    }
-}
-
-/// What is remembered of the run beside the counters.
-struct Book {
-    warms_until: usize,
-    is_warm: bool,
-    span_ms: u64,
-    /// Counters when the warm-up was over.
-    at_warm: Counted,
-    /// Counters when the present interval began.
-    at_interval: Counted,
-    interval: u64,
-    intervals: Vec<Interval>,
-    depths: [[u64; 5]; 6],
-}
-
-impl Book {
-    fn new(workload: &Workload, setup: &Setup) -> Self {
-        let share = setup.warmup.clamp(0.0, 1.0) * workload.len() as f64;
-        // A share of a length is at most the length.
-        #[expect(
-            clippy::cast_possible_truncation,
-            clippy::cast_sign_loss,
-            reason = "between 0 and the length"
-        )]
-        let warms_until = share as usize;
-        Self {
-            warms_until,
-            is_warm: false,
-            span_ms: workload.span_ms(),
-            at_warm: Counted::default(),
-            at_interval: Counted::default(),
-            interval: 0,
-            intervals: Vec::new(),
-            depths: [[0; 5]; 6],
-        }
-    }
-
-    /// Looks at the clock before the request that is at place `at`.
-    fn turn_to(&mut self, at: usize, at_ms: u64, counted: &Counted) {
-        if at == self.warms_until {
-            self.at_warm = counted.clone();
-            self.is_warm = true;
-        }
-        let interval = u128::from(at_ms) * u128::from(INTERVALS) / (u128::from(self.span_ms) + 1);
-        let interval = u64::try_from(interval).unwrap_or(INTERVALS);
-        if interval != self.interval {
-            self.end_interval(counted);
-            self.interval = interval;
-        }
-    }
-
-    fn end_interval(&mut self, counted: &Counted) {
-        let from_ms =
-            u128::from(self.interval) * (u128::from(self.span_ms) + 1) / u128::from(INTERVALS);
-        let from_ms = u64::try_from(from_ms).unwrap_or(u64::MAX);
-        self.intervals.push(Interval { from_ms, counted: counted.since(&self.at_interval) });
-        self.at_interval = counted.clone();
-    }
-
-    fn note(&mut self, outcome: Outcome, depth: usize) {
-        if self.is_warm
-            && let Some(count) =
-                self.depths.get_mut(outcome.index()).and_then(|by_depth| by_depth.get_mut(depth))
-        {
-            *count += 1;
-        }
-    }
-
-    fn close(mut self, stack: Stack<'_>) -> Run {
-        self.end_interval(&stack.counted);
-        if !self.is_warm {
-            self.at_warm = stack.counted.clone();
-        }
-        Run {
-            tiers: stack.tiers.iter().map(Tier::summary).collect(),
-            warm: stack.counted.since(&self.at_warm),
-            cold: stack.counted,
-            intervals: self.intervals,
-            depths: self.depths,
-        }
+        let tiers = stack.tiers.iter().map(Tier::summary).collect();
+        Ok(book.close(stack.counted, tiers))
     }
 }
 
