@@ -1,7 +1,7 @@
 //! What holds of every goal of eviction, on requests drawn by a seed.
 
 #![expect(clippy::unwrap_used, reason = "tests")]
-#![expect(clippy::arithmetic_side_effects, clippy::indexing_slicing, reason = "tests")]
+#![expect(clippy::arithmetic_side_effects, clippy::cast_possible_truncation, reason = "tests")]
 
 use std::collections::VecDeque;
 

@@ -29,30 +29,15 @@ async fn objects_keeps_many_small_ones_and_bytes_the_large_ones_that_are_asked_f
             stack.edge().get(&format!("/small-{number}?size=20000")).await;
         }
         stack.edge().written().await;
-        let m = stack.edge().metrics().await;
-        eprintln!(
-            "{goal} keys {} evicted {}",
-            m.get("weir_disk_keys"),
-            m.get("weir_disk_evictions_total")
-        );
         for number in 0..LARGE {
             for _ in 0..2 {
                 stack.edge().get(&format!("/large-{number}?size=1000000")).await;
                 stack.edge().written().await;
             }
         }
-        let m = stack.edge().metrics().await;
-        eprintln!(
-            "{goal} keys {} evicted {} rejected {} bytes {}",
-            m.get("weir_disk_keys"),
-            m.get("weir_disk_evictions_total"),
-            m.get("weir_disk_rejected_total"),
-            m.get("weir_disk_bytes")
-        );
         let mut hits = 0;
         for number in 0..SMALL {
             let reply = stack.edge().get(&format!("/small-{number}?size=20000")).await;
-            eprintln!("{} {:?}", reply.x_cache(), reply.field("cache-status"));
             hits += usize::from(reply.x_cache() == "HIT");
         }
         kept.push(hits);

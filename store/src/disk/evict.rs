@@ -15,7 +15,7 @@ use super::rows::{KeyRow, Rank, TOTALS, key_at, key_in, order_at, order_of, prio
 use super::writer::{WriteError, Writer};
 
 /// Keys looked at together.
-const LOOK: usize = 64;
+const LOOK: usize = 16;
 /// Keys looked at to make room once. Beyond that even a warm one goes: all of them are.
 const LOOKS_MAX: usize = 4_096;
 
@@ -26,6 +26,16 @@ pub(super) struct Gone {
     pub(super) evicted: u64,
     /// Keys that had only just come.
     pub(super) rejected: u64,
+}
+
+/// What became of the key at a place that was looked at.
+enum Became {
+    /// It went.
+    Gone,
+    /// It is at this place.
+    Moved(Vec<u8>),
+    /// There was none.
+    Nothing,
 }
 
 impl Gone {
@@ -110,8 +120,11 @@ impl Writer {
                 break;
             }
             let before = looks;
+            // Above a key that was moved, what was read of the order may be out of date.
+            let mut lowest_moved: Option<Vec<u8>> = None;
             for (at, value) in &places {
-                if !self.is_over(bytes) || self.is_elsewhere(queue) {
+                let is_passed = lowest_moved.as_ref().is_some_and(|moved| moved < at);
+                if is_passed || !self.is_over(bytes) || self.is_elsewhere(queue) {
                     break;
                 }
                 let key = key_in(value);
@@ -120,9 +133,16 @@ impl Writer {
                     continue;
                 }
                 looks += 1;
-                if self.look((at, key), looks > LOOKS_MAX)? {
-                    let counter = if is_newest { &mut gone.rejected } else { &mut gone.evicted };
-                    *counter = counter.saturating_add(1);
+                match self.look((at, key), looks > LOOKS_MAX)? {
+                    Became::Nothing => {}
+                    Became::Gone if is_newest => gone.rejected = gone.rejected.saturating_add(1),
+                    Became::Gone => gone.evicted = gone.evicted.saturating_add(1),
+                    Became::Moved(to) => {
+                        lowest_moved = Some(match lowest_moved {
+                            Some(lowest) => lowest.min(to),
+                            None => to,
+                        });
+                    }
                 }
             }
             if looks == before {
@@ -147,12 +167,12 @@ impl Writer {
         (over || self.totals.files > self.limits.files_max) && self.totals.keys > 0
     }
 
-    /// Evicts the key at one place, or lets it stay if the policy says so; returns whether it went.
+    /// Evicts the key at one place, or lets it stay if the policy says so.
     fn look(
         &mut self,
         (at, key): (&[u8], Option<CacheKey>),
         regardless: bool,
-    ) -> Result<bool, WriteError> {
+    ) -> Result<Became, WriteError> {
         let row = match &key {
             Some(key) => self.row(key)?,
             None => None,
@@ -162,7 +182,7 @@ impl Writer {
             let mut batch = Batch::default();
             batch.remove(at);
             self.index.apply(&batch)?;
-            return Ok(false);
+            return Ok(Became::Nothing);
         };
         let turn = self.next_turn();
         let looked = Looked {
@@ -173,22 +193,22 @@ impl Writer {
         if let Verdict::Move(place) = self.policy.look(looked, &self.totals.held())
             && !regardless
         {
-            self.move_to((&key, &row), place, turn)?;
-            return Ok(false);
+            return Ok(Became::Moved(self.move_to((&key, &row), place, turn)?));
         }
         self.remove(&key, &row)?;
         if let Some(changed) = &mut self.changed {
             changed.add(&key);
         }
-        Ok(true)
+        Ok(Became::Gone)
     }
 
+    /// Returns where the key is in the order then.
     fn move_to(
         &mut self,
         (key, row): (&CacheKey, &KeyRow),
         place: Place,
         turn: u64,
-    ) -> Result<(), IndexError> {
+    ) -> Result<Vec<u8>, IndexError> {
         let moved = KeyRow { rank: Rank::new(place, turn), ..row.clone() };
         let mut totals = self.totals;
         totals.take(row);
@@ -197,10 +217,11 @@ impl Writer {
         batch.put(TOTALS, seal(&totals));
         batch.put(key_at(key), seal(&moved));
         batch.remove(order_at(row.rank));
-        batch.put(order_at(moved.rank), key.as_bytes().as_slice());
+        let at = order_at(moved.rank);
+        batch.put(at.clone(), key.as_bytes().as_slice());
         self.index.apply(&batch)?;
         self.totals = totals;
-        Ok(())
+        Ok(at)
     }
 
     /// Sets right what an empty queue is said to hold.
