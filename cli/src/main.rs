@@ -53,7 +53,7 @@ enum Verb {
     Push(Box<push::Arguments>),
     /// Sign a URL, or learn why a signed one is refused.
     Sign(Box<sign::Arguments>),
-    /// See what a server does under load.
+    /// Measure caches: under load, on logs, on made-up crowds.
     Bench {
         #[command(subcommand)]
         verb: bench::Verb,

@@ -11,6 +11,7 @@ mod audit;
 mod bad_input;
 mod balance;
 mod bandwidth;
+mod bench_command;
 mod bench_load;
 mod binaries;
 mod bounds;
