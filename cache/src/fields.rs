@@ -115,6 +115,11 @@ impl Fields {
     ///
     /// Costs one allocation beside those of the map: values are slices of what is kept.
     pub fn to_map(&self, more: usize) -> HeaderMap {
+        self.to_map_where(more, |_| true)
+    }
+
+    /// The same of the lines whose name `takes` agrees to.
+    pub fn to_map_where(&self, more: usize, takes: impl Fn(&HeaderName) -> bool) -> HeaderMap {
         let values = Bytes::from_owner(Arc::clone(&self.values));
         let mut rest: &[u8] = &values;
         let mut map = HeaderMap::with_capacity(self.len().saturating_add(more));
@@ -126,6 +131,9 @@ impl Fields {
                 Some(value)
             };
             let Some(value) = line.value.clone().or_else(own) else { continue };
+            if !takes(&line.name) {
+                continue;
+            }
             map.append(line.name.clone(), value);
         }
         map

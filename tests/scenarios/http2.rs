@@ -58,6 +58,56 @@ fn field(parts: &http::response::Parts, name: &str) -> String {
 }
 
 #[tokio::test]
+async fn the_short_way_of_hits_gives_the_same_answer() {
+    for shape in [Shape::single(), Shape::tiers(1, 1)] {
+        let stack = spoken(shape).start().await;
+        let script = stack.origin.script("/a").ok().header("cache-control", "max-age=60");
+        let script = script.header("vary", "accept-language").header("cache-tag", "t");
+        let script = script.header("link", "a").header("link", "b").header("x-cache", "origin");
+        script.header("content-digest", "d").body("0123456789").set();
+        let mut client = client(stack.edge()).await;
+        for range in ["", "bytes=2-4", "bytes=-3"] {
+            let mut ask_with = async |name: &'static str, value: &'static str| {
+                let mut asked = request(Method::GET, "/a", "");
+                if !range.is_empty() {
+                    asked.headers_mut().insert("range", range.parse().unwrap());
+                }
+                asked.headers_mut().insert("accept-language", "de".parse().unwrap());
+                asked.headers_mut().insert(name, value.parse().unwrap());
+                let (mut parts, body) = ask(&mut client, asked).await;
+                let id = parts.headers.remove("x-request-id").unwrap();
+                assert_eq!(id.len(), 16);
+                (parts.status, parts.headers, body)
+            };
+            let taken = async || {
+                let metrics = stack.edge().metrics().await;
+                metrics.get("weir_express_requests_total")
+            };
+            for _ in 0..4 {
+                ask_with("user-agent", "x").await;
+            }
+            let before = taken().await;
+            let short = ask_with("user-agent", "x").await;
+            assert!(taken().await > before, "{range}");
+            // A trailer that is taken changes nothing here.
+            let long = ask_with("te", "trailers").await;
+            assert_eq!(short.0, long.0);
+            assert_eq!(short.2, long.2);
+            let fields = |headers: &http::HeaderMap| {
+                let mut lines: Vec<_> = headers
+                    .iter()
+                    .map(|(name, value)| format!("{name}: {}", value.to_str().unwrap()))
+                    .filter(|line| !line.starts_with("cache-status"))
+                    .collect();
+                lines.sort();
+                lines
+            };
+            assert_eq!(fields(&short.1), fields(&long.1), "{range}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn misses_hits_and_other_methods_are_answered() {
     for shape in [Shape::single(), Shape::tiers(1, 1)] {
         let stack = spoken(shape).start().await;

@@ -1,11 +1,11 @@
 //! Answers a plain request that hyper has read: over HTTP/2, or over TLS.
 
+use std::time::Instant;
+
 use http::header::{AGE, CONTENT_LENGTH, CONTENT_RANGE};
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode};
 use hyper::body::{Body as _, Incoming};
-use std::time::Instant;
-
-use weir_cache::{CacheStatus, content_range};
+use weir_cache::{CacheStatus, Scheme, content_range};
 
 use super::find::{Found, find};
 use super::plain::{FIELDS_MAX, Plain};
@@ -15,6 +15,9 @@ use crate::inbound::fresh_id;
 use crate::metrics::CacheOutcome;
 use crate::node::Node;
 
+static CACHE_STATUS: HeaderName = HeaderName::from_static("cache-status");
+static X_CACHE: HeaderName = HeaderName::from_static("x-cache");
+static X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// Fields that an answer has beyond those stored.
 const FIELDS_ADDED: usize = 8;
 
@@ -38,6 +41,10 @@ fn find_for(node: &Node, remote: &Remote, request: &Request<Incoming>) -> Option
     if !node.config.express || !request.body().is_end_stream() {
         return None;
     }
+    let scheme = if remote.secured.is_some() { Scheme::Https } else { Scheme::Http };
+    if request.uri().scheme_str().is_some_and(|said| said != scheme.as_str()) {
+        return None;
+    }
     let mut fields = [httparse::EMPTY_HEADER; FIELDS_MAX];
     let plain = Plain::of(request, &mut fields)?;
     let found = find(node, remote, &plain)?;
@@ -46,16 +53,30 @@ fn find_for(node: &Node, remote: &Remote, request: &Request<Incoming>) -> Option
 
 fn respond(node: &Node, remote: &Remote, found: Found, began: Instant) -> Response<ResponseBody> {
     let site = &found.known.site;
-    let mut headers = found.stored.head.headers.to_map(FIELDS_ADDED);
+    let fields = &site.fields;
+    let is_sent = |name: &HeaderName| !site.unsent.holds(name);
+    let mut headers = found.stored.head.headers.to_map_where(FIELDS_ADDED, is_sent);
     let status = set_extent(&mut headers, &found);
-    headers.insert(AGE, HeaderValue::from(found.stored.head.plan.age_secs(found.now.monotonic)));
-    let ttl = found.stored.head.plan.ttl_secs(found.now.monotonic);
-    let hit = CacheStatus { ttl: Some(ttl), ..CacheStatus::hit(node.config.tier.as_str()) };
-    hit.append_to(&mut headers);
-    headers.insert(HeaderName::from_static("x-cache"), HeaderValue::from_static("HIT"));
-    headers.insert(HeaderName::from_static("x-request-id"), fresh_id());
-    for name in &site.hidden {
-        headers.remove(name);
+    let (plan, now) = (&found.stored.head.plan, found.now.monotonic);
+    if fields.age {
+        headers.insert(AGE, HeaderValue::from(plan.age_secs(now)));
+    }
+    if fields.cache_status {
+        for inner in found.stored.head.headers.get_all(&CACHE_STATUS) {
+            headers
+                .extend(HeaderValue::from_bytes(inner).ok().map(|of| (CACHE_STATUS.clone(), of)));
+        }
+        let ttl = Some(plan.ttl_secs(now));
+        CacheStatus { ttl, ..CacheStatus::hit(node.config.tier.as_str()) }.append_to(&mut headers);
+    }
+    if fields.x_cache {
+        headers.insert(X_CACHE.clone(), HeaderValue::from_static("HIT"));
+    }
+    if fields.request_id {
+        let mut id = fresh_id();
+        // No two are alike: what HPACK would keep of one is of no use (RFC 7541 §7.1.3).
+        id.set_sensitive(true);
+        headers.insert(X_REQUEST_ID.clone(), id);
     }
     if remote.secured.is_some() {
         site.security.promise(found.known.keyed.target.host_without_port(), &mut headers);
