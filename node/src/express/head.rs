@@ -18,41 +18,20 @@ const INTEGER_MAX: i64 = 999_999_999_999_999;
 
 /// Writes the head of `found` behind what `out` holds.
 pub(crate) fn write_head(out: &mut Vec<u8>, node: &Node, found: &Found) {
-    let (head, fields) = (&found.stored.head, &found.known.site.fields);
-    let now = found.now.monotonic;
+    let fields = &found.known.site.fields;
+    let (plan, now) = (&found.stored.head.plan, found.now.monotonic);
     out.reserve(1_024);
-    out.extend_from_slice(match found.range {
-        None => b"HTTP/1.1 200 OK\r\n",
-        Some(_) => b"HTTP/1.1 206 Partial Content\r\n",
-    });
-    let mut has_status = false;
-    for line in head.headers.lines() {
-        has_status |= *line.name == CACHE_STATUS;
-        if passes(&line, found) {
-            push_field(out, line.name, line.value);
-        }
+    match found.range {
+        None => found.known.lines.push(out, &found.stored, |out| write_still(out, node, found)),
+        Some(_) => write_still(out, node, found),
     }
-    if fields.age {
-        push_number(out, "age", head.plan.age_secs(now));
-    }
-    push_extent(out, found);
     if fields.cache_status {
-        out.extend_from_slice(b"cache-status: ");
-        if has_status {
-            for (_, value) in head.headers.iter().filter(|(name, _)| **name == CACHE_STATUS) {
-                let value = value.trim_ascii();
-                out.extend_from_slice(value);
-                out.extend_from_slice(if value.is_empty() { b"" } else { b", " });
-            }
-        }
-        out.extend_from_slice(node.config.tier.as_str().as_bytes());
-        out.extend_from_slice(b"; hit; ttl=");
-        let ttl = head.plan.ttl_secs(now).clamp(-INTEGER_MAX, INTEGER_MAX);
+        let ttl = plan.ttl_secs(now).clamp(-INTEGER_MAX, INTEGER_MAX);
         out.extend_from_slice(itoa::Buffer::new().format(ttl).as_bytes());
         out.extend_from_slice(b"\r\n");
     }
-    if fields.x_cache {
-        out.extend_from_slice(b"x-cache: HIT\r\n");
+    if fields.age {
+        push_number(out, "age", plan.age_secs(now));
     }
     if fields.request_id {
         out.extend_from_slice(b"x-request-id: ");
@@ -60,6 +39,31 @@ pub(crate) fn write_head(out: &mut Vec<u8>, node: &Node, found: &Found) {
         out.extend_from_slice(b"\r\n");
     }
     out.extend_from_slice(b"\r\n");
+}
+
+/// Writes what is the same whenever the same part is asked for. Ends where the remaining lifetime follows, if it does.
+fn write_still(out: &mut Vec<u8>, node: &Node, found: &Found) {
+    let (head, fields) = (&found.stored.head, &found.known.site.fields);
+    out.extend_from_slice(match found.range {
+        None => b"HTTP/1.1 200 OK\r\n",
+        Some(_) => b"HTTP/1.1 206 Partial Content\r\n",
+    });
+    for line in head.headers.lines().filter(|line| passes(line, found)) {
+        push_field(out, line.name, line.value);
+    }
+    push_extent(out, found);
+    if fields.x_cache {
+        out.extend_from_slice(b"x-cache: HIT\r\n");
+    }
+    if fields.cache_status {
+        out.extend_from_slice(b"cache-status: ");
+        for inner in head.headers.get_all(&CACHE_STATUS).map(<[u8]>::trim_ascii) {
+            out.extend_from_slice(inner);
+            out.extend_from_slice(if inner.is_empty() { b"" } else { b", " });
+        }
+        out.extend_from_slice(node.config.tier.as_str().as_bytes());
+        out.extend_from_slice(b"; hit; ttl=");
+    }
 }
 
 /// Whether a stored line is sent as it is.

@@ -5,12 +5,14 @@
 //! often a miss, which the long way has to work out anyway: it costs a place here and nothing more.
 
 use std::cell::RefCell;
-use std::hash::BuildHasher;
+use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 
 use http::uri::PathAndQuery;
+use weir_cache::eviction::Seeded;
 use weir_cache::{CacheKey, Keyed, Scheme, Target};
 
+use super::lines::Lines;
 use crate::access;
 use crate::site::{Site, Sites};
 
@@ -24,15 +26,16 @@ const BYTES_MAX: usize = 512;
 pub(crate) struct Known {
     pub(crate) site: Arc<Site>,
     pub(crate) keyed: Keyed,
+    /// What stays the same of the head of its whole response.
+    pub(super) lines: Lines,
 }
 
 /// What one thread remembers.
-#[derive(Default)]
 struct Memo {
     /// The sites that it is true for; held, so that their address means them.
     sites: Option<Arc<Sites>>,
     places: Vec<Option<Place>>,
-    hasher: std::hash::RandomState,
+    hasher: Seeded,
 }
 
 enum Place {
@@ -46,7 +49,7 @@ enum Place {
 }
 
 thread_local! {
-    static MEMO: RefCell<Memo> = RefCell::default();
+    static MEMO: RefCell<Memo> = RefCell::new(Memo::new());
 }
 
 /// The site and the key of `target` at `host`; `None` where the long way must find them, or why there are none.
@@ -59,6 +62,13 @@ pub(super) fn known(
 }
 
 impl Memo {
+    /// Nothing remembered.
+    fn new() -> Self {
+        let random = RandomState::new();
+        let hasher = Seeded::new([0_u8, 1].map(|number| random.hash_one(number)));
+        Self { sites: None, places: Vec::new(), hasher }
+    }
+
     fn known(
         &mut self,
         sites: &Arc<Sites>,
@@ -104,5 +114,9 @@ fn work_out(sites: &Sites, scheme: Scheme, (host, target): (&str, &str)) -> Opti
     let site = sites.find(target.host_without_port()).filter(|site| site.express)?;
     let granted = access::for_anyone(&site.access, target)?;
     let keyed = CacheKey::derive(&site.name, &site.key_rules, granted, &http::HeaderMap::new());
-    (!site.bypasses(&keyed)).then(|| Known { site: Arc::clone(site), keyed })
+    (!site.bypasses(&keyed)).then(|| Known {
+        site: Arc::clone(site),
+        keyed,
+        lines: Lines::default(),
+    })
 }

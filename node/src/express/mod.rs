@@ -18,6 +18,7 @@
 mod fields;
 mod find;
 mod head;
+mod lines;
 mod memo;
 mod plain;
 mod response;
