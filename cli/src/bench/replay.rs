@@ -43,7 +43,7 @@ pub(crate) struct Arguments {
     /// What the log is played to.
     #[arg(long, value_name = "ENGINE", default_value = "sim")]
     engine: Engine,
-    /// A file with [[site]] tables, whose keys, lifetimes and rules count.
+    /// A file with `[[site]]` tables, whose keys, lifetimes and rules count.
     #[arg(long, value_name = "FILE")]
     sites: Option<PathBuf>,
     #[command(flatten)]
