@@ -310,7 +310,7 @@ mod tests {
         let old = "Cache-Control: max-age=10\nETag: \"a\"\nDate: {date}";
         let head =
             freshened(old, "A: 1", "Cache-Control: max-age=50, must-revalidate\nVary: A").unwrap();
-        assert_eq!(head.plan.lifetime.as_secs(), 50);
+        assert_eq!(head.plan.lifetime().as_secs(), 50);
         assert!(head.plan.stale_banned);
         assert!(head.vary.matches(&headers("A: 1"), &Policy::default()));
         assert!(!head.vary.matches(&headers("A: 2"), &Policy::default()));
