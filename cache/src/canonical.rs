@@ -28,9 +28,33 @@ const DOMAIN: &[u8] = b"weir cache key\0\x01";
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct KeyText {
     text: Arc<str>,
+    marks: Marks,
+}
+
+/// Where in the text of a key the resource is: a [`KeyText`] without its text, for who keeps that elsewhere.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Marks {
     /// Where host, path and query begin.
     resource_at: u32,
     resource_bytes: u32,
+}
+
+impl Marks {
+    /// Puts both together again. `text` is to be the one that these marks are of.
+    pub fn with_text(self, text: &str) -> KeyText {
+        KeyText { text: text.into(), marks: self }
+    }
+
+    /// What [`KeyText::purged_as`] says of `text`.
+    pub fn purged_as(self, text: &str) -> &str {
+        let [begin, end] = self.offsets();
+        text.get(begin..end).unwrap_or(text)
+    }
+
+    fn offsets(self) -> [usize; 2] {
+        [self.resource_at, self.resource_bytes]
+            .map(|offset| usize::try_from(offset).unwrap_or(usize::MAX))
+    }
 }
 
 impl KeyText {
@@ -46,14 +70,19 @@ impl KeyText {
 
     /// Where host, path and query begin in the text, and where they end, in bytes.
     pub fn offsets(&self) -> [usize; 2] {
-        [self.resource_at, self.resource_bytes]
-            .map(|offset| usize::try_from(offset).unwrap_or(usize::MAX))
+        self.marks.offsets()
+    }
+
+    /// Where in the text the resource is.
+    pub fn marks(&self) -> Marks {
+        self.marks
     }
 
     /// Keeps where in the text the resource is. No head that a request may have is as long as 4 GiB.
     fn new(text: Arc<str>, resource_at: usize, resource_bytes: usize) -> Self {
         let offset = |at| u32::try_from(at).unwrap_or(u32::MAX);
-        Self { text, resource_at: offset(resource_at), resource_bytes: offset(resource_bytes) }
+        let (resource_at, resource_bytes) = (offset(resource_at), offset(resource_bytes));
+        Self { text, marks: Marks { resource_at, resource_bytes } }
     }
 
     /// The whole text.
@@ -69,8 +98,7 @@ impl KeyText {
 
     /// Host, path and query, without scheme: what a purge compares.
     pub fn purged_as(&self) -> &str {
-        let [begin, end] = self.offsets();
-        self.text.get(begin..end).unwrap_or(&self.text)
+        self.marks.purged_as(&self.text)
     }
 }
 
@@ -222,6 +250,7 @@ mod tests {
             let (_, text) = canonical.finish();
             assert_eq!(KeyText::from_parts(text.as_str(), text.offsets()), Some(text.clone()));
             assert_eq!(text.purged_as(), "example.com/a/b?c=d");
+            assert_eq!(text.marks().with_text(text.as_str()), text);
         }
     }
 

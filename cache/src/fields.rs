@@ -144,7 +144,29 @@ impl Fields {
         Self::from(&map)
     }
 
-    /// The bytes held beyond the struct itself and beyond what is shared.
+    /// These fields with `tail` behind their values, in place of any that is there.
+    ///
+    /// For what goes with fields as long as they are kept: it saves that a piece of memory of its own. No line
+    /// shows it. Costs a copy of the values.
+    #[must_use]
+    pub fn with_tail(&self, tail: &[u8]) -> Self {
+        let own = self.values.len().saturating_sub(self.tail().len());
+        let own = self.values.get(..own).unwrap_or_default();
+        // In one go, since the length is known.
+        let values = own.iter().chain(tail).copied().collect();
+        Self { shape: Arc::clone(&self.shape), values }
+    }
+
+    /// What lies behind the values; empty where nothing was put there. Costs a look at each line.
+    pub fn tail(&self) -> &[u8] {
+        let mut rest: &[u8] = &self.values;
+        for _ in self.shape.get().0.iter().filter(|line| line.value.is_none()) {
+            let _ = next_value(&mut rest);
+        }
+        rest
+    }
+
+    /// The bytes held beyond the struct itself and beyond what is shared, the tail included.
     pub fn heap_bytes(&self) -> usize {
         let shape = if self.shape.is_shared() { 0 } else { self.shape.get().bytes() };
         COUNTS_BYTES.saturating_add(self.values.len()).saturating_add(shape)
@@ -320,6 +342,24 @@ mod tests {
         assert!(Arc::ptr_eq(&same.values, &changed.values), "nothing to copy");
         let added = fields.with(&HeaderName::from_static("c"), &value);
         assert_eq!(lines(&added).last(), Some(&("c", "4")));
+    }
+
+    #[test]
+    fn a_tail_shows_in_no_line() {
+        let plain = Fields::from(&headers("A: 1\nB: 2\nA: 3"));
+        let shaped = plain.in_shape(Arc::new(Common::own(plain.shape_with(|name| name == "a"))));
+        let none = Fields::from_lines([]);
+        for fields in [plain, shaped, none] {
+            assert_eq!(fields.tail(), b"");
+            let tailed = fields.with_tail(b"tail");
+            assert_eq!((tailed.tail(), lines(&tailed)), (b"tail".as_slice(), lines(&fields)));
+            assert_eq!((&tailed, tailed.to_map(0)), (&fields, fields.to_map(0)));
+            assert_eq!(tailed.heap_bytes(), fields.heap_bytes() + 4);
+            let other = tailed.with_tail(b"other");
+            assert_eq!((other.tail(), &other), (b"other".as_slice(), &fields), "one at a time");
+            let shape = tailed.shape_with(|_| false);
+            assert_eq!(tailed.in_shape(Arc::new(Common::own(shape))).tail(), b"", "left behind");
+        }
     }
 
     #[test]

@@ -51,7 +51,8 @@ impl From<Duration> for Span {
         } else if let Some(micros) = within(duration.as_micros()) {
             Self::of(MICROS, micros)
         } else {
-            Self::of(SECS, duration.as_secs().min(NUMBER_MAX))
+            let longest = if duration == Duration::MAX { NUMBER_MAX } else { NUMBER_MAX - 1 };
+            Self::of(SECS, duration.as_secs().min(longest))
         }
     }
 }

@@ -217,8 +217,8 @@ async fn on_not_modified(running: &Running, work: &mut FillWork, answer: Answer,
         }
         return;
     };
-    let (body, text) = (stored.body.clone(), stored.text.clone());
-    let freshened = StoredResponse::new(running.node.store.compact(head), body, text);
+    let (body, text) = (stored.body.clone(), stored.text());
+    let freshened = StoredResponse::new(running.node.store.compact(head), body, &text);
     if let Some(digest) = stored.digest() {
         freshened.note_digest(*digest);
     }
@@ -438,7 +438,7 @@ pub(super) async fn keep_body(
     head.headers = head.headers.with(&CONTENT_LENGTH, &HeaderValue::from(body.len()));
     let head = running.node.store.compact(head);
     let digest = (running.node.config.tier != Tier::Edge).then(|| blake3::hash(&body));
-    let response = StoredResponse::new(head, body, work.keyed.text.clone());
+    let response = StoredResponse::new(head, body, &work.keyed.text);
     if let Some(digest) = digest {
         // Children compare what they get with it.
         response.note_digest(digest.into());
