@@ -58,7 +58,7 @@ fn is_already_there(request_headers: &HeaderMap, stored: &StoredHead) -> bool {
         return names_tag(request_headers, &IF_NONE_MATCH, stored, weakly_equal);
     }
     // RFC 9111 §4.3.2: without Last-Modified the date of the response itself is compared.
-    let modified = stored.plan.last_modified().unwrap_or(stored.plan.date);
+    let modified = stored.plan.last_modified().unwrap_or(stored.plan.date());
     condition_date(request_headers, &IF_MODIFIED_SINCE, stored)
         .is_some_and(|since| modified <= since)
 }
@@ -83,7 +83,7 @@ fn condition_date(
     name: &HeaderName,
     stored: &StoredHead,
 ) -> Option<UnixTime> {
-    parse_http_date(request_headers.get(name)?.as_bytes(), stored.plan.date)
+    parse_http_date(request_headers.get(name)?.as_bytes(), stored.plan.date())
 }
 
 /// Returns the fields of a 304 made from those stored; Age is to be added.

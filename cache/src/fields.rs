@@ -18,6 +18,7 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue};
 
 use crate::common::Common;
+use crate::number::{next_number, push_number};
 
 /// Header fields at rest: lines of names and values.
 ///
@@ -217,34 +218,16 @@ impl Shape {
     }
 }
 
-/// Writes `value` behind a number: twice its length, and one more if it is `sensitive`. Of the number there
-/// are seven bits a byte, the lowest first, and a bit that says whether more follow.
+/// Writes `value` behind a number: twice its length, and one more if it is `sensitive`.
 fn push_value(values: &mut Vec<u8>, value: &[u8], sensitive: bool) {
     // No piece of memory is half as long as the type can say.
-    let mut number = value.len() << 1 | usize::from(sensitive);
-    loop {
-        let low = u8::try_from(number & 0x7f).unwrap_or_default();
-        number >>= 7;
-        if number == 0 {
-            values.push(low);
-            break;
-        }
-        values.push(low | 0x80);
-    }
+    push_number(values, value.len() << 1 | usize::from(sensitive));
     values.extend_from_slice(value);
 }
 
 /// Takes the first value off `rest`, and whether it is sensitive; `None` at the end.
 fn next_value<'a>(rest: &mut &'a [u8]) -> Option<(&'a [u8], bool)> {
-    let (mut number, mut shift) = (0_usize, 0_u32);
-    loop {
-        let byte = *rest.split_off_first()?;
-        number |= usize::from(byte & 0x7f).checked_shl(shift)?;
-        if byte & 0x80 == 0 {
-            break;
-        }
-        shift = shift.checked_add(7)?;
-    }
+    let number = next_number(rest)?;
     Some((rest.split_off(..number >> 1)?, number & 1 == 1))
 }
 

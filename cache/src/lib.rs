@@ -44,6 +44,7 @@ mod key;
 mod list;
 mod member;
 mod not_storable;
+mod number;
 mod partial;
 mod path;
 mod pieces;
@@ -80,7 +81,7 @@ pub use age::parse_age;
 #[cfg(any(test, feature = "policy-audit"))]
 pub use audit::{Disagreement, audit};
 pub use cache_status::{CacheStatus, ForwardReason, XCache};
-pub use canonical::{KeyText, Marks};
+pub use canonical::{KeyText, PackedText};
 pub use conditional::{Precondition, evaluate, if_range_holds, not_modified_headers};
 pub use date::{format_http_date, parse_http_date};
 pub use directives::{Lifetime, ResponseDirectives, Scope};

@@ -10,12 +10,12 @@ use crate::directives::{ResponseDirectives, Scope};
 use crate::freshness::{corrected_initial_age, freshness_lifetime, last_modified, response_date};
 use crate::policy::Policy;
 use crate::rules::{RuleEffect, Ruled};
-use crate::small::{Moment, Span, Window};
+use crate::small::{Instant, Moment, Span, Window};
 use crate::storable::Timing;
 use crate::targeted::Governing;
 use crate::time::{Timestamp, UnixTime};
 
-/// How long a stored response may be used and in which ways (RFC 9111 §4.2), in 56 bytes.
+/// How long a stored response may be used and in which ways (RFC 9111 §4.2), in 52 bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Plan {
     lifetime: Span,
@@ -23,10 +23,8 @@ pub struct Plan {
     stale_while_revalidate: Window,
     stale_if_error: Window,
     last_modified: Moment,
-    /// When the response head came, on the monotonic clock of this node.
-    pub response_time: Timestamp,
-    /// When the origin made it: Date, or the arrival where Date is missing or unusable.
-    pub date: UnixTime,
+    response_time: Instant,
+    date: Moment,
     /// Whether each reuse must be validated first (RFC 9111 §5.2.2.4).
     pub validate_always: bool,
     /// Whether stale use is forbidden, whoever allows it (RFC 9111 §4.2.4).
@@ -75,8 +73,8 @@ impl From<Terms> for Plan {
             stale_while_revalidate: terms.stale_while_revalidate.into(),
             stale_if_error: terms.stale_if_error.into(),
             last_modified: terms.last_modified.into(),
-            response_time: terms.response_time,
-            date: terms.date,
+            response_time: terms.response_time.into(),
+            date: Some(terms.date).into(),
             validate_always: terms.validate_always,
             stale_banned: terms.stale_banned,
             heuristic: terms.heuristic,
@@ -143,6 +141,17 @@ impl Plan {
         self.stale_if_error.get()
     }
 
+    /// When the response head came, on the monotonic clock of this node.
+    pub fn response_time(&self) -> Timestamp {
+        self.response_time.get()
+    }
+
+    /// When the origin made it: Date, or the arrival where Date is missing or unusable.
+    pub fn date(&self) -> UnixTime {
+        // It always is one.
+        self.date.get().unwrap_or(UnixTime::from_secs(0))
+    }
+
     /// The date in Last-Modified; `None` where it is missing or unusable.
     pub fn last_modified(&self) -> Option<UnixTime> {
         self.last_modified.get()
@@ -159,14 +168,14 @@ impl Plan {
         let before = elapsed.saturating_sub(run);
         let since = Timestamp::ZERO.saturating_add(run.saturating_sub(elapsed));
         let initial_age = self.initial_age().saturating_add(before).into();
-        Self { initial_age, response_time: since, ..self }
+        Self { initial_age, response_time: since.into(), ..self }
     }
 
     /// Returns how old the response is at `now` (RFC 9111 §4.2.3, `current_age`).
     ///
     /// Age counts from the origin, not from this hop. Never decreases while `now` increases.
     pub fn current_age(&self, now: Timestamp) -> Duration {
-        let resident_time = now.saturating_since(self.response_time);
+        let resident_time = now.saturating_since(self.response_time());
         self.initial_age().saturating_add(resident_time)
     }
 
@@ -263,7 +272,7 @@ mod tests {
         for (secs, age, came) in [(0, 40, 20), (15, 55, 5), (20, 60, 0), (50, 90, 0)] {
             let resumed = plan.resumed(Duration::from_secs(secs), now);
             assert_eq!(resumed.age_secs(now), age, "{secs}");
-            assert_eq!(resumed.response_time, Timestamp::from_micros(came * 1_000_000), "{secs}");
+            assert_eq!(resumed.response_time(), Timestamp::from_micros(came * 1_000_000), "{secs}");
         }
         let resumed = plan.resumed(Duration::MAX, now);
         assert_eq!(resumed.current_age(now), Duration::MAX, "saturates");

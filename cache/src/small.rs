@@ -11,7 +11,24 @@
 
 use std::time::Duration;
 
-use crate::time::UnixTime;
+use crate::time::{Timestamp, UnixTime};
+
+/// Eight bytes that begin at any multiple of four, so that what holds them beside something small is not rounded
+/// up to eight.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Bits([u32; 2]);
+
+impl Bits {
+    const fn of(number: u64) -> Self {
+        #[expect(clippy::cast_possible_truncation, reason = "the halves of the number")]
+        Self([number as u32, (number >> 32) as u32])
+    }
+
+    const fn get(self) -> u64 {
+        let Self([low, high]) = self;
+        (high as u64) << 32 | low as u64
+    }
+}
 
 /// Where the unit of a [`Span`] is, above its number.
 const UNIT_BITS: u32 = 2;
@@ -25,16 +42,17 @@ const SECS: u64 = 2;
 /// A duration: exact to the nanosecond up to 146 years, to the microsecond up to 146,000, and else to the
 /// second. Its longest one is `Duration::MAX`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Span(u64);
+pub(crate) struct Span(Bits);
 
 impl Span {
     fn of(unit: u64, number: u64) -> Self {
-        Self(unit << NUMBER_BITS | number)
+        Self(Bits::of(unit << NUMBER_BITS | number))
     }
 
     pub(crate) fn get(self) -> Duration {
-        let number = self.0 & NUMBER_MAX;
-        match self.0 >> NUMBER_BITS {
+        let bits = self.0.get();
+        let number = bits & NUMBER_MAX;
+        match bits >> NUMBER_BITS {
             NANOS => Duration::from_nanos(number),
             MICROS => Duration::from_micros(number),
             _ if number == NUMBER_MAX => Duration::MAX,
@@ -95,19 +113,37 @@ impl From<Option<Duration>> for Window {
 
 /// A date that may be missing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Moment(i64);
+pub(crate) struct Moment(Bits);
 
 impl Moment {
-    const NONE: Self = Self(i64::MIN);
+    const NONE: i64 = i64::MIN;
 
     pub(crate) fn get(self) -> Option<UnixTime> {
-        (self != Self::NONE).then(|| UnixTime::from_secs(self.0))
+        let secs = self.0.get().cast_signed();
+        (secs != Self::NONE).then(|| UnixTime::from_secs(secs))
     }
 }
 
 impl From<Option<UnixTime>> for Moment {
     fn from(date: Option<UnixTime>) -> Self {
-        date.map_or(Self::NONE, |date| Self(date.as_secs().max(i64::MIN + 1)))
+        let secs = date.map_or(Self::NONE, |date| date.as_secs().max(Self::NONE + 1));
+        Self(Bits::of(secs.cast_unsigned()))
+    }
+}
+
+/// An instant on the monotonic clock.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Instant(Bits);
+
+impl Instant {
+    pub(crate) fn get(self) -> Timestamp {
+        Timestamp::from_micros(self.0.get())
+    }
+}
+
+impl From<Timestamp> for Instant {
+    fn from(at: Timestamp) -> Self {
+        Self(Bits::of(at.as_micros()))
     }
 }
 
@@ -152,6 +188,9 @@ mod tests {
         assert_eq!(Moment::from(None).get(), None);
         for date in [i64::MIN + 1, 0, i64::MAX].map(UnixTime::from_secs) {
             assert_eq!(Moment::from(Some(date)).get(), Some(date));
+        }
+        for at in [0, 1, 1 << 31, 1 << 32, u64::MAX].map(Timestamp::from_micros) {
+            assert_eq!(Instant::from(at).get(), at);
         }
         assert!(Moment::from(Some(UnixTime::from_secs(i64::MIN))).get().is_some());
     }

@@ -86,7 +86,7 @@ pub fn judge_not_modified(stored: &StoredHead, headers_304: &HeaderMap) -> NotMo
 /// Compares Last-Modified, as bytes or as dates; `None` when the new fields have none.
 fn same_last_modified(stored: &StoredHead, headers: &HeaderMap) -> Option<bool> {
     let theirs = headers.get(LAST_MODIFIED)?.as_bytes();
-    let date = |value: &[u8]| parse_http_date(value, stored.plan.date);
+    let date = |value: &[u8]| parse_http_date(value, stored.plan.date());
     Some(stored.headers.get(&LAST_MODIFIED).is_some_and(|ours| {
         ours == theirs || date(ours).is_some_and(|ours| date(theirs) == Some(ours))
     }))

@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use once_cell::race::OnceBox;
 use weir_cache::purge::{Subject, Tagged};
-use weir_cache::{KeyText, Marks, Seq, StoredHead};
+use weir_cache::{KeyText, PackedText, Seq, StoredHead};
 
 use crate::Body;
 use crate::weight::{COUNTS_BYTES, allocated};
@@ -28,8 +28,6 @@ pub struct StoredResponse {
     pub head: StoredHead,
     /// The whole body.
     pub body: Body,
-    /// Where in the text of the key the resource is; that text is the tail of the head's fields.
-    marks: Marks,
     /// Up to where in the purge log nothing matches it; begins with what its head reflects.
     reflects: AtomicU64,
     learned: OnceBox<Learned>,
@@ -49,9 +47,8 @@ impl StoredResponse {
     #[must_use]
     pub fn new(mut head: StoredHead, body: impl Into<Body>, text: &KeyText) -> Self {
         let reflects = AtomicU64::new(head.as_of.get());
-        head.headers = head.headers.with_tail(text.as_str().as_bytes());
-        let (marks, learned) = (text.marks(), OnceBox::new());
-        Self { head, body: body.into(), marks, reflects, learned }
+        head.headers = head.headers.with_tail(&text.pack());
+        Self { head, body: body.into(), reflects, learned: OnceBox::new() }
     }
 
     /// The same response with its body in another place.
@@ -64,20 +61,19 @@ impl StoredResponse {
             learned.get_or_init(|| Box::new(Learned { digest, counted_for }));
         }
         let (head, reflects) = (self.head.clone(), again(&self.reflects));
-        Self { head, body, marks: self.marks, reflects, learned }
+        Self { head, body, reflects, learned }
     }
 
     /// The canonical text of the key it is stored under. Costs a copy.
     #[must_use]
     pub fn text(&self) -> KeyText {
-        self.marks.with_text(self.text_str())
+        self.packed_text().unpack()
     }
 
-    fn text_str(&self) -> &str {
-        // It was a text before.
-        let text = str::from_utf8(self.head.headers.tail()).unwrap_or_default();
-        debug_assert!(!text.is_empty(), "the text went with a head that was changed in place");
-        text
+    fn packed_text(&self) -> PackedText<'_> {
+        let text = PackedText::read(self.head.headers.tail());
+        debug_assert!(text.is_some(), "the text went with a head that was changed in place");
+        text.unwrap_or_default()
     }
 
     fn learned(&self) -> &Learned {
@@ -90,7 +86,7 @@ impl StoredResponse {
     pub fn is_same(&self, other: &Self) -> bool {
         let key = |stored: &Self| {
             let head = &stored.head;
-            (head.status, head.plan.date, head.as_of, stored.body.len())
+            (head.status, head.plan.date(), head.as_of, stored.body.len())
         };
         std::ptr::eq(self, other)
             || (key(self) == key(other)
@@ -130,7 +126,7 @@ impl StoredResponse {
     /// The response as purges see it.
     #[must_use]
     pub fn subject(&self) -> Subject<'_> {
-        let resource = self.marks.purged_as(self.text_str());
+        let resource = self.packed_text().purged_as();
         Subject { resource, tags: Tagged::Known(&self.head.tags) }
     }
 
@@ -168,6 +164,6 @@ mod tests {
     /// Each 16 bytes more are 16 MB for a million responses: think before this figure is raised.
     #[test]
     fn a_stored_response_is_small() {
-        assert!(size_of::<StoredResponse>() <= 168, "{}", size_of::<StoredResponse>());
+        assert!(size_of::<StoredResponse>() <= 152, "{}", size_of::<StoredResponse>());
     }
 }

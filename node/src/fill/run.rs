@@ -350,7 +350,7 @@ fn note_shareability(
     if let Some(reason) = reason {
         count_not_stored(running, work, reason.as_str());
     }
-    let shared = storable.is_some_and(|stored| is_reusable(stored, stored.plan.response_time));
+    let shared = storable.is_some_and(|stored| is_reusable(stored, stored.plan.response_time()));
     if shared {
         node.unshared.forget(&key);
     } else if !is_error && reason.is_none_or(|reason| reason.lasting()) {
@@ -372,7 +372,7 @@ pub(super) fn content_length(headers: &HeaderMap) -> Option<u64> {
 /// A response may be shared with those who wait exactly where it could be reused from the store
 /// without asking upstream (RFC 9111 §4).
 pub(super) fn progress_of(head: &Arc<FillHead>) -> Progress {
-    let reusable = |stored: &StoredHead| is_reusable(stored, stored.plan.response_time);
+    let reusable = |stored: &StoredHead| is_reusable(stored, stored.plan.response_time());
     if head.storable.as_ref().is_some_and(reusable) {
         Progress::Shared(Arc::clone(head))
     } else {
