@@ -58,7 +58,7 @@ fn is_already_there(request_headers: &HeaderMap, stored: &StoredHead) -> bool {
         return names_tag(request_headers, &IF_NONE_MATCH, stored, weakly_equal);
     }
     // RFC 9111 §4.3.2: without Last-Modified the date of the response itself is compared.
-    let modified = stored.plan.last_modified().unwrap_or(stored.plan.date());
+    let modified = stored.plan.last_modified().unwrap_or_else(|| stored.plan.date());
     condition_date(request_headers, &IF_MODIFIED_SINCE, stored)
         .is_some_and(|since| modified <= since)
 }
