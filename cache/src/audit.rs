@@ -137,11 +137,11 @@ impl Opinion {
                 | NotStorable::VaryAny,
             ) => return None,
         };
-        let lifetime = if plan.validate_always { Duration::ZERO } else { plan.lifetime };
+        let lifetime = if plan.validate_always { Duration::ZERO } else { plan.lifetime() };
         let bound = policy.heuristic.map(|rule| rule.max);
         Some(Self {
             storable: Some(true),
-            fresh_for: lifetime.saturating_sub(plan.initial_age),
+            fresh_for: lifetime.saturating_sub(plan.initial_age()),
             capped: plan.heuristic && bound == Some(lifetime),
         })
     }
@@ -385,7 +385,8 @@ mod tests {
         let right = found("", &response).unwrap();
         let longer = |secs| {
             let mut head = right.clone();
-            head.plan.lifetime = head.plan.lifetime.saturating_add(Duration::from_secs(secs));
+            let lifetime = head.plan.lifetime().saturating_add(Duration::from_secs(secs));
+            head.plan = head.plan.with_lifetime(lifetime);
             audited("", &response, &Ok(head))
         };
         assert_eq!(longer(1), None, "the other side counts in whole seconds");

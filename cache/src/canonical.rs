@@ -12,6 +12,7 @@
 
 use std::sync::Arc;
 
+use crate::number::{next_number, push_number};
 use crate::target::Target;
 
 /// First bytes of every digest: whose it is, and the version of the form.
@@ -28,9 +29,58 @@ const DOMAIN: &[u8] = b"weir cache key\0\x01";
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct KeyText {
     text: Arc<str>,
+    marks: Marks,
+}
+
+/// Where in the text of a key the resource is.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
+struct Marks {
     /// Where host, path and query begin.
     resource_at: u32,
     resource_bytes: u32,
+}
+
+impl Marks {
+    /// No head that a request may have is as long as 4 GiB.
+    fn new(resource_at: usize, resource_bytes: usize) -> Self {
+        let offset = |at| u32::try_from(at).unwrap_or(u32::MAX);
+        Self { resource_at: offset(resource_at), resource_bytes: offset(resource_bytes) }
+    }
+
+    fn offsets(self) -> [usize; 2] {
+        [self.resource_at, self.resource_bytes]
+            .map(|offset| usize::try_from(offset).unwrap_or(usize::MAX))
+    }
+
+    fn purged_as(self, text: &str) -> &str {
+        let [begin, end] = self.offsets();
+        text.get(begin..end).unwrap_or(text)
+    }
+}
+
+/// A [`KeyText`] in bytes that somebody else keeps. The default is empty, as no key's is.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct PackedText<'a> {
+    text: &'a str,
+    marks: Marks,
+}
+
+impl<'a> PackedText<'a> {
+    /// Reads what [`KeyText::pack`] wrote; `None` where it is something else.
+    pub fn read(mut packed: &'a [u8]) -> Option<Self> {
+        let (begin, end) = (next_number(&mut packed)?, next_number(&mut packed)?);
+        Some(Self { text: str::from_utf8(packed).ok()?, marks: Marks::new(begin, end) })
+    }
+
+    /// The text as one of its own. Costs a copy.
+    pub fn unpack(self) -> KeyText {
+        KeyText { text: self.text.into(), marks: self.marks }
+    }
+
+    /// See [`KeyText::purged_as`].
+    pub fn purged_as(self) -> &'a str {
+        self.marks.purged_as(self.text)
+    }
 }
 
 impl KeyText {
@@ -46,14 +96,19 @@ impl KeyText {
 
     /// Where host, path and query begin in the text, and where they end, in bytes.
     pub fn offsets(&self) -> [usize; 2] {
-        [self.resource_at, self.resource_bytes]
-            .map(|offset| usize::try_from(offset).unwrap_or(usize::MAX))
+        self.marks.offsets()
     }
 
-    /// Keeps where in the text the resource is. No head that a request may have is as long as 4 GiB.
+    /// The text with where its resource is, as [`PackedText`] reads it: some two bytes more than the text.
+    pub fn pack(&self) -> Vec<u8> {
+        let mut packed = Vec::with_capacity(self.text.len().saturating_add(4));
+        self.offsets().into_iter().for_each(|offset| push_number(&mut packed, offset));
+        packed.extend_from_slice(self.text.as_bytes());
+        packed
+    }
+
     fn new(text: Arc<str>, resource_at: usize, resource_bytes: usize) -> Self {
-        let offset = |at| u32::try_from(at).unwrap_or(u32::MAX);
-        Self { text, resource_at: offset(resource_at), resource_bytes: offset(resource_bytes) }
+        Self { text, marks: Marks::new(resource_at, resource_bytes) }
     }
 
     /// The whole text.
@@ -69,8 +124,7 @@ impl KeyText {
 
     /// Host, path and query, without scheme: what a purge compares.
     pub fn purged_as(&self) -> &str {
-        let [begin, end] = self.offsets();
-        self.text.get(begin..end).unwrap_or(&self.text)
+        self.marks.purged_as(&self.text)
     }
 }
 
@@ -222,6 +276,11 @@ mod tests {
             let (_, text) = canonical.finish();
             assert_eq!(KeyText::from_parts(text.as_str(), text.offsets()), Some(text.clone()));
             assert_eq!(text.purged_as(), "example.com/a/b?c=d");
+            let packed = text.pack();
+            assert!(packed.len() <= text.as_str().len() + 3);
+            let read = PackedText::read(&packed).unwrap();
+            assert_eq!((read.purged_as(), read.unpack()), (text.purged_as(), text.clone()));
+            assert!(PackedText::read(b"").is_none() && PackedText::read(b"\0\x01\xff").is_none());
         }
     }
 

@@ -49,7 +49,7 @@ fn is_expectation_broken(request_headers: &HeaderMap, stored: &StoredHead) -> bo
         return !names_tag(request_headers, &IF_MATCH, stored, strongly_equal);
     }
     let since = condition_date(request_headers, &IF_UNMODIFIED_SINCE, stored);
-    since.zip(stored.plan.last_modified).is_some_and(|(since, modified)| modified > since)
+    since.zip(stored.plan.last_modified()).is_some_and(|(since, modified)| modified > since)
 }
 
 /// Evaluates If-None-Match, else If-Modified-Since (RFC 9110 §13.1.2 and §13.1.3).
@@ -58,7 +58,7 @@ fn is_already_there(request_headers: &HeaderMap, stored: &StoredHead) -> bool {
         return names_tag(request_headers, &IF_NONE_MATCH, stored, weakly_equal);
     }
     // RFC 9111 §4.3.2: without Last-Modified the date of the response itself is compared.
-    let modified = stored.plan.last_modified.unwrap_or(stored.plan.date);
+    let modified = stored.plan.last_modified().unwrap_or_else(|| stored.plan.date());
     condition_date(request_headers, &IF_MODIFIED_SINCE, stored)
         .is_some_and(|since| modified <= since)
 }
@@ -83,7 +83,7 @@ fn condition_date(
     name: &HeaderName,
     stored: &StoredHead,
 ) -> Option<UnixTime> {
-    parse_http_date(request_headers.get(name)?.as_bytes(), stored.plan.date)
+    parse_http_date(request_headers.get(name)?.as_bytes(), stored.plan.date())
 }
 
 /// Returns the fields of a 304 made from those stored; Age is to be added.

@@ -18,6 +18,7 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue};
 
 use crate::common::Common;
+use crate::number::{next_number, push_number};
 
 /// Header fields at rest: lines of names and values.
 ///
@@ -152,7 +153,29 @@ impl Fields {
         Self::from(&map)
     }
 
-    /// The bytes held beyond the struct itself and beyond what is shared.
+    /// These fields with `tail` behind their values, in place of any that is there.
+    ///
+    /// For what goes with fields as long as they are kept: it saves that a piece of memory of its own. No line
+    /// shows it. Costs a copy of the values.
+    #[must_use]
+    pub fn with_tail(&self, tail: &[u8]) -> Self {
+        let own = self.values.len().saturating_sub(self.tail().len());
+        let own = self.values.get(..own).unwrap_or_default();
+        // In one go, since the length is known.
+        let values = own.iter().chain(tail).copied().collect();
+        Self { shape: Arc::clone(&self.shape), values }
+    }
+
+    /// What lies behind the values; empty where nothing was put there. Costs a look at each line.
+    pub fn tail(&self) -> &[u8] {
+        let mut rest: &[u8] = &self.values;
+        for _ in self.shape.get().0.iter().filter(|line| line.value.is_none()) {
+            let _ = next_value(&mut rest);
+        }
+        rest
+    }
+
+    /// The bytes held beyond the struct itself and beyond what is shared, the tail included.
     pub fn heap_bytes(&self) -> usize {
         let shape = if self.shape.is_shared() { 0 } else { self.shape.get().bytes() };
         COUNTS_BYTES.saturating_add(self.values.len()).saturating_add(shape)
@@ -203,34 +226,16 @@ impl Shape {
     }
 }
 
-/// Writes `value` behind a number: twice its length, and one more if it is `sensitive`. Of the number there
-/// are seven bits a byte, the lowest first, and a bit that says whether more follow.
+/// Writes `value` behind a number: twice its length, and one more if it is `sensitive`.
 fn push_value(values: &mut Vec<u8>, value: &[u8], sensitive: bool) {
     // No piece of memory is half as long as the type can say.
-    let mut number = value.len() << 1 | usize::from(sensitive);
-    loop {
-        let low = u8::try_from(number & 0x7f).unwrap_or_default();
-        number >>= 7;
-        if number == 0 {
-            values.push(low);
-            break;
-        }
-        values.push(low | 0x80);
-    }
+    push_number(values, value.len() << 1 | usize::from(sensitive));
     values.extend_from_slice(value);
 }
 
 /// Takes the first value off `rest`, and whether it is sensitive; `None` at the end.
 fn next_value<'a>(rest: &mut &'a [u8]) -> Option<(&'a [u8], bool)> {
-    let (mut number, mut shift) = (0_usize, 0_u32);
-    loop {
-        let byte = *rest.split_off_first()?;
-        number |= usize::from(byte & 0x7f).checked_shl(shift)?;
-        if byte & 0x80 == 0 {
-            break;
-        }
-        shift = shift.checked_add(7)?;
-    }
+    let number = next_number(rest)?;
     Some((rest.split_off(..number >> 1)?, number & 1 == 1))
 }
 
@@ -328,6 +333,24 @@ mod tests {
         assert!(Arc::ptr_eq(&same.values, &changed.values), "nothing to copy");
         let added = fields.with(&HeaderName::from_static("c"), &value);
         assert_eq!(lines(&added).last(), Some(&("c", "4")));
+    }
+
+    #[test]
+    fn a_tail_shows_in_no_line() {
+        let plain = Fields::from(&headers("A: 1\nB: 2\nA: 3"));
+        let shaped = plain.in_shape(Arc::new(Common::own(plain.shape_with(|name| name == "a"))));
+        let none = Fields::from_lines([]);
+        for fields in [plain, shaped, none] {
+            assert_eq!(fields.tail(), b"");
+            let tailed = fields.with_tail(b"tail");
+            assert_eq!((tailed.tail(), lines(&tailed)), (b"tail".as_slice(), lines(&fields)));
+            assert_eq!((&tailed, tailed.to_map(0)), (&fields, fields.to_map(0)));
+            assert_eq!(tailed.heap_bytes(), fields.heap_bytes() + 4);
+            let other = tailed.with_tail(b"other");
+            assert_eq!((other.tail(), &other), (b"other".as_slice(), &fields), "one at a time");
+            let shape = tailed.shape_with(|_| false);
+            assert_eq!(tailed.in_shape(Arc::new(Common::own(shape))).tail(), b"", "left behind");
+        }
     }
 
     #[test]

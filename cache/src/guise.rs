@@ -249,7 +249,7 @@ mod tests {
         let request = RequestHead { method: &Method::GET, headers: &asked, target_uri: None };
         let response = response(200, &format!("Content-Type: text/html\n{fields}"));
         let head = StoredHead::derive(&policy, &request, &response, at_once(), Seq::new(0))?;
-        Ok(head.plan.lifetime.as_secs())
+        Ok(head.plan.lifetime().as_secs())
     }
 
     /// A page that says that a file is missing is nobody's; under an ambiguous path it may be somebody's.

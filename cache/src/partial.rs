@@ -464,7 +464,7 @@ mod tests {
             both.head.headers.to_map(0).get(name).unwrap().to_str().unwrap().to_owned()
         };
         assert_eq!([field("a"), field("b"), field("c")], ["2", "1", "2"]);
-        assert_eq!(both.head.plan.lifetime.as_secs(), 99);
+        assert_eq!(both.head.plan.lifetime().as_secs(), 99);
         assert_eq!(both.head.plan.age_secs(after(0)), 5);
     }
 
@@ -602,7 +602,7 @@ mod tests {
             if let Some(head) = head {
                 assert_eq!((head.status, head.as_of), (StatusCode::OK, Seq::new(3)));
                 assert_eq!(head.headers.value(&CONTENT_LENGTH).unwrap(), "10");
-                assert_eq!(head.plan.lifetime.as_secs(), 99);
+                assert_eq!(head.plan.lifetime().as_secs(), 99);
             }
         }
     }

@@ -10,35 +10,77 @@ use crate::directives::{ResponseDirectives, Scope};
 use crate::freshness::{corrected_initial_age, freshness_lifetime, last_modified, response_date};
 use crate::policy::Policy;
 use crate::rules::{RuleEffect, Ruled};
+use crate::small::{Instant, Moment, Span, Window};
 use crate::storable::Timing;
 use crate::targeted::Governing;
 use crate::time::{Timestamp, UnixTime};
 
-/// How long a stored response may be used and in which ways (RFC 9111 §4.2).
+/// How long a stored response may be used and in which ways (RFC 9111 §4.2), in 52 bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Plan {
-    /// Freshness lifetime, counted from the making at the origin; zero when there is none.
-    pub lifetime: Duration,
-    /// How long past `lifetime` it may be reused while it is validated; `None` for not at all.
-    pub stale_while_revalidate: Option<Duration>,
-    /// How long past `lifetime` it may stand in for an error; `None` when the response is silent.
-    pub stale_if_error: Option<Duration>,
+    lifetime: Span,
+    initial_age: Span,
+    stale_while_revalidate: Window,
+    stale_if_error: Window,
+    last_modified: Moment,
+    response_time: Instant,
+    date: Moment,
     /// Whether each reuse must be validated first (RFC 9111 §5.2.2.4).
     pub validate_always: bool,
     /// Whether stale use is forbidden, whoever allows it (RFC 9111 §4.2.4).
     pub stale_banned: bool,
-    /// How old it was at `response_time`.
-    pub initial_age: Duration,
-    /// When the response head came, on the monotonic clock of this node.
-    pub response_time: Timestamp,
-    /// When the origin made it: Date, or the arrival where Date is missing or unusable.
-    pub date: UnixTime,
-    /// The date in Last-Modified; `None` where it is missing or unusable.
-    pub last_modified: Option<UnixTime>,
-    /// Whether `lifetime` was guessed from Last-Modified (RFC 9111 §4.2.2).
+    /// Whether the lifetime was guessed from Last-Modified (RFC 9111 §4.2.2).
     pub heuristic: bool,
     /// Which key of a site's rule gave it its lifetime; `None` where that is its own.
     pub rule: Option<RuleEffect>,
+}
+
+/// What a [`Plan`] is made from and can be told as: the same in full.
+///
+/// Durations are kept to the nanosecond up to 146 years and to the microsecond up to 146,000; the two windows to the
+/// second up to 2^31 of them and else to the millisecond up to 24 days. What is longer is cut.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Terms {
+    /// See [`Plan::lifetime`].
+    pub lifetime: Duration,
+    /// See [`Plan::stale_while_revalidate`].
+    pub stale_while_revalidate: Option<Duration>,
+    /// See [`Plan::stale_if_error`].
+    pub stale_if_error: Option<Duration>,
+    /// See [`Plan::validate_always`].
+    pub validate_always: bool,
+    /// See [`Plan::stale_banned`].
+    pub stale_banned: bool,
+    /// See [`Plan::initial_age`].
+    pub initial_age: Duration,
+    /// See [`Plan::response_time`].
+    pub response_time: Timestamp,
+    /// See [`Plan::date`].
+    pub date: UnixTime,
+    /// See [`Plan::last_modified`].
+    pub last_modified: Option<UnixTime>,
+    /// See [`Plan::heuristic`].
+    pub heuristic: bool,
+    /// See [`Plan::rule`].
+    pub rule: Option<RuleEffect>,
+}
+
+impl From<Terms> for Plan {
+    fn from(terms: Terms) -> Self {
+        Self {
+            lifetime: terms.lifetime.into(),
+            initial_age: terms.initial_age.into(),
+            stale_while_revalidate: terms.stale_while_revalidate.into(),
+            stale_if_error: terms.stale_if_error.into(),
+            last_modified: terms.last_modified.into(),
+            response_time: terms.response_time.into(),
+            date: Some(terms.date).into(),
+            validate_always: terms.validate_always,
+            stale_banned: terms.stale_banned,
+            heuristic: terms.heuristic,
+            rule: terms.rule,
+        }
+    }
 }
 
 impl Plan {
@@ -55,7 +97,7 @@ impl Plan {
         let own = freshness_lifetime(policy, governing, status, headers, arrival);
         let Ruled { lifetime, effect } = policy.lifetime_rule.apply(own, status);
         let duration = lifetime.map_or(Duration::ZERO, |lifetime| lifetime.duration);
-        Self {
+        let terms = Terms {
             lifetime: duration,
             stale_while_revalidate: directives
                 .stale_while_revalidate
@@ -69,7 +111,50 @@ impl Plan {
             last_modified: last_modified(headers, arrival),
             heuristic: lifetime.is_some_and(|lifetime| lifetime.heuristic),
             rule: effect,
-        }
+        };
+        terms.into()
+    }
+
+    /// Freshness lifetime, counted from the making at the origin; zero when there is none.
+    pub fn lifetime(&self) -> Duration {
+        self.lifetime.get()
+    }
+
+    /// The same plan with another lifetime.
+    #[must_use]
+    pub fn with_lifetime(self, lifetime: Duration) -> Self {
+        Self { lifetime: lifetime.into(), ..self }
+    }
+
+    /// How old it was at `response_time`.
+    pub fn initial_age(&self) -> Duration {
+        self.initial_age.get()
+    }
+
+    /// How long past the lifetime it may be reused while it is validated; `None` for not at all.
+    pub fn stale_while_revalidate(&self) -> Option<Duration> {
+        self.stale_while_revalidate.get()
+    }
+
+    /// How long past the lifetime it may stand in for an error; `None` when the response is silent.
+    pub fn stale_if_error(&self) -> Option<Duration> {
+        self.stale_if_error.get()
+    }
+
+    /// When the response head came, on the monotonic clock of this node.
+    pub fn response_time(&self) -> Timestamp {
+        self.response_time.get()
+    }
+
+    /// When the origin made it: Date, or the arrival where Date is missing or unusable.
+    pub fn date(&self) -> UnixTime {
+        // It always is one.
+        self.date.get().unwrap_or(UnixTime::from_secs(0))
+    }
+
+    /// The date in Last-Modified; `None` where it is missing or unusable.
+    pub fn last_modified(&self) -> Option<UnixTime> {
+        self.last_modified.get()
     }
 
     /// Returns the plan of a response whose head came `elapsed` before `now`, whatever `response_time`
@@ -82,37 +167,38 @@ impl Plan {
         let run = now.saturating_since(Timestamp::ZERO);
         let before = elapsed.saturating_sub(run);
         let since = Timestamp::ZERO.saturating_add(run.saturating_sub(elapsed));
-        Self { initial_age: self.initial_age.saturating_add(before), response_time: since, ..self }
+        let initial_age = self.initial_age().saturating_add(before).into();
+        Self { initial_age, response_time: since.into(), ..self }
     }
 
     /// Returns how old the response is at `now` (RFC 9111 §4.2.3, `current_age`).
     ///
     /// Age counts from the origin, not from this hop. Never decreases while `now` increases.
     pub fn current_age(&self, now: Timestamp) -> Duration {
-        let resident_time = now.saturating_since(self.response_time);
-        self.initial_age.saturating_add(resident_time)
+        let resident_time = now.saturating_since(self.response_time());
+        self.initial_age().saturating_add(resident_time)
     }
 
     /// Says whether the response is fresh at `now` (RFC 9111 §4.2).
     ///
     /// A fresh response may still have to be validated; see `validate_always`.
     pub fn is_fresh(&self, now: Timestamp) -> bool {
-        self.current_age(now) < self.lifetime
+        self.current_age(now) < self.lifetime()
     }
 
     /// Returns how long the response has been stale at `now`; zero while it is fresh.
     pub fn staleness(&self, now: Timestamp) -> Duration {
-        self.current_age(now).saturating_sub(self.lifetime)
+        self.current_age(now).saturating_sub(self.lifetime())
     }
 
     /// Returns the seconds of freshness left at `now`, rounded down; negative once stale
     /// (RFC 9211 §2.4, `ttl`).
     pub fn ttl_secs(&self, now: Timestamp) -> i64 {
         let age = self.current_age(now);
-        match self.lifetime.checked_sub(age) {
+        match self.lifetime().checked_sub(age) {
             Some(left) => saturating_secs(left),
             None => {
-                let over = age.saturating_sub(self.lifetime);
+                let over = age.saturating_sub(self.lifetime());
                 let part = i64::from(over.subsec_nanos() > 0);
                 saturating_secs(over).saturating_add(part).saturating_neg()
             }
@@ -186,7 +272,7 @@ mod tests {
         for (secs, age, came) in [(0, 40, 20), (15, 55, 5), (20, 60, 0), (50, 90, 0)] {
             let resumed = plan.resumed(Duration::from_secs(secs), now);
             assert_eq!(resumed.age_secs(now), age, "{secs}");
-            assert_eq!(resumed.response_time, Timestamp::from_micros(came * 1_000_000), "{secs}");
+            assert_eq!(resumed.response_time(), Timestamp::from_micros(came * 1_000_000), "{secs}");
         }
         let resumed = plan.resumed(Duration::MAX, now);
         assert_eq!(resumed.current_age(now), Duration::MAX, "saturates");

@@ -71,7 +71,7 @@ impl StoredHead {
             Failure::ServerError => policy.stale_if_error,
             Failure::Unreachable => policy.stale_if_unreachable,
         };
-        self.plan.staleness(now) < self.plan.stale_if_error.unwrap_or(default)
+        self.plan.staleness(now) < self.plan.stale_if_error().unwrap_or(default)
     }
 }
 
@@ -80,7 +80,7 @@ impl StoredHead {
 fn is_refused(plan: &Plan, asked: &RequestDirectives, now: Timestamp) -> bool {
     let age = plan.current_age(now);
     let too_old = asked.max_age.is_some_and(|max_age| max_age.is_zero() || age > max_age);
-    let left = plan.lifetime.saturating_sub(age);
+    let left = plan.lifetime().saturating_sub(age);
     too_old || asked.min_fresh.is_some_and(|min_fresh| left < min_fresh)
 }
 
@@ -97,7 +97,7 @@ fn is_accepted_stale(plan: &Plan, asked: &RequestDirectives, now: Timestamp) -> 
 fn in_window(plan: &Plan, asked: &RequestDirectives, now: Timestamp) -> bool {
     // RFC 9111 §5.2.1.1: a client that states max-age alone wants nothing stale.
     asked.max_age.is_none()
-        && plan.stale_while_revalidate.is_some_and(|window| plan.staleness(now) < window)
+        && plan.stale_while_revalidate().is_some_and(|window| plan.staleness(now) < window)
 }
 
 #[cfg(test)]

@@ -277,7 +277,7 @@ mod tests {
         let policy = policy(rule, status);
         StoredHead::derive(&policy, &request, &response(status, fields), at_once(), Seq::new(1))
             .map(|head| {
-                (head.plan.lifetime.as_secs(), head.plan.rule.map_or("", RuleEffect::as_str))
+                (head.plan.lifetime().as_secs(), head.plan.rule.map_or("", RuleEffect::as_str))
             })
     }
 
@@ -411,7 +411,7 @@ mod tests {
         let plan = stored_under(&policy(&eager, 200), "Cache-Control: s-maxage=5").unwrap().plan;
         assert!(plan.stale_banned, "RFC 9111 §5.2.2.10");
         let aged = stored_under(&policy(&eager, 200), "Age: 7").unwrap().plan;
-        assert_eq!(aged.initial_age, SECS(7), "ages are not touched");
+        assert_eq!(aged.initial_age(), SECS(7), "ages are not touched");
     }
 
     #[test]
@@ -489,7 +489,7 @@ mod tests {
         let policy = Policy { lifetime_rule: rule, ..Policy::default() };
         let head = stored_under(&policy, &format!("Cache-Control: max-age={secs}")).unwrap();
         assert_eq!(head.plan.rule, None, "no rule changed it");
-        u64::try_from(head.plan.lifetime.as_millis()).unwrap()
+        u64::try_from(head.plan.lifetime().as_millis()).unwrap()
     }
 
     #[test]

@@ -208,7 +208,7 @@ mod tests {
             let at = (at_once(), Seq::new(as_of));
             let part = (&response(206, part), 50);
             let new = confirmed_by_part(&head, &Policy::default(), &request, part, at).unwrap();
-            assert_eq!((new.as_of, new.plan.lifetime.as_secs()), (Seq::new(expected), 99));
+            assert_eq!((new.as_of, new.plan.lifetime().as_secs()), (Seq::new(expected), 99));
             assert_eq!(new.headers.get(&http::header::CONTENT_TYPE).unwrap(), b"video/mp4");
             assert!(!new.headers.contains(&http::header::CONTENT_RANGE));
         }

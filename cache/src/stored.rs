@@ -96,7 +96,7 @@ impl StoredHead {
     /// Refuses what could be neither reused nor validated.
     fn check_use(&self, governing: &Governing) -> Result<(), NotStorable> {
         let plan = &self.plan;
-        let never_fresh = plan.lifetime.is_zero() || plan.validate_always;
+        let never_fresh = plan.lifetime().is_zero() || plan.validate_always;
         if !never_fresh || self.has_validator() || has_stale_window(plan) {
             return Ok(());
         }
@@ -111,7 +111,7 @@ impl StoredHead {
 }
 
 fn has_stale_window(plan: &Plan) -> bool {
-    let windows = [plan.stale_while_revalidate, plan.stale_if_error];
+    let windows = [plan.stale_while_revalidate(), plan.stale_if_error()];
     !plan.stale_banned && windows.iter().flatten().any(|window| !window.is_zero())
 }
 

@@ -86,7 +86,7 @@ pub fn judge_not_modified(stored: &StoredHead, headers_304: &HeaderMap) -> NotMo
 /// Compares Last-Modified, as bytes or as dates; `None` when the new fields have none.
 fn same_last_modified(stored: &StoredHead, headers: &HeaderMap) -> Option<bool> {
     let theirs = headers.get(LAST_MODIFIED)?.as_bytes();
-    let date = |value: &[u8]| parse_http_date(value, stored.plan.date);
+    let date = |value: &[u8]| parse_http_date(value, stored.plan.date());
     Some(stored.headers.get(&LAST_MODIFIED).is_some_and(|ours| {
         ours == theirs || date(ours).is_some_and(|ours| date(theirs) == Some(ours))
     }))
@@ -310,7 +310,7 @@ mod tests {
         let old = "Cache-Control: max-age=10\nETag: \"a\"\nDate: {date}";
         let head =
             freshened(old, "A: 1", "Cache-Control: max-age=50, must-revalidate\nVary: A").unwrap();
-        assert_eq!(head.plan.lifetime.as_secs(), 50);
+        assert_eq!(head.plan.lifetime().as_secs(), 50);
         assert!(head.plan.stale_banned);
         assert!(head.vary.matches(&headers("A: 1"), &Policy::default()));
         assert!(!head.vary.matches(&headers("A: 2"), &Policy::default()));

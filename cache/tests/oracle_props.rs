@@ -45,7 +45,7 @@ impl Opinions {
     fn ours_fresh_for(&self) -> Duration {
         match &self.ours {
             Ok(head) if !head.plan.validate_always => {
-                head.plan.lifetime.saturating_sub(head.plan.initial_age)
+                head.plan.lifetime().saturating_sub(head.plan.initial_age())
             }
             _ => Duration::ZERO,
         }
@@ -98,7 +98,7 @@ proptest! {
             prop_assert_eq!(head.plan.age_secs(now), opinions.theirs.age(then).as_secs());
             // A guessed lifetime has parts of seconds on our side only.
             let near = head.plan.heuristic
-                && head.plan.current_age(now).abs_diff(head.plan.lifetime) < Duration::from_secs(1);
+                && head.plan.current_age(now).abs_diff(head.plan.lifetime()) < Duration::from_secs(1);
             if !near {
                 let fresh = head.judge(None, now) == Reuse::Fresh;
                 prop_assert_eq!(fresh, !opinions.theirs.is_stale(then), "after {} s", secs);

@@ -99,7 +99,7 @@ fn derive(
 /// How long a response stays fresh after it came; zero where it may not be stored.
 fn fresh_for(headers: &HeaderMap) -> Duration {
     derive(&Policy::default(), &HeaderMap::new(), 200, headers.clone())
-        .map(|head| head.plan.lifetime.saturating_sub(head.plan.initial_age))
+        .map(|head| head.plan.lifetime().saturating_sub(head.plan.initial_age()))
         .unwrap_or_default()
 }
 
@@ -172,7 +172,7 @@ proptest! {
             prop_assert!(head.vary.matches(&request, &policy), "a request selects its response");
             prop_assert!(!head.headers.contains(&AGE) && head.headers.contains(&DATE));
             head.judge(asked.as_ref(), now);
-            prop_assert_eq!(head.plan.is_fresh(now), head.plan.current_age(now) < head.plan.lifetime);
+            prop_assert_eq!(head.plan.is_fresh(now), head.plan.current_age(now) < head.plan.lifetime());
             evaluate(&request, &head);
             if_range_holds(&request, &head.headers);
             judge_not_modified(&head, &update);
@@ -230,7 +230,7 @@ proptest! {
         let response = ResponseHead { status: StatusCode::OK, headers };
         let timing = Timing { request: sent, response: came };
         let head = StoredHead::derive(&Policy::default(), &request, &response, timing, Seq::new(0)).unwrap();
-        prop_assert!(head.plan.initial_age >= Duration::from_micros(delay));
+        prop_assert!(head.plan.initial_age() >= Duration::from_micros(delay));
         instants.sort_unstable();
         let ages: Vec<Duration> =
             instants.iter().map(|&at| head.plan.current_age(Timestamp::from_micros(at))).collect();

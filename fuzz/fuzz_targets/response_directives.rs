@@ -76,9 +76,9 @@ fn check_stored(head: &StoredHead, request: &HeaderMap) {
         assert!(judged != Reuse::Fresh || (head.plan.is_fresh(now) && !head.plan.validate_always));
         assert!(judged != Reuse::StaleWhileRevalidate || !head.plan.stale_banned);
         assert!(!stale || judged != Reuse::Fresh, "nothing grows fresh again");
-        assert_eq!(head.plan.is_fresh(now), age < head.plan.lifetime);
+        assert_eq!(head.plan.is_fresh(now), age < head.plan.lifetime());
         let left = head.plan.ttl_secs(now);
-        assert!((left >= 0) == (age <= head.plan.lifetime), "{left}");
+        assert!((left >= 0) == (age <= head.plan.lifetime()), "{left}");
         if let Some(asked) = &asked {
             check_asked(head, asked, now);
         }
@@ -101,7 +101,7 @@ fn check_next_tier(policy: &Policy, head: &StoredHead, request: &HeaderMap) {
         let mut headers = head.headers.to_map(1);
         headers.insert(AGE, HeaderValue::from(head.plan.age_secs(after(secs))));
         let lower = derive(policy, request, head.status, &headers);
-        let ours = head.plan.lifetime.saturating_sub(head.plan.current_age(after(secs)));
+        let ours = head.plan.lifetime().saturating_sub(head.plan.current_age(after(secs)));
         let ours = if head.plan.validate_always { Duration::ZERO } else { ours };
         // Age is printed in whole seconds.
         assert!(fresh_for(&lower) <= ours + Duration::from_secs(1), "{headers:?}");

@@ -110,7 +110,7 @@ pub fn derive(
 pub fn fresh_for(head: &Result<StoredHead, NotStorable>) -> Duration {
     match head {
         Ok(head) if !head.plan.validate_always => {
-            head.plan.lifetime.saturating_sub(head.plan.initial_age)
+            head.plan.lifetime().saturating_sub(head.plan.initial_age())
         }
         _ => Duration::ZERO,
     }

@@ -66,7 +66,7 @@ mod tests {
         compare(&metrics, exchange, &found);
         compare(&metrics, exchange, &Err(NotStorable::NoStore));
         let mut longer = found.unwrap();
-        longer.plan.lifetime *= 2;
+        longer.plan = longer.plan.with_lifetime(longer.plan.lifetime() * 2);
         compare(&metrics, exchange, &Ok(longer));
 
         let counts = [UNOPPOSED, "storable", "fresh-for"].map(|verdict| counted(&metrics, verdict));

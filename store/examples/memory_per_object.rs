@@ -119,5 +119,5 @@ fn response(
     let timing = Timing { request: NOW, response: NOW };
     let head = StoredHead::derive(policy, &request, &answer, timing, Seq::default()).unwrap();
     let body = Bytes::from(vec![b'x'; usize::try_from(body_bytes).unwrap()]);
-    StoredResponse::new(store.compact(head), body, keyed.text.clone())
+    StoredResponse::new(store.compact(head), body, &keyed.text)
 }

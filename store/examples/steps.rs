@@ -170,11 +170,12 @@ async fn filled() -> (Store, CacheKey) {
         memory_object_bytes_max: 1 << 20,
         variants_max: 16,
         memory_kind: MemoryKind::default(),
+        goal: weir_cache::eviction::Goal::default(),
     };
     let (store, policy) = (Store::new(limits, None), Policy::for_profile(Profile::Default));
     let keyed = keyed(&KeyRules::for_profile(Profile::Default));
     let body = Bytes::from(vec![b'x'; BODY_BYTES]);
-    let stored = StoredResponse::new(store.compact(head(&policy)), body, keyed.text.clone());
+    let stored = StoredResponse::new(store.compact(head(&policy)), body, &keyed.text);
     assert!(store.insert(keyed.key, Arc::new(stored), &fields(REQUEST), &policy).await, "room");
     (store, keyed.key)
 }

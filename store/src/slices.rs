@@ -32,7 +32,7 @@ impl StoredSlices {
     #[must_use]
     pub fn with_head(&self, head: StoredHead) -> Option<Self> {
         let body = Body::OnDisk(Arc::clone(&self.body));
-        Self::of(&Arc::new(StoredResponse::new(head, body, self.stored.text.clone())))
+        Self::of(&Arc::new(StoredResponse::new(head, body, &self.stored.text())))
     }
 
     /// The head of the whole.

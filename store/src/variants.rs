@@ -153,7 +153,7 @@ impl Variants {
 
     /// What the disk has under a key.
     pub(crate) fn restored(mut found: Vec<Arc<StoredResponse>>) -> Self {
-        found.sort_by_key(|stored| std::cmp::Reverse(stored.head.plan.date));
+        found.sort_by_key(|stored| std::cmp::Reverse(stored.head.plan.date()));
         let (whole, rest): (Vec<_>, Vec<_>) = found.into_iter().partition(is_whole);
         let with_some = |slices: &StoredSlices| slices.body().slices_held() > 0;
         let slices = rest.iter().filter_map(StoredSlices::of).filter(with_some).collect();
@@ -259,7 +259,7 @@ impl Variants {
                 .filter(|old| !old.head.vary.matches(request_headers, policy))
                 .map(Arc::clone),
         );
-        newest_first.sort_by_key(|stored| std::cmp::Reverse(stored.head.plan.date));
+        newest_first.sort_by_key(|stored| std::cmp::Reverse(stored.head.plan.date()));
         bounds.cut(&mut newest_first);
         let mut parts = self.parts_for_others(request_headers, policy);
         bounds.cut_parts(&mut parts, &newest_first);

@@ -176,8 +176,8 @@ fn derive(policy: &Policy, status: StatusCode, cache_control: Option<&str>) -> O
 fn lifetime(head: &StoredHead) -> Lifetime {
     let ms = |duration: Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
     let plan = &head.plan;
-    let fresh_ms = ms(plan.lifetime);
-    let stale = plan.stale_while_revalidate.filter(|_| !plan.stale_banned);
+    let fresh_ms = ms(plan.lifetime());
+    let stale = plan.stale_while_revalidate().filter(|_| !plan.stale_banned);
     Lifetime {
         fresh_ms: if fresh_ms >= LONG_MS { FOR_EVER_MS } else { fresh_ms },
         stale_ms: stale.map_or(0, ms),

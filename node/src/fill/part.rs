@@ -232,12 +232,12 @@ async fn on_rest(
 }
 
 fn change_to(running: &Running, work: &FillWork, kept: Kept) -> PartsChange {
-    let text = work.keyed.text.clone();
+    let text = &work.keyed.text;
     match kept {
         Kept::Nothing => PartsChange::Keep,
         Kept::Parts(mut held) => {
             held.head = running.node.store.compact(held.head);
-            PartsChange::Parts(Arc::new(StoredParts { held: *held, text }))
+            PartsChange::Parts(Arc::new(StoredParts { held: *held, text: text.clone() }))
         }
         Kept::Whole(head, body) => {
             let head = running.node.store.compact(*head);

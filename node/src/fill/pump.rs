@@ -309,7 +309,7 @@ impl<'a> Pump<'a> {
             return None;
         }
         let head = node.store.compact(head.clone());
-        let stored = StoredResponse::new(head, Bytes::new(), work.keyed.text.clone());
+        let stored = StoredResponse::new(head, Bytes::new(), &work.keyed.text);
         match tier.begin_body(&work.keyed.key, &stored, length) {
             Ok(writer) => Some(Slices::new(writer, stored)),
             Err(error) => {

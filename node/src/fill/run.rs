@@ -217,8 +217,8 @@ async fn on_not_modified(running: &Running, work: &mut FillWork, answer: Answer,
         }
         return;
     };
-    let (body, text) = (stored.body.clone(), stored.text.clone());
-    let freshened = StoredResponse::new(running.node.store.compact(head), body, text);
+    let (body, text) = (stored.body.clone(), stored.text());
+    let freshened = StoredResponse::new(running.node.store.compact(head), body, &text);
     if let Some(digest) = stored.digest() {
         freshened.note_digest(*digest);
     }
@@ -350,7 +350,7 @@ fn note_shareability(
     if let Some(reason) = reason {
         count_not_stored(running, work, reason.as_str());
     }
-    let shared = storable.is_some_and(|stored| is_reusable(stored, stored.plan.response_time));
+    let shared = storable.is_some_and(|stored| is_reusable(stored, stored.plan.response_time()));
     if shared {
         node.unshared.forget(&key);
     } else if !is_error && reason.is_none_or(|reason| reason.lasting()) {
@@ -372,7 +372,7 @@ pub(super) fn content_length(headers: &HeaderMap) -> Option<u64> {
 /// A response may be shared with those who wait exactly where it could be reused from the store
 /// without asking upstream (RFC 9111 §4).
 pub(super) fn progress_of(head: &Arc<FillHead>) -> Progress {
-    let reusable = |stored: &StoredHead| is_reusable(stored, stored.plan.response_time);
+    let reusable = |stored: &StoredHead| is_reusable(stored, stored.plan.response_time());
     if head.storable.as_ref().is_some_and(reusable) {
         Progress::Shared(Arc::clone(head))
     } else {
@@ -438,7 +438,7 @@ pub(super) async fn keep_body(
     head.headers = head.headers.with(&CONTENT_LENGTH, &HeaderValue::from(body.len()));
     let head = running.node.store.compact(head);
     let digest = (running.node.config.tier != Tier::Edge).then(|| blake3::hash(&body));
-    let response = StoredResponse::new(head, body, work.keyed.text.clone());
+    let response = StoredResponse::new(head, body, &work.keyed.text);
     if let Some(digest) = digest {
         // Children compare what they get with it.
         response.note_digest(digest.into());

@@ -45,7 +45,7 @@ impl Standby {
             && part.length() <= limits.object_bytes_max;
         let head = part.head();
         fits && head.strong_etag().is_some()
-            && is_reusable(head, head.plan.response_time)
+            && is_reusable(head, head.plan.response_time())
             && !self.is_overtaken()
     }
 

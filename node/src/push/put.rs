@@ -235,7 +235,7 @@ impl Object {
         let newer = variants.iter().flat_map(|list| list.iter());
         alone &= !newer.into_iter().any(|stored| stored.head.as_of >= since);
         let head = node.store.compact(self.derive(node, as_of)?);
-        let stored = StoredResponse::new(head, self.put.body.clone(), self.keyed.text.clone());
+        let stored = StoredResponse::new(head, self.put.body.clone(), &self.keyed.text);
         node.fills.overtake(&key);
         let policy = &self.site.policy;
         if !node.store.insert(key, Arc::new(stored), &self.request, policy).await {

@@ -156,7 +156,7 @@ fn is_as_asked(part: &ReceivedPart, asked: ByteRange) -> bool {
 
 /// A place on disk for what `part` is a part of; `None` where the disk takes nothing at present.
 fn begin(node: &Node, asked: Asked<'_>, part: &ReceivedPart) -> Option<StoredSlices> {
-    let (tier, text) = (node.store.disk()?, asked.keyed.text.clone());
+    let (tier, text) = (node.store.disk()?, &asked.keyed.text);
     let head = node.store.compact(part.head().clone());
     let stored = StoredResponse::new(head, bytes::Bytes::new(), text);
     let writer = tier.begin_body(&asked.keyed.key, &stored, part.length()).ok()?;

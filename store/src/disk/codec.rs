@@ -20,7 +20,7 @@ pub(super) fn encode(
 ) -> Vec<u8> {
     let recorded = Recorded {
         key: *key,
-        text: stored.text.clone(),
+        text: stored.text(),
         head: stored.head.clone(),
         as_of: bearings.told(stored.reflects()),
         body,
@@ -45,7 +45,7 @@ pub(super) fn decode(
             DiskBody::sliced(id, length, slice_bytes, Arc::clone(reads))
         }
     };
-    let stored = StoredResponse::new(recorded.head, Body::OnDisk(Arc::new(body)), recorded.text);
+    let stored = StoredResponse::new(recorded.head, Body::OnDisk(Arc::new(body)), &recorded.text);
     if let BodyAt::Whole { digest, .. } = recorded.body {
         stored.note_digest(digest);
     }

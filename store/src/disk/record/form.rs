@@ -14,7 +14,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use serde::{Deserialize, Serialize};
 use weir_cache::purge::{AsOf, Epoch, Tags};
 use weir_cache::{
-    CacheKey, FieldLine, Fields, KeyText, Plan, Present, RuleEffect, Seq, Stamp, StoredHead,
+    CacheKey, FieldLine, Fields, KeyText, Plan, Present, RuleEffect, Seq, Stamp, StoredHead, Terms,
     Timestamp, UnixTime, VaryPart, VaryRule,
 };
 
@@ -113,7 +113,7 @@ pub(super) fn write(recorded: &Recorded, present: &Present) -> Vec<u8> {
         offsets: text.offsets().map(crate::response::length),
         status: head.status.as_u16(),
         headers: head.headers.lines().map(Line::of).collect(),
-        came: At::of(present.stamp_of(head.plan.response_time)),
+        came: At::of(present.stamp_of(head.plan.response_time())),
         plan: PlanForm::of(&head.plan),
         vary: vary.iter().map(Part::of).collect(),
         tags: TagsForm::of(head),
@@ -203,21 +203,21 @@ impl At {
 impl PlanForm {
     fn of(plan: &Plan) -> Self {
         Self {
-            lifetime: plan.lifetime,
-            stale_while_revalidate: plan.stale_while_revalidate,
-            stale_if_error: plan.stale_if_error,
+            lifetime: plan.lifetime(),
+            stale_while_revalidate: plan.stale_while_revalidate(),
+            stale_if_error: plan.stale_if_error(),
             validate_always: plan.validate_always,
             stale_banned: plan.stale_banned,
-            initial_age: plan.initial_age,
-            date: plan.date.as_secs(),
-            last_modified: plan.last_modified.map(UnixTime::as_secs),
+            initial_age: plan.initial_age(),
+            date: plan.date().as_secs(),
+            last_modified: plan.last_modified().map(UnixTime::as_secs),
             heuristic: plan.heuristic,
             rule: plan.rule.map(RuleForm::of),
         }
     }
 
     fn told(&self) -> Plan {
-        Plan {
+        let terms = Terms {
             lifetime: self.lifetime,
             stale_while_revalidate: self.stale_while_revalidate,
             stale_if_error: self.stale_if_error,
@@ -229,7 +229,8 @@ impl PlanForm {
             last_modified: self.last_modified.map(UnixTime::from_secs),
             heuristic: self.heuristic,
             rule: self.rule.as_ref().map(RuleForm::told),
-        }
+        };
+        terms.into()
     }
 }
 

@@ -8,7 +8,7 @@ use proptest::option;
 use proptest::prelude::*;
 use weir_cache::purge::{Epoch, Tags};
 use weir_cache::{
-    Fields, Plan, Policy, RuleEffect, Stamp, Timestamp, UnixTime, VaryPart, VaryRule,
+    Fields, Plan, Policy, RuleEffect, Stamp, Terms, Timestamp, UnixTime, VaryPart, VaryRule,
 };
 
 use super::*;
@@ -47,7 +47,7 @@ fn sample() -> Recorded {
         text: KeyText::from_parts(text, [11, 26]).unwrap(),
         head: StoredHead {
             status: StatusCode::NOT_FOUND,
-            plan: Plan {
+            plan: Plan::from(Terms {
                 lifetime: Duration::from_secs(60),
                 stale_while_revalidate: Some(Duration::from_millis(1)),
                 stale_if_error: None,
@@ -59,7 +59,7 @@ fn sample() -> Recorded {
                 last_modified: None,
                 heuristic: true,
                 rule: Some(RuleEffect::MinTtl),
-            },
+            }),
             vary: VaryRule::derive(&vary, &request, &Policy::default()).unwrap(),
             as_of: Seq::new(42),
             tags: Tags::of(&fields),
@@ -231,19 +231,21 @@ fn plan() -> impl Strategy<Value = Plan> {
     ];
     let durations = (duration(), duration(), option::of(duration()), option::of(duration()));
     let dates = (any::<i64>(), option::of(any::<i64>()), 0..=900 * SEC);
-    (durations, dates, any::<[bool; 3]>(), rule).prop_map(|(durations, dates, bools, rule)| Plan {
-        lifetime: durations.0,
-        stale_while_revalidate: durations.2,
-        stale_if_error: durations.3,
-        validate_always: bools[0],
-        stale_banned: bools[1],
-        initial_age: durations.1,
-        response_time: Timestamp::from_micros(dates.2),
-        date: UnixTime::from_secs(dates.0),
-        last_modified: dates.1.map(UnixTime::from_secs),
-        heuristic: bools[2],
-        rule,
-    })
+    (durations, dates, any::<[bool; 3]>(), rule)
+        .prop_map(|(durations, dates, bools, rule)| Terms {
+            lifetime: durations.0,
+            stale_while_revalidate: durations.2,
+            stale_if_error: durations.3,
+            validate_always: bools[0],
+            stale_banned: bools[1],
+            initial_age: durations.1,
+            response_time: Timestamp::from_micros(dates.2),
+            date: UnixTime::from_secs(dates.0),
+            last_modified: dates.1.map(UnixTime::from_secs),
+            heuristic: bools[2],
+            rule,
+        })
+        .prop_map(Plan::from)
 }
 
 fn vary() -> impl Strategy<Value = VaryRule> {
