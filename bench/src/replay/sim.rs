@@ -133,6 +133,7 @@ impl<'a> Stack<'a> {
             bounds_bodies: setup.bounds_bodies,
             stamps: workload.classes.iter().any(expires),
             fetches: setup.fetch_ms > 0,
+            overhead: setup.overhead,
         };
         let tiers: Vec<Tier> = setup
             .tiers()

@@ -45,6 +45,7 @@ pub fn replay_json(study: &Study, workload: &Workload, asked: &Asked<'_>) -> Val
             "sites": asked.sites,
             "fetch_ms": setup.fetch_ms,
             "overhead_bytes": setup.overhead,
+            "bounds_bodies": setup.bounds_bodies,
             "warmup": setup.warmup,
             "seed": setup.seed,
         },

@@ -92,6 +92,9 @@ struct Nodes {
     /// eighth of its memory and 32 MiB at most, or a quarter of its disk.
     #[arg(long, value_name = "SIZE[:R:S]")]
     memory: Option<Triple<ByteSize>>,
+    /// Bound bodies as nodes do where --capacity is given too, as --memory and --engine http do anyway.
+    #[arg(long)]
+    bound_bodies: bool,
     /// Disk of each node under its memory, likewise.
     #[arg(long, value_name = "SIZE[:R:S]", requires = "memory")]
     disk: Option<Triple<ByteSize>>,
@@ -339,7 +342,9 @@ fn setup(arguments: &Arguments, footprint: u64) -> (Setup, [u64; 3]) {
         fill: given.fill,
         fetch_ms: playing.fetch_ms,
         overhead: playing.overhead.as_u64(),
-        bounds_bodies: given.memory.is_some(),
+        bounds_bodies: given.bound_bodies
+            || given.memory.is_some()
+            || arguments.engine == Engine::Http,
         warmup: playing.warmup,
         seed: playing.seed,
     };

@@ -126,8 +126,8 @@ fn defaults(name: TierName) -> TierDefaults {
     }
 }
 
-/// Gives a store the room of the setup. Where the setup bounds bodies as nodes do, so does the node; else it takes what
-/// fits, as the simulation does.
+/// Gives a store the room of the setup. The largest body is what nodes have as their default: more than a part of its room
+/// no node takes, because what is on its way in has to lie in memory as well.
 fn set_store(store: &mut StoreConfig, setup: &Setup, space: Space) {
     if let Policy::Goal(goal) = setup.policy {
         store.goal = goal;
@@ -137,7 +137,7 @@ fn set_store(store: &mut StoreConfig, setup: &Setup, space: Space) {
         Space::One { bytes } => {
             store.memory = size(bytes);
             store.disk = None;
-            store.object_max = size(if setup.bounds_bodies { space.object_max() } else { bytes });
+            store.object_max = size(space.object_max());
         }
         Space::Two { memory, memory_object_max, disk } => {
             store.memory = size(memory);

@@ -169,6 +169,11 @@ impl Player {
         let Answered { wanted, told, bytes } = next??;
         let passes = matches!(wanted, Wanted::Pass { .. });
         tally::count(&mut self.counted, &told, bytes, passes);
+        for (tier, counts) in self.nodes.tiers.iter().zip(&mut self.counted.tiers) {
+            if matches!(tier.space, Space::One { .. }) {
+                counts.memory_hits = counts.hits();
+            }
+        }
         for (peak, told) in self.peaks.iter_mut().zip(&told) {
             if told.stored {
                 peak.fills += 1;
@@ -226,12 +231,8 @@ impl Player {
             }
             peaks.push((peak.raised(tier, &held), evictions(&held)));
         }
-        for ((peak, evicted), counts) in peaks.iter().zip(&mut self.counted.tiers) {
-            counts.evicted = *evicted;
-            counts.memory_hits = 0;
-            if peak.permille.get(1).copied() == Some(0) {
-                counts.memory_hits = counts.hits();
-            }
+        for ((_, evicted), counts) in peaks.iter().zip(&mut self.counted.tiers) {
+            counts.evicted = counts.evicted.max(*evicted);
         }
         self.peaks = peaks.into_iter().map(|(peak, _)| peak).collect();
         Ok(())
@@ -308,7 +309,13 @@ async fn answered(
         Wanted::Purge { object } => (true, Some(object), 0),
     };
     let value = answer.headers().get("cache-status").and_then(|value| value.to_str().ok());
-    let told = tally::told(value.unwrap_or_default(), tiers, passes);
+    let mut told = tally::told(value.unwrap_or_default(), tiers, passes);
+    // Of the edge it is known even in the second in which it becomes stale.
+    let is_stale = answer.headers().get("x-cache").is_some_and(|value| value == "STALE");
+    if let Some(edge) = told.first_mut().filter(|_| is_stale) {
+        edge.outcome = Outcome::HitStale;
+        told.truncate(1);
+    }
     if told.is_empty() {
         bail!("an edge does not say what it did: Cache-Status is {value:?}");
     }

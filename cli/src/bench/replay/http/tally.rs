@@ -39,7 +39,7 @@ fn read<'a>(parts: impl Iterator<Item = &'a str>, passes: bool) -> Told {
     for part in parts {
         match part.split_once('=').unwrap_or((part, "")) {
             ("hit", _) => hit = true,
-            ("ttl", ttl) => stale = ttl.starts_with('-') || ttl == "0",
+            ("ttl", ttl) => stale = ttl.starts_with('-'),
             ("fwd-status", status) => validated = status == "304",
             ("collapsed", _) => collapsed = true,
             ("stored", _) => stored = true,
@@ -99,7 +99,7 @@ mod tests {
     fn each_tier_that_was_asked_has_one_outcome() {
         // (Cache-Status, whether it passes, outcomes from the edge on, depth)
         let miss = "shield; fwd=uri-miss; stored, regional; fwd=uri-miss; stored, edge; fwd=uri-miss; stored";
-        let cases: [(&str, bool, &[Outcome], usize); 8] = [
+        let cases: [(&str, bool, &[Outcome], usize); 9] = [
             (miss, false, &[Miss; 3], 4),
             (miss, true, &[Pass; 3], 4),
             (
@@ -115,6 +115,7 @@ mod tests {
                 2,
             ),
             ("edge; hit; ttl=-3", false, &[HitStale], 1),
+            ("edge; hit; ttl=0", false, &[HitFresh], 1),
             (
                 "regional; hit; ttl=60, edge; fwd=stale; fwd-status=304; ttl=60",
                 false,
