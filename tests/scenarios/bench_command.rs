@@ -1,6 +1,7 @@
 //! `weir bench replay` and `weir bench synth` as a user runs them: what they print and write, and the exit codes.
 
 use std::path::Path;
+use std::time::Duration;
 
 use serde_json::Value;
 use weir_tests::{Ended, Folder, Program};
@@ -68,6 +69,8 @@ async fn a_log_is_answered_in_words_numbers_and_plots() {
 #[tokio::test]
 async fn real_nodes_and_simulated_ones_agree() {
     const POINTS_APART_MAX: f64 = 0.5;
+    // Thousands of requests through three tiers of a debug build.
+    const WITHIN: Duration = Duration::from_secs(120);
     let folder = Folder::new();
     std::fs::create_dir_all(folder.path()).unwrap();
     let log = folder.path().join("web.tsv").display().to_string();
@@ -75,8 +78,9 @@ async fn real_nodes_and_simulated_ones_agree() {
     assert_ended(&weir(&format!("{made} --out {log}")).await, 0, "a log is made up");
     let nodes = "--edges 2 --regionals 1 --shield 1 --capacity 10% --size-scale 2 --json";
     let played = async |more: &str| -> Value {
-        let ended = weir(&format!("bench replay --trace {log} {nodes} {more}")).await;
-        assert_ended(&ended, 0, more);
+        let arguments = format!("bench replay --trace {log} {nodes} {more}");
+        let ended = Program::new("weir").args(&arguments).run_within(WITHIN).await;
+        assert_ended(&ended, 0, &arguments);
         serde_json::from_str(&ended.stdout).unwrap()
     };
     let real = played("--engine http").await;
