@@ -129,7 +129,7 @@ impl Program {
     pub async fn run_within(self, within: Duration) -> Ended {
         let mut process = self.spawn();
         let first = tokio::time::timeout(within, process.stdout.next_line()).await;
-        let first = first.expect("a first line in time").unwrap();
+        let first = first.unwrap().unwrap();
         let mut ended = process.end().await;
         if let Some(line) = first {
             ended.stdout = format!("{line}\n{}", ended.stdout);
