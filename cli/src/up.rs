@@ -214,7 +214,7 @@ async fn start_node(
 }
 
 /// Asks every node's `/readyz` until it answers 200.
-async fn all_ready(nodes: &[RunningNode]) -> anyhow::Result<()> {
+pub(crate) async fn all_ready(nodes: &[RunningNode]) -> anyhow::Result<()> {
     let client = reqwest::Client::builder().no_proxy().timeout(READY_WITHIN).build()?;
     for node in nodes {
         let url = format!("{}/readyz", node.admin_url());

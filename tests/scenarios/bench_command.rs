@@ -1,6 +1,7 @@
 //! `weir bench replay` and `weir bench synth` as a user runs them: what they print and write, and the exit codes.
 
 use std::path::Path;
+use std::time::Duration;
 
 use serde_json::Value;
 use weir_tests::{Ended, Folder, Program};
@@ -61,6 +62,83 @@ async fn a_log_is_answered_in_words_numbers_and_plots() {
     assert_eq!(answer["sweep"].as_array().unwrap().len(), 2);
     let offload = |at: usize| answer["sweep"][at]["warm"]["request_offload"].as_f64().unwrap();
     assert!(0.0 < offload(0) && offload(0) < offload(1), "more room keeps more");
+}
+
+/// Real nodes and simulated ones come to the same on one log, as far as it can be said at all: nodes spread the keys of their
+/// maps by chance, know whole seconds, and charge each response for what its head takes and not for the mean of all heads.
+#[tokio::test]
+async fn real_nodes_and_simulated_ones_agree() {
+    const POINTS_APART_MAX: f64 = 0.5;
+    // Thousands of requests through three tiers of a debug build.
+    const WITHIN: Duration = Duration::from_secs(120);
+    let folder = Folder::new();
+    std::fs::create_dir_all(folder.path()).unwrap();
+    let log = folder.path().join("web.tsv").display().to_string();
+    let made = "bench synth --preset web --requests 3000 --objects 600 --seed 3";
+    assert_ended(&weir(&format!("{made} --out {log}")).await, 0, "a log is made up");
+    let nodes = "--edges 2 --regionals 1 --shield 1 --capacity 10% --size-scale 2 --json";
+    let played = async |more: &str| -> Value {
+        let arguments = format!("bench replay --trace {log} {nodes} {more}");
+        let ended = Program::new("weir").args(&arguments).run_within(WITHIN).await;
+        assert_ended(&ended, 0, &arguments);
+        serde_json::from_str(&ended.stdout).unwrap()
+    };
+    let real = played("--engine http").await;
+    let overhead = real["setup"]["overhead_bytes"].as_u64().unwrap();
+    assert!((100..5_000).contains(&overhead), "{overhead} B a response beside its body");
+    let simulated = played(&format!("--engine sim --bound-bodies --overhead {overhead}B")).await;
+    assert_eq!(
+        (real["engine"].as_str(), simulated["engine"].as_str()),
+        (Some("http"), Some("sim"))
+    );
+
+    for name in ["edge_object_hit_ratio", "edge_byte_hit_ratio", "request_offload", "byte_offload"]
+    {
+        for part in ["cold", "warm"] {
+            let of = |answer: &Value| answer[part]["ratios"][name].as_f64().unwrap() * 100.0;
+            let (real, simulated) = (of(&real), of(&simulated));
+            assert!(real > 5.0, "{part} {name}: {real} %");
+            let apart = (real - simulated).abs();
+            assert!(apart <= POINTS_APART_MAX, "{part} {name}: {real} % and {simulated} %");
+        }
+    }
+    // The origin counts what it is asked, nodes say what they did: both come to the same.
+    let outcomes = &real["tiers"][2]["cold"]["outcomes"];
+    let up = ["miss", "revalidated-304", "pass"].map(|name| outcomes[name].as_u64().unwrap());
+    assert_eq!(real["cold"]["origin"]["requests"].as_u64(), Some(up.iter().sum()), "{outcomes}");
+    assert_eq!(real["cold"]["origin"]["validations"], outcomes["revalidated-304"]);
+}
+
+/// Purges of the log are purges of the nodes, and what must not be stored passes.
+#[tokio::test]
+async fn real_nodes_are_purged_and_passed_as_the_log_says() {
+    let folder = Folder::new();
+    let row = |at: u32, method: &str, path: &str, more: &str| {
+        format!("{at}\tc\t{method}\twww.test\t{path}\t200\t100\t{more}\n")
+    };
+    let log = [
+        row(0, "GET", "/a", "max-age=60"),
+        row(1_000, "GET", "/a", "max-age=60"),
+        row(2_000, "GET", "/b", "private"),
+        row(3_000, "PURGE", "/a", "-"),
+        row(4_000, "GET", "/a", "max-age=60"),
+        row(70_000, "GET", "/a", "max-age=60"),
+    ];
+    let log = written(folder.path(), "log.tsv", &log.concat());
+    let nodes = "--edges 1 --regionals 0 --shield 1 --capacity 1MiB --warmup 0 --json";
+    let replay = weir(&format!("bench replay --trace {log} --engine http {nodes}")).await;
+    assert_ended(&replay, 0, "replay");
+    assert_eq!(replay.stderr, "", "no log lines of nodes and no progress");
+    let answer: Value = serde_json::from_str(&replay.stdout).unwrap();
+    for (tier, fresh) in [(0, 1), (1, 0)] {
+        let outcomes = &answer["tiers"][tier]["cold"]["outcomes"];
+        let told = ["hit-fresh", "miss", "revalidated-304", "pass"]
+            .map(|name| outcomes[name].as_u64().unwrap());
+        assert_eq!(told, [fresh, 2, 1, 1], "{outcomes}");
+    }
+    let told = ["requests", "bytes", "validations", "passed", "passed_bytes"]
+        .map(|name| answer["cold"]["origin"][name].as_u64().unwrap());
+    assert_eq!(told, [4, 300, 1, 1, 100], "{answer}");
 }
 
 /// A seed makes one log, and another one another.
@@ -131,7 +209,28 @@ async fn mistakes_are_explained() {
         (format!("replay --trace {log} --edges 0"), 2, "at least one edge"),
         (format!("replay --trace {log} --rtt 1:2"), 2, "expected 4 links"),
         (format!("replay --trace {log} --disk 1GiB"), 2, "--memory"),
-        (format!("replay --trace {log} --engine http"), 2, "sim"),
+        (format!("replay --trace {log} --engine curl"), 2, "sim"),
+        (
+            format!("replay --trace {log} --engine http --capacity 1MiB --goal lru"),
+            2,
+            "--engine sim only",
+        ),
+        (
+            format!("replay --trace {log} --engine http --capacity 1MiB --fill copy-down"),
+            2,
+            "everywhere",
+        ),
+        (
+            format!("replay --trace {log} --engine http --capacity 1MiB --fetch-ms 9"),
+            2,
+            "--fetch-ms",
+        ),
+        (
+            format!("replay --trace {log} --engine http --capacity 1MiB --overhead 9B"),
+            2,
+            "--overhead",
+        ),
+        (format!("replay --trace {log} --engine http --concurrency 0"), 2, "--concurrency"),
         ("replay".to_owned(), 2, "--trace"),
         ("synth --preset blog".to_owned(), 2, "web, download or video"),
         ("synth --requests 0".to_owned(), 2, "requests are from 1"),

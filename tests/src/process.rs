@@ -124,6 +124,18 @@ impl Program {
     pub async fn run(self) -> Ended {
         self.spawn().end().await
     }
+
+    /// The same for one that works for up to `within` before its first line on standard output.
+    pub async fn run_within(self, within: Duration) -> Ended {
+        let mut process = self.spawn();
+        let first = tokio::time::timeout(within, process.stdout.next_line()).await;
+        let first = first.unwrap().unwrap();
+        let mut ended = process.end().await;
+        if let Some(line) = first {
+            ended.stdout = format!("{line}\n{}", ended.stdout);
+        }
+        ended
+    }
 }
 
 /// A program that is running. Killed when it is dropped.

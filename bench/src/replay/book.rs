@@ -10,7 +10,8 @@ use super::workload::Workload;
 const INTERVALS: u64 = 100;
 
 /// What is remembered of the run beside the counters.
-pub(super) struct Book {
+#[derive(Debug)]
+pub struct Book {
     warms_until: usize,
     is_warm: bool,
     span_ms: u64,
@@ -25,7 +26,8 @@ pub(super) struct Book {
 
 impl Book {
     /// An empty one for a log and how it is played.
-    pub(super) fn new(workload: &Workload, setup: &Setup) -> Self {
+    #[must_use]
+    pub fn new(workload: &Workload, setup: &Setup) -> Self {
         let share = setup.warmup.clamp(0.0, 1.0) * workload.len() as f64;
         // A share of a length is at most the length.
         #[expect(
@@ -47,7 +49,7 @@ impl Book {
     }
 
     /// Looks at the clock before the request that is at place `at`.
-    pub(super) fn turn_to(&mut self, at: usize, at_ms: u64, counted: &Counted) {
+    pub fn turn_to(&mut self, at: usize, at_ms: u64, counted: &Counted) {
         if at == self.warms_until {
             self.at_warm = counted.clone();
             self.is_warm = true;
@@ -69,7 +71,7 @@ impl Book {
     }
 
     /// Notes what became of a client's request and how far it went.
-    pub(super) fn note(&mut self, outcome: Outcome, depth: usize) {
+    pub fn note(&mut self, outcome: Outcome, depth: usize) {
         if self.is_warm
             && let Some(count) =
                 self.depths.get_mut(outcome.index()).and_then(|by_depth| by_depth.get_mut(depth))
@@ -79,7 +81,8 @@ impl Book {
     }
 
     /// The run, once everything was played.
-    pub(super) fn close(mut self, counted: Counted, tiers: Vec<TierRun>) -> Run {
+    #[must_use]
+    pub fn close(mut self, counted: Counted, tiers: Vec<TierRun>) -> Run {
         self.end_interval(&counted);
         if !self.is_warm {
             self.at_warm = counted.clone();

@@ -108,7 +108,8 @@ impl TierCounts {
         ratio(self.hits(), self.requests - self.of(Outcome::Pass).min(self.requests))
     }
 
-    pub(super) fn count(&mut self, outcome: Outcome) {
+    /// Counts a request.
+    pub fn count(&mut self, outcome: Outcome) {
         self.requests += 1;
         if let Some(counter) = self.outcomes.get_mut(outcome.index()) {
             *counter += 1;

@@ -8,11 +8,12 @@
 //!
 //! A [`Workload`] is what the log means under the rules of sites; an [`Engine`] plays it to nodes of a [`Setup`] and
 //! counts a [`Run`]; a [`Study`] is a run with all that it is to be compared with. [`Sim`] is the engine that needs no
-//! nodes: the policies are those that nodes use, the clock is that of the log.
+//! nodes: the policies are those that nodes use, the clock is that of the log. The engine that asks real nodes is in the
+//! `weir` command, which can start them; it takes [`Step`]s and keeps a [`Book`].
 //!
 //! # Invariants
 //!
-//! 1. Equal workloads and setups give equal runs, bit for bit, on every machine.
+//! 1. Equal workloads and setups give equal runs of [`Sim`], bit for bit, on every machine.
 //! 2. Each request has one outcome on each tier that it reaches.
 
 mod book;
@@ -24,9 +25,11 @@ mod setup;
 mod shelf;
 mod sim;
 mod sites;
+mod steps;
 mod study;
 mod workload;
 
+pub use book::Book;
 pub use bound::{Bound, offline_bound};
 pub use counts::{
     ClientCounts, Counted, Interval, OUTCOMES, OriginCounts, Outcome, Run, TierCounts, TierRun,
@@ -35,7 +38,8 @@ pub use counts::{
 pub use setup::{Fill, Policy, Setup, SetupError, Space, TierName};
 pub use sim::Sim;
 pub use sites::{Site, Sites, Ttl};
-pub use study::{Compared, Study, StudyOptions, SweepPoint, study};
+pub use steps::{Step, Wanted};
+pub use study::{Compared, Played, Study, StudyOptions, SweepPoint, study, study_of};
 pub use workload::{Notes, Workload, WorkloadError};
 
 /// Plays a workload to nodes, simulated or real.

@@ -64,6 +64,8 @@ pub(super) struct Keeps {
     pub(super) stamps: bool,
     /// Whether fetches take time.
     pub(super) fetches: bool,
+    /// Bytes of each charge that are not of the body; bounds of bodies do not count them.
+    pub(super) overhead: u64,
 }
 
 impl Node {
@@ -71,16 +73,22 @@ impl Node {
     pub(super) fn new(space: Space, policy: Policy, charges: &Arc<[u64]>, keeps: Keeps) -> Self {
         let (upper, upper_object_max, disk) = match space {
             Space::One { bytes } => (bytes, u64::MAX, None),
-            Space::Two { memory, memory_object_max, disk } => {
-                (memory, memory_object_max, Some(shelf(policy, disk, charges)))
-            }
+            Space::Two { memory, memory_object_max, disk } => (
+                memory,
+                memory_object_max.saturating_add(keeps.overhead),
+                Some(shelf(policy, disk, charges)),
+            ),
         };
         let count = charges.len();
         Self {
             upper: shelf(policy, upper, charges),
             disk,
             upper_object_max,
-            object_max: if keeps.bounds_bodies { space.object_max() } else { u64::MAX },
+            object_max: if keeps.bounds_bodies {
+                space.object_max().saturating_add(keeps.overhead)
+            } else {
+                u64::MAX
+            },
             space,
             charges: Arc::clone(charges),
             stamps: if keeps.stamps { vec![Stamp::default(); count] } else { Vec::new() },
@@ -204,7 +212,7 @@ impl Node {
 mod tests {
     use super::*;
 
-    const KEEPS: Keeps = Keeps { bounds_bodies: false, stamps: true, fetches: true };
+    const KEEPS: Keeps = Keeps { bounds_bodies: false, stamps: true, fetches: true, overhead: 0 };
 
     fn two_rooms() -> Node {
         let space = Space::Two { memory: 10, memory_object_max: 5, disk: 20 };
@@ -248,6 +256,10 @@ mod tests {
         let mut node = Node::new(space, Policy::Lru, &Arc::from([10, 11]), keeps);
         let held = [0, 1].map(|object| node.store(object, Stamp::default()).is_held);
         assert_eq!(held, [true, false], "an eighth");
+        let keeps = Keeps { overhead: 1, ..keeps };
+        let mut node = Node::new(space, Policy::Lru, &Arc::from([10, 11, 12]), keeps);
+        let held = [1, 2].map(|object| node.store(object, Stamp::default()).is_held);
+        assert_eq!(held, [true, false], "of the body alone");
     }
 
     #[test]

@@ -15,6 +15,7 @@ use super::counts::{Counted, OUTCOMES, Outcome, Run, TierCounts, TierRun};
 use super::node::{Fetch, Keeps, Node, Stamp};
 use super::setup::{Fill, Setup, Space, TierName};
 use super::sites::FOR_EVER_MS;
+use super::steps::edge_of;
 use super::workload::{Ask, Request, Workload};
 use super::{Engine, first_u64, mix};
 
@@ -132,6 +133,7 @@ impl<'a> Stack<'a> {
             bounds_bodies: setup.bounds_bodies,
             stamps: workload.classes.iter().any(expires),
             fetches: setup.fetch_ms > 0,
+            overhead: setup.overhead,
         };
         let tiers: Vec<Tier> = setup
             .tiers()
@@ -165,9 +167,8 @@ impl<'a> Stack<'a> {
             Ask::Pass { bytes } => Some(self.pass(bytes)),
             Ask::Object { object, class } => {
                 let known = self.workload.objects.get(object as usize)?;
-                let edges = self.tiers.first().map_or(1, |tier| tier.nodes.len()).max(1);
-                let client = mix(u64::from(request.client) ^ mix(self.seed));
-                let edge = usize::try_from(client % edges as u64).unwrap_or(0);
+                let edges = self.tiers.first().map_or(1, |tier| tier.nodes.len());
+                let edge = edge_of(request.client, self.seed, edges);
                 let asked = Asked {
                     at_ms: request.at_ms,
                     object,

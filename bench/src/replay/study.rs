@@ -44,9 +44,24 @@ pub struct SweepPoint {
     pub warm: Counted,
 }
 
+/// A run of an engine other than the simulation.
+#[derive(Debug)]
+pub struct Played {
+    /// The engine's name.
+    pub engine: &'static str,
+    /// What came of it.
+    pub run: Run,
+    /// What the engine has to say of it, the most important first.
+    pub notes: Vec<String>,
+}
+
 /// A run and what it is to be compared with.
 #[derive(Debug)]
 pub struct Study {
+    /// What the log was played to: `sim`, or the name of another engine.
+    pub engine: &'static str,
+    /// What that engine has to say.
+    pub engine_notes: Vec<String>,
     /// What was asked for.
     pub setup: Setup,
     /// What came of it.
@@ -76,7 +91,7 @@ enum Done {
     Bound(Bound),
 }
 
-/// Plays everything that `options` asks for, on as many threads as there are CPUs. `watch` is told every now and then how
+/// Plays everything that `options` asks for, the nodes themselves simulated, on as many threads as there are CPUs. `watch` is told every now and then how
 /// many requests are done, of how many; from any thread.
 #[must_use]
 pub fn study(
@@ -85,8 +100,31 @@ pub fn study(
     options: &StudyOptions,
     watch: &(dyn Fn(usize, usize) + Sync),
 ) -> Option<Study> {
+    study_with(workload, setup, options, None, watch)
+}
+
+/// The same for what another engine has played: its run is compared with the same nodes simulated as well.
+#[must_use]
+pub fn study_of(
+    workload: &Workload,
+    setup: &Setup,
+    options: &StudyOptions,
+    played: Played,
+    watch: &(dyn Fn(usize, usize) + Sync),
+) -> Option<Study> {
+    study_with(workload, setup, options, Some(played), watch)
+}
+
+fn study_with(
+    workload: &Workload,
+    setup: &Setup,
+    options: &StudyOptions,
+    played: Option<Played>,
+    watch: &(dyn Fn(usize, usize) + Sync),
+) -> Option<Study> {
+    let itself = if played.is_some() { Job::Reference("simulated") } else { Job::Main };
     let mut jobs = vec![
-        (Job::Main, setup.clone()),
+        (itself, setup.clone()),
         (Job::Reference("lru"), setup.flat(setup.total_bytes(), Policy::Lru)),
         (Job::Reference("s3-fifo"), setup.flat(setup.total_bytes(), Policy::S3Fifo)),
         (Job::Reference("infinite"), setup.flat(u64::MAX, Policy::Fifo)),
@@ -107,9 +145,13 @@ pub fn study(
         }
     }
     sweep.sort_by_key(|point| point.total_bytes);
-    let run = main?;
+    let (engine, run, engine_notes) = match played {
+        Some(played) => (played.engine, played.run, played.notes),
+        None => ("sim", *main?, Vec::new()),
+    };
     let warnings = warnings(workload, setup, &run);
-    Some(Study { setup: setup.clone(), run: *run, references, bound, sweep, warnings })
+    let setup = setup.clone();
+    Some(Study { engine, engine_notes, setup, run, references, bound, sweep, warnings })
 }
 
 /// The results in the order of the jobs, so that nothing depends on which thread was first.

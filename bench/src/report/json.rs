@@ -33,7 +33,8 @@ pub fn replay_json(study: &Study, workload: &Workload, asked: &Asked<'_>) -> Val
         .collect();
     let latencies = asked.links.map(|links| links.latencies(&study.run));
     json!({
-        "engine": "sim",
+        "engine": study.engine,
+        "engine_notes": study.engine_notes,
         "trace": trace(workload, asked),
         "setup": {
             "nodes": {"edge": edges, "regional": regionals, "shield": shields},
@@ -44,6 +45,7 @@ pub fn replay_json(study: &Study, workload: &Workload, asked: &Asked<'_>) -> Val
             "sites": asked.sites,
             "fetch_ms": setup.fetch_ms,
             "overhead_bytes": setup.overhead,
+            "bounds_bodies": setup.bounds_bodies,
             "warmup": setup.warmup,
             "seed": setup.seed,
         },

@@ -84,6 +84,7 @@ fn answer(study: &Study, workload: &Workload) -> Vec<String> {
         ));
     }
     answer.extend(knee(study));
+    answer.extend(study.engine_notes.first().cloned());
     answer
 }
 
@@ -122,6 +123,7 @@ fn summary(study: &Study) -> Table {
     for Compared { name, cold, warm } in &study.references {
         let name = match *name {
             "infinite" => "one cache that holds everything".to_owned(),
+            "simulated" => "these nodes, simulated".to_owned(),
             other => format!("one {other} cache of the same bytes"),
         };
         rows.push(row(&name, pair(warm), pair(cold)));
@@ -385,6 +387,7 @@ fn notes(study: &Study, workload: &Workload, asked: &Asked<'_>) -> Vec<String> {
             percent(ratio(hits, observed))
         ));
     }
+    notes.extend(study.engine_notes.iter().skip(1).cloned());
     notes.extend(RULES.map(str::to_owned));
     notes
 }

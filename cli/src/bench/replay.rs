@@ -1,4 +1,6 @@
-//! `weir bench replay`: a log played to simulated nodes, and what it says about their size.
+//! `weir bench replay`: a log played to simulated or real nodes, and what it says about their size.
+
+mod http;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -8,17 +10,19 @@ use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 use anyhow::Context;
 use weir_bench::replay::{
-    Fill, Policy, Setup, Site, Sites, Space, Study, StudyOptions, Ttl, Workload, study,
+    Engine as _, Fill, Policy, Setup, Site, Sites, Space, Study, StudyOptions, Ttl, Workload,
+    study, study_of,
 };
 use weir_bench::report::{Asked, Links, replay_json, replay_report};
 use weir_bench::trace::{Format, TraceReader};
 use weir_node::config::{self, ByteSize, parse_duration};
 
+use self::http::Http;
 use crate::failure::{Failure, usage};
 use crate::output;
 use crate::progress::{Progress, bar};
 
-/// Plays a log to simulated nodes and tells how much memory and disk buy how much offload.
+/// Plays a log to simulated or real nodes and tells how much memory and disk buy how much offload.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -27,9 +31,12 @@ Examples:
   weir bench replay --trace edge.json --memory 1GiB --disk 20GiB --goal objects
   weir bench replay --trace log.tsv --edges 1 --regionals 0 --shield 0 --capacity 10GiB --bound
   weir bench replay --trace log.tsv --rtt 20:5:30:80 --json
+  weir bench replay --trace log.tsv --engine http --size-scale 10
 
-The policies are those of nodes, and so are keys, lifetimes and rules of --sites. Nothing is asked or
-fetched; the clock is that of the log. How it counts stands below each report. See docs/replay.md.")]
+The policies are those of nodes, and so are keys, lifetimes and rules of --sites. With --engine sim
+nothing is asked or fetched. With --engine http nodes are started in this process and asked over loopback,
+with bodies made up by size; they are compared with the same nodes simulated. The clock is that of the log
+for both. How it counts stands below each report. See docs/replay.md.")]
 pub(crate) struct Arguments {
     /// The log, plain or gzipped.
     #[arg(long, value_name = "FILE")]
@@ -58,6 +65,8 @@ pub(crate) struct Arguments {
 enum Engine {
     /// Nodes that are data in this process.
     Sim,
+    /// Real nodes, started in this process and asked over loopback.
+    Http,
 }
 
 /// Which nodes there are and what they hold.
@@ -83,6 +92,9 @@ struct Nodes {
     /// eighth of its memory and 32 MiB at most, or a quarter of its disk.
     #[arg(long, value_name = "SIZE[:R:S]")]
     memory: Option<Triple<ByteSize>>,
+    /// Bound bodies as nodes do where --capacity is given too, as --memory and --engine http do anyway.
+    #[arg(long)]
+    bound_bodies: bool,
     /// Disk of each node under its memory, likewise.
     #[arg(long, value_name = "SIZE[:R:S]", requires = "memory")]
     disk: Option<Triple<ByteSize>>,
@@ -117,7 +129,10 @@ struct Playing {
     /// What decides which edge a client asks and which regional keeps a key.
     #[arg(long, value_name = "N", default_value_t = 1)]
     seed: u64,
-    /// Other totals to play to, such as 0.1%,1%,10GiB.
+    /// Requests in flight, with --engine http; more than one is faster and out of order.
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=256))]
+    concurrency: u16,
+    /// Other totals to play to, which is always simulated, such as 0.1%,1%,10GiB.
     #[arg(long, value_name = "SIZE,...", value_delimiter = ',')]
     sweep: Vec<Capacity>,
     /// Also tell what a cache could do that knows the future.
@@ -233,7 +248,6 @@ fn shown_ttl(ttl: Ttl) -> String {
 
 /// Does it.
 pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
-    let Engine::Sim = arguments.engine;
     check(arguments)?;
     let sites = sites(arguments.sites.as_deref())?;
     let progress = Progress::on_terminal();
@@ -243,6 +257,9 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
     let footprint = workload.footprint();
     let (setup, sizing) = setup(arguments, footprint);
     setup.check().map_err(usage)?;
+    if let (Engine::Http, Some(problem)) = (arguments.engine, http::problem(&setup)) {
+        return Err(usage(problem));
+    }
     let options = StudyOptions {
         sweep: arguments.playing.sweep.iter().map(|total| total.of(footprint)).collect(),
         sizing,
@@ -258,7 +275,16 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
             progress.show(&format!("playing {} %", bar(percent, 100)));
         }
     };
-    let study = study(&workload, &setup, &options, &watch);
+    let study = match arguments.engine {
+        Engine::Sim => study(&workload, &setup, &options, &watch),
+        Engine::Http => {
+            let mut nodes = Http::new(usize::from(arguments.playing.concurrency));
+            let run = nodes.run(&workload, &setup, &mut |done| watch(done, workload.len()));
+            progress.clear();
+            let (played, setup) = nodes.played(run?, &setup);
+            study_of(&workload, &setup, &options, played, &watch)
+        }
+    };
     progress.clear();
     let study = study.ok_or_else(|| anyhow::anyhow!("nothing was played"))?;
     show(arguments, &study, &workload)?;
@@ -316,7 +342,9 @@ fn setup(arguments: &Arguments, footprint: u64) -> (Setup, [u64; 3]) {
         fill: given.fill,
         fetch_ms: playing.fetch_ms,
         overhead: playing.overhead.as_u64(),
-        bounds_bodies: given.memory.is_some(),
+        bounds_bodies: given.bound_bodies
+            || given.memory.is_some()
+            || arguments.engine == Engine::Http,
         warmup: playing.warmup,
         seed: playing.seed,
     };
