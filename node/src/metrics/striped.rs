@@ -105,7 +105,7 @@ impl EncodeMetric for Timing {
     fn encode(&self, mut encoder: MetricEncoder<'_>) -> Result<(), std::fmt::Error> {
         let seconds = |nanos: u64| Duration::from_nanos(nanos).as_secs_f64();
         let sum = |of: &dyn Fn(&Taken) -> u64| self.0.iter().map(of).fold(0, u64::wrapping_add);
-        let bounds = BOUNDS.iter().map(|bound| seconds(*bound)).chain([f64::MAX]);
+        let bounds = BOUNDS.iter().map(|bound| seconds(*bound)).chain([f64::INFINITY]);
         let counts = (0..=BOUNDS.len()).map(|bucket| {
             sum(&|taken| taken.counts.get(bucket).map_or(0, |count| count.load(Relaxed)))
         });
