@@ -43,6 +43,7 @@ origins = ["http://127.0.0.1:{origin}"]
 """
 
 NGINX_CONF = """
+{user}
 worker_processes 1;
 daemon off;
 pid {folder}/nginx.pid;
@@ -115,7 +116,16 @@ class Servers:
         return process.pid
 
     def __enter__(self):
-        names = dict(edge=EDGE, admin=ADMIN, origin=ORIGIN, nginx=NGINX, folder=self.folder)
+        try:
+            return self.start_all()
+        except BaseException:
+            self.stop()
+            raise
+
+    def start_all(self):
+        names = dict(edge=EDGE, admin=ADMIN, origin=ORIGIN, nginx=NGINX, folder=self.folder,
+                     # As root its worker would be somebody who may not enter the folder.
+                     user="user root;" if os.geteuid() == 0 else "")
         (self.folder / "edge.toml").write_text(EDGE_TOML.format(**names))
         (self.folder / "nginx.conf").write_text(NGINX_CONF.format(**names))
         self.start(1, self.binaries / "weir-origin-mock", "--listen", f"127.0.0.1:{ORIGIN}")
@@ -126,10 +136,17 @@ class Servers:
                            self.folder / "nginx.conf", "-p", self.folder, "-e", self.folder / "nginx.log")
         wait_for(EDGE, "the edge")
         wait_for(NGINX, "nginx")
+        # One that could not have its port would leave another one to answer.
+        gone = [process.args[3] for process in self.running if process.poll() is not None]
+        if gone:
+            sys.exit(f"{', '.join(gone)} ended at once; is something else on ports {EDGE} to {NGINX}?")
         self.servers = {"weir": (EDGE, edge), "nginx": (NGINX, nginx)}
         return self
 
     def __exit__(self, *_):
+        self.stop()
+
+    def stop(self):
         for process in self.running:
             process.terminate()
         for process in self.running:
