@@ -319,10 +319,15 @@ fn fields(inbound: &Inbound, part: &Part, of_whole: HeaderMap) -> HeaderMap {
 /// The fields of the whole without the digests of its content, which is not the content of a part
 /// (RFC 9530 §2).
 fn of_representation(mut headers: HeaderMap) -> HeaderMap {
+    strip_digests_of_whole(&mut headers);
+    headers
+}
+
+/// Removes the digests of the content of the whole.
+pub(crate) fn strip_digests_of_whole(headers: &mut HeaderMap) {
     for name in ["content-digest", "content-md5"] {
         headers.remove(name);
     }
-    headers
 }
 
 /// The status that goes with the part.

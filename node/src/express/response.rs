@@ -14,6 +14,7 @@ use crate::handle::Remote;
 use crate::inbound::fresh_id;
 use crate::metrics::CacheOutcome;
 use crate::node::Node;
+use crate::part;
 
 static CACHE_STATUS: HeaderName = HeaderName::from_static("cache-status");
 static X_CACHE: HeaderName = HeaderName::from_static("x-cache");
@@ -103,9 +104,7 @@ fn set_extent(headers: &mut HeaderMap, found: &Found) -> StatusCode {
         headers.insert(CONTENT_LENGTH, HeaderValue::from(length));
         return StatusCode::OK;
     };
-    for name in ["content-digest", "content-md5"] {
-        headers.remove(name);
-    }
+    part::strip_digests_of_whole(headers);
     headers.insert(CONTENT_LENGTH, HeaderValue::from(range.len()));
     headers.insert(CONTENT_RANGE, content_range(range, length));
     StatusCode::PARTIAL_CONTENT
