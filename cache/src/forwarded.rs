@@ -26,11 +26,12 @@ const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto
 pub fn append_forwarded(headers: &mut HeaderMap, client: IpAddr, host: &str, scheme: Scheme) {
     // A socket for both families reports IPv4 clients as mapped addresses.
     let client = client.to_canonical();
-    append_member(headers, &X_FORWARDED_FOR, &client.to_string());
+    let address = client.to_string();
+    append_member(headers, &X_FORWARDED_FOR, &address);
     if headers.get_all(FORWARDED).iter().any(|line| ends_in_quotes(line.as_bytes())) {
         headers.remove(FORWARDED);
     }
-    append_member(headers, &FORWARDED, &element(client, host, scheme));
+    append_member(headers, &FORWARDED, &element((client, &address), host, scheme));
     headers.insert(X_FORWARDED_PROTO, HeaderValue::from_static(scheme.as_str()));
     match HeaderValue::from_str(host) {
         Ok(host) => headers.insert(X_FORWARDED_HOST, host),
@@ -39,11 +40,14 @@ pub fn append_forwarded(headers: &mut HeaderMap, client: IpAddr, host: &str, sch
 }
 
 /// Writes one element of `Forwarded` (RFC 7239 §4). IPv6 goes in brackets and quotes (§6).
-fn element(client: IpAddr, host: &str, scheme: Scheme) -> String {
-    let mut element = match client {
-        IpAddr::V4(address) => format!("for={address};host="),
-        IpAddr::V6(address) => format!("for=\"[{address}]\";host="),
-    };
+fn element((client, address): (IpAddr, &str), host: &str, scheme: Scheme) -> String {
+    let [before, behind] =
+        if client.is_ipv6() { ["for=\"[", "]\";host="] } else { ["for=", ";host="] };
+    let mut element =
+        String::with_capacity(address.len().saturating_add(host.len()).saturating_add(40));
+    for part in [before, address, behind] {
+        element.push_str(part);
+    }
     push_string(&mut element, host);
     element.push_str(";proto=");
     element.push_str(scheme.as_str());

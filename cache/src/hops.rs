@@ -32,6 +32,8 @@ pub struct HopIdentity {
     pub node: String,
     /// Name of the node's tier, such as `edge`.
     pub tier: String,
+    /// Name of the node in `Via`; a token such as `edge-0.weir-4f1c`.
+    pub via: String,
 }
 
 /// Appends this node to `Via`; `version` is that of the message received.
@@ -43,7 +45,7 @@ pub fn append_via(headers: &mut HeaderMap, version: Version, pseudonym: &str) {
         Version::HTTP_3 => "3.0",
         _ => "1.1",
     };
-    append_member(headers, &VIA, &format!("{protocol} {}", token_of(pseudonym)));
+    append_member(headers, &VIA, &[protocol, " ", &token_of(pseudonym)].concat());
 }
 
 /// Says whether `Via` names `pseudonym`, in any case.
@@ -57,7 +59,7 @@ pub fn via_contains(headers: &HeaderMap, pseudonym: &str) -> bool {
 
 /// Appends one visit to `CDN-Loop`: the CDN, with the node as a parameter.
 pub fn append_cdn_loop(headers: &mut HeaderMap, cdn_id: &str, node: &str) {
-    let mut member = format!("{}; node=", token_of(cdn_id));
+    let mut member = [&token_of(cdn_id), "; node="].concat();
     push_string(&mut member, &token_of(node));
     append_member(headers, &CDN_LOOP, &member);
 }

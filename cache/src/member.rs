@@ -6,6 +6,7 @@
 
 use std::borrow::Cow;
 
+use bytes::Bytes;
 use http::HeaderMap;
 use http::HeaderName;
 use http::HeaderValue;
@@ -14,16 +15,18 @@ use http::HeaderValue;
 ///
 /// Members already there stay, in their order, as RFC 9110 §5.3 wants of joined lines.
 pub(crate) fn append_member(headers: &mut HeaderMap, name: &HeaderName, member: &str) {
-    let mut joined = Vec::new();
-    for line in headers.get_all(name) {
-        let line = line.as_bytes().trim_ascii();
-        if !line.is_empty() {
-            joined.extend_from_slice(line);
-            joined.extend_from_slice(b", ");
-        }
+    let before = || {
+        let lines = headers.get_all(name).iter().map(|line| line.as_bytes().trim_ascii());
+        lines.filter(|line| !line.is_empty())
+    };
+    let length = before().map(|line| line.len().saturating_add(2)).sum::<usize>();
+    let mut joined = Vec::with_capacity(length.saturating_add(member.len()));
+    for line in before() {
+        joined.extend_from_slice(line);
+        joined.extend_from_slice(b", ");
     }
     joined.extend_from_slice(member.as_bytes());
-    let line = HeaderValue::from_bytes(&joined);
+    let line = HeaderValue::from_maybe_shared(Bytes::from(joined));
     headers.insert(name, line.expect("field values and visible ASCII join to a field value"));
 }
 
@@ -41,6 +44,15 @@ pub(crate) fn push_item(line: &mut String, text: &str) {
 /// Writes a quoted string. A character that no such string may hold becomes `?`.
 pub(crate) fn push_string(line: &mut String, text: &str) {
     line.push('"');
+    if text.bytes().all(|byte| matches!(byte, b' '..=b'~') && byte != b'"' && byte != b'\\') {
+        line.push_str(text);
+    } else {
+        push_escaped(line, text);
+    }
+    line.push('"');
+}
+
+fn push_escaped(line: &mut String, text: &str) {
     for character in text.chars() {
         match character {
             '"' | '\\' => line.extend(['\\', character]),
@@ -48,7 +60,6 @@ pub(crate) fn push_string(line: &mut String, text: &str) {
             _ => line.push('?'),
         }
     }
-    line.push('"');
 }
 
 /// Makes a token (RFC 9110 §5.6.2): each character that none may hold becomes `_`.
@@ -64,7 +75,8 @@ pub(crate) fn token_of(text: &str) -> Cow<'_, str> {
 }
 
 fn is_token_byte(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
+    byte.is_ascii_alphanumeric()
+        || matches!(byte, b'!' | b'#'..=b'\'' | b'*' | b'+' | b'-' | b'.' | b'^'..=b'`' | b'|' | b'~')
 }
 
 #[cfg(test)]

@@ -336,7 +336,7 @@ fn is_loop(node: &Node, inbound: &Inbound) -> bool {
     let HopIdentity { cdn_id, node: name, .. } = &node.hop;
     has_visited(&inbound.headers, cdn_id, name)
         || loop_count(&inbound.headers, cdn_id) >= HOPS_MAX
-        || via_contains(&inbound.headers, &node.via)
+        || via_contains(&inbound.headers, &node.hop.via)
 }
 
 fn looped(node: &Node, inbound: &Inbound) -> Response<ResponseBody> {
@@ -344,7 +344,7 @@ fn looped(node: &Node, inbound: &Inbound) -> Response<ResponseBody> {
     tracing::warn!(target_uri = %inbound.target, "a request came back to this node: the tiers or the origin point at each other");
     let mut response =
         refuse::plain(StatusCode::LOOP_DETECTED, "The request came back to where it had been.\n");
-    let value = proxy_status_value(&node.via, ProxyError::ProxyLoopDetected, None);
+    let value = proxy_status_value(&node.hop.via, ProxyError::ProxyLoopDetected, None);
     response.headers_mut().insert("proxy-status", value);
     refuse::unaccounted(response)
 }

@@ -31,7 +31,6 @@ use crate::site::{Sites, SitesError};
 use crate::slices::SliceTable;
 use crate::tls::{NodeTls, TlsProblems};
 use crate::tunnel::Tunnels;
-use crate::upstream::request::via_pseudonym;
 use crate::upstream::{
     Checks, Group, Links, Roster, Sight, TlsError, Transport, Upstreams, of_origins, of_parents,
 };
@@ -54,8 +53,6 @@ pub(crate) struct Node {
     pub(crate) tunnels: Tunnels,
     /// The checks of upstreams.
     pub(crate) checks: Checks,
-    /// This node's name in Via.
-    pub(crate) via: String,
     pub(crate) sites: ArcSwap<Sites>,
     /// Who may use the admin API.
     pub(crate) tokens: ArcSwap<Tokens>,
@@ -166,7 +163,6 @@ impl Node {
         let disk = disk::open(&config, &clock, &purges, &metrics).map_err(MakeError::Disk)?;
         let hop = hop_identity(&config, shared_id(secret.as_ref(), &tls));
         Ok(Arc::new(Self {
-            via: via_pseudonym(&hop),
             hop,
             sites: ArcSwap::from_pointee(sites),
             tokens: ArcSwap::from_pointee(Tokens::new(token, &config.admin_api.tokens)),
@@ -396,7 +392,10 @@ fn links_up(
 /// The names this node goes by in Via and CDN-Loop.
 fn hop_identity(config: &NodeConfig, shared_id: Option<&str>) -> HopIdentity {
     let cdn_id = shared_id.map_or_else(random_cdn_id, str::to_owned);
-    HopIdentity { cdn_id, node: config.name.clone(), tier: config.tier.as_str().to_owned() }
+    let (node, tier) = (config.name.clone(), config.tier.as_str().to_owned());
+    // It tells nodes of one name in two CDNs apart.
+    let via = format!("{node}.{cdn_id}");
+    HopIdentity { cdn_id, node, tier, via }
 }
 
 /// A CDN of one node has nothing to derive its name from.

@@ -166,7 +166,7 @@ fn from_upstream(asking: Asking<'_>, answer: Answer) -> Response<Content> {
         .filter(|_| part::takes_trailers(inbound) && !headers.contains_key(CONTENT_LENGTH));
     inner::strip(&mut headers);
     strip_hop_by_hop(&mut headers, Direction::Response);
-    append_via(&mut headers, answer.version, &node.via);
+    append_via(&mut headers, answer.version, &node.hop.via);
     if let Some(trailer) = trailer {
         headers.insert(TRAILER, trailer);
     }
@@ -190,7 +190,7 @@ fn from_failure(asking: Asking<'_>, error: &FillError) -> Response<Content> {
     let Asking { node, inbound, .. } = asking;
     let status = error.status();
     let mut response = refuse::plain(status, refuse::upstream_text(status));
-    let value = proxy_status_value(&node.via, error.proxy_error(), None);
+    let value = proxy_status_value(&node.hop.via, error.proxy_error(), None);
     response.headers_mut().insert(PROXY_STATUS, value);
     if error.limit().is_some() {
         // The rest of the body may come still, and is no request.

@@ -362,6 +362,9 @@ impl Store {
 
 impl OverDisk {
     async fn get(&self, key: &CacheKey) -> OnDisk {
+        if let Some(told) = self.tier.peek(key) {
+            return told;
+        }
         let (tier, key) = (Arc::clone(&self.tier), *key);
         self.blocking(move || tier.get(&key)).await.unwrap_or(OnDisk::Unknown)
     }

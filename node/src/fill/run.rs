@@ -229,7 +229,7 @@ async fn on_not_modified(running: &Running, work: &mut FillWork, answer: Answer,
 }
 
 /// Any other answer: it fills, unless it is an error that a stale response may stand in for.
-pub(super) async fn on_answer(running: &Running, work: &FillWork, answer: Answer, sent: Now) {
+pub(super) async fn on_answer(running: &Running, work: &FillWork, mut answer: Answer, sent: Now) {
     let node = &running.node;
     let now = node.clock.now();
     if answer.status.is_server_error() {
@@ -249,7 +249,8 @@ pub(super) async fn on_answer(running: &Running, work: &FillWork, answer: Answer
         return;
     }
     let trailer = announced_trailers(&answer.headers);
-    let (headers, as_of) = received_fields(running, &answer);
+    let headers = std::mem::take(&mut answer.headers);
+    let (headers, as_of) = clean(running, headers, &answer);
     let response = ResponseHead { status: answer.status, headers };
     let timing = Timing { request: sent, response: now };
     let uri = work.keyed.target.uri();
@@ -285,11 +286,15 @@ pub(super) fn on_failure(running: &Running, work: &FillWork, error: FillError) {
 
 /// The answer's fields without those of the connection, and the purge log position they reflect.
 pub(super) fn received_fields(running: &Running, answer: &Answer) -> (HeaderMap, Seq) {
-    let mut headers = answer.headers.clone();
+    clean(running, answer.headers.clone(), answer)
+}
+
+/// The same of the fields that were taken out of the answer.
+fn clean(running: &Running, mut headers: HeaderMap, answer: &Answer) -> (HeaderMap, Seq) {
     let as_of = running.node.purges.heard_now(answer.as_of);
     inner::strip(&mut headers);
     strip_hop_by_hop(&mut headers, Direction::Response);
-    weir_cache::append_via(&mut headers, answer.version, &running.node.via);
+    weir_cache::append_via(&mut headers, answer.version, &running.node.hop.via);
     (headers, as_of)
 }
 

@@ -93,7 +93,7 @@ fn switching_fields(mut headers: HeaderMap, version: http::Version, node: &Node)
     let protocol = headers.get(UPGRADE).cloned();
     inner::strip(&mut headers);
     strip_hop_by_hop(&mut headers, Direction::Response);
-    append_via(&mut headers, version, &node.via);
+    append_via(&mut headers, version, &node.hop.via);
     headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
     if let Some(protocol) = protocol {
         headers.insert(UPGRADE, protocol);

@@ -21,7 +21,7 @@ fn add_hop(headers: &mut HeaderMap, inbound: &Inbound, hop: &HopIdentity) {
         let target = &inbound.target;
         append_forwarded(headers, inbound.address, target.host(), target.scheme());
     }
-    append_via(headers, inbound.version, &via_pseudonym(hop));
+    append_via(headers, inbound.version, &hop.via);
     append_cdn_loop(headers, &hop.cdn_id, &hop.node);
     headers.insert(REQUEST_ID, inbound.request_id.clone());
     if inbound.takes_trailers {
@@ -89,11 +89,6 @@ pub(crate) fn forward_request(
         position: Position::default(),
         avoid: None,
     }
-}
-
-/// The name of this node in Via: it tells nodes of one name in two CDNs apart.
-pub(crate) fn via_pseudonym(hop: &HopIdentity) -> String {
-    format!("{}.{}", hop.node, hop.cdn_id)
 }
 
 /// Whether the request carries a precondition that only the origin may evaluate.

@@ -6,6 +6,8 @@
 use std::io;
 use std::sync::Arc;
 
+use weir_cache::CacheKey;
+
 use super::bodies::Digest;
 use super::body::DiskBody;
 use super::index::{Batch, IndexError};
@@ -33,6 +35,8 @@ pub(super) struct Then {
     dropped: Vec<Digest>,
     /// Files that were written for what is staged.
     written: Vec<Digest>,
+    /// Keys that are not there from then on.
+    gone: Vec<CacheKey>,
 }
 
 impl Step {
@@ -59,6 +63,11 @@ impl Then {
     /// Notes a file that was written for what is staged.
     pub(super) fn wrote(&mut self, digest: Digest) {
         self.written.push(digest);
+    }
+
+    /// Notes a key of which nothing is there then.
+    pub(super) fn went(&mut self, key: &CacheKey) {
+        self.gone.push(*key);
     }
 
     /// Has `body` know, once they are there, that `files` are in the index.
@@ -90,7 +99,8 @@ impl Writer {
     pub(super) fn write_out(&mut self) -> Result<(), IndexError> {
         self.index.write_out()?;
         *self.shared.totals.lock() = self.totals;
-        let Then { settle, dropped, written: _ } = std::mem::take(&mut self.then);
+        let Then { settle, dropped, gone, written: _ } = std::mem::take(&mut self.then);
+        gone.iter().for_each(|key| self.shared.present.went(key));
         for (body, files) in settle {
             body.settled(|digest| files.binary_search(digest).is_ok());
         }

@@ -11,7 +11,7 @@ use std::io::{self, ErrorKind};
 use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
 use std::path::Path;
 
-use rustix::fs::OFlags;
+use rustix::fs::{CWD, OFlags, RenameFlags, renameat_with};
 
 use crate::faults::{DiskOp, Faults, meet};
 
@@ -107,6 +107,19 @@ impl Files {
     /// Gives a file another name; whatever has that name loses it.
     pub(super) fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
         self.meet(DiskOp::Rename, || std::fs::rename(from, to))
+    }
+
+    /// Gives a file another name, and says whether it has it: not where something has that name already, or where the
+    /// file system cannot tell.
+    pub(super) fn rename_new(&self, from: &Path, to: &Path) -> io::Result<bool> {
+        use rustix::io::Errno;
+        self.meet(DiskOp::Rename, || {
+            match renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE) {
+                Ok(()) => Ok(true),
+                Err(Errno::EXIST | Errno::INVAL | Errno::NOSYS | Errno::NOTSUP) => Ok(false),
+                Err(error) => Err(error.into()),
+            }
+        })
     }
 
     /// Takes the name of a file away. Whoever has it open can go on reading.

@@ -4,7 +4,7 @@
 //! their content. Everything here blocks: it is called from threads that may wait.
 //!
 //! ```text
-//! lookup ─► tier ─► pending (not written yet) ─► index (rows) ─► codec ─► body ─► reads ─► bodies (files)
+//! lookup ─► tier ─► pending (not written yet) ─► present (surely not there?) ─► index (rows) ─► codec ─► body ─► reads ─► bodies (files)
 //! change ─► tier ─► pending ─► worker ─► writer ─► bodies, then rows: staged ─► commit ─► index
 //!                                        evict, room: what goes for it
 //! large body ─► coming: slice after slice ─► bodies
@@ -33,6 +33,7 @@ mod limits;
 mod lock;
 mod loose;
 mod pending;
+mod present;
 mod read;
 mod reads;
 mod rebuild;

@@ -165,6 +165,9 @@ fn add(
     batch.put(key_at(key), seal(&row));
     batch.put(order_at(row.rank), key.as_bytes().as_slice());
     batch.put(use_at(digest, key), Vec::new());
+    if old.is_none() {
+        writer.shared.present.came(key);
+    }
     writer.index.apply(&batch)?;
     writer.totals = totals;
     Ok(true)

@@ -72,6 +72,7 @@ pub(super) struct KeyRow {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct VariantRow {
     /// Its head, as `record` writes it.
+    #[serde(with = "serde_bytes")]
     pub(super) record: Vec<u8>,
     /// Where its body lies.
     pub(super) at: BodyAt,
@@ -148,6 +149,16 @@ pub(super) const REBUILDING: &[u8] = b"mrebuilding";
 /// Where the row of `key` is.
 pub(super) fn key_at(key: &CacheKey) -> Vec<u8> {
     [b"k", key.as_bytes().as_slice()].concat()
+}
+
+/// The bounds of the rows of all keys.
+pub(super) fn keys_from_to() -> (Vec<u8>, Vec<u8>) {
+    (b"k".to_vec(), b"l".to_vec())
+}
+
+/// The key whose row is at `at`.
+pub(super) fn key_of(at: &[u8]) -> Option<CacheKey> {
+    key_in(at.strip_prefix(b"k")?)
 }
 
 /// Where a place in the order of eviction is; priorities ascend, and turns within one.

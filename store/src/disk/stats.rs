@@ -5,7 +5,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::evict::Gone;
-use super::tier::Inner;
+use super::tier::{Inner, OnDisk};
 
 /// What the tier holds and has done since it was opened.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -74,6 +74,14 @@ pub(super) struct Counts {
 }
 
 impl Counts {
+    /// Counts what a lookup has found.
+    pub(super) fn counted(&self, found: OnDisk) -> OnDisk {
+        let is_hit = matches!(found, OnDisk::Found(_));
+        let counter = if is_hit { &self.hits } else { &self.misses };
+        counter.fetch_add(1, Ordering::Relaxed);
+        found
+    }
+
     /// Counts keys that went for room.
     pub(super) fn went(&self, gone: Gone) {
         self.evictions.fetch_add(gone.evicted, Ordering::Relaxed);

@@ -1,10 +1,12 @@
 //! The thread that looks through the files when there is nothing else to do.
 //!
-//! First: the index is built anew from what the files say of themselves, if it was lost; files that no row
-//! names are removed, unless they are so many that it is the index which is wrong. Then, for ever and slowly: files are compared with their digests, so that damage is
-//! found before somebody asks. All of that begins anew when the index is found damaged and another opened.
+//! First: every row is looked at, so that it is known which keys are not there; the index is built anew from what the
+//! files say of themselves, if it was lost; files that no row names are removed, unless they are so many that it is
+//! the index which is wrong. Then, for ever and slowly: files are compared with their digests, so that damage is found
+//! before somebody asks. All of that begins anew when the index is found damaged and another opened.
 
 use std::num::NonZeroUsize;
+use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
@@ -13,10 +15,13 @@ use super::bodies::{Bodies, BodyError, Digest, FoundBody, Scrubbed, Scrubber};
 use super::codec;
 use super::index::IndexError;
 use super::rebuild;
+use super::rows::{key_of, keys_from_to};
 use super::tier::{Inner, Phase};
 
 /// Files looked at together.
 const LOOK: NonZeroUsize = NonZeroUsize::new(128).expect("not zero");
+/// Rows looked at together.
+const LEARN: usize = 512;
 /// The pause between looks at names, so that others get the disk and the writer.
 const REST: Duration = Duration::from_millis(5);
 /// Files that no row names remembered at most.
@@ -33,21 +38,56 @@ pub(super) fn run(inner: &Inner) {
     let mut opening = 0;
     while let Some(opened) = wait_open(inner, opening) {
         opening = opened;
-        if tidy(inner, opening) && inner.limits.scrub_bytes_per_second > 0 {
-            scrub_on(inner, opening);
+        if learn(inner, opening) && tidy(inner, opening) {
+            go_round(inner, opening);
         }
     }
 }
 
 /// Compares files with their digests, round after round, until the tier ends or another index is opened.
-fn scrub_on(inner: &Inner, opening: u64) {
+fn go_round(inner: &Inner, opening: u64) {
     loop {
         let began = Instant::now();
-        let is_over = !scrub(inner, opening);
-        if is_over || rest(inner, opening, ROUND_MIN.saturating_sub(began.elapsed())) {
+        let is_over = inner.limits.scrub_bytes_per_second > 0 && !scrub(inner, opening);
+        let is_over = is_over
+            || rest(inner, opening, ROUND_MIN.saturating_sub(began.elapsed()))
+            || !learn(inner, opening);
+        if is_over {
             return;
         }
     }
+}
+
+/// Looks at every row once, unless that was done since the engine was opened, so that keys that are not there need not
+/// be looked up. `false` if the tier ended, or another index was opened, meanwhile.
+fn learn(inner: &Inner, opening: u64) -> bool {
+    let Some(index) = inner.index() else { return true };
+    let (openings, present) = (index.openings(), &inner.shared.present);
+    if present.is_whole(openings) {
+        return true;
+    }
+    {
+        // Whoever writes stages nothing without this lock.
+        let _writer = inner.writer.lock();
+        present.forget_all();
+    }
+    let (mut from, below) = keys_from_to();
+    loop {
+        let Ok(rows) = index.scan(&from, &below, LEARN) else { return true };
+        rows.iter().filter_map(|(at, _)| key_of(at)).for_each(|key| present.came(&key));
+        match rows.into_iter().nth(LEARN.saturating_sub(1)) {
+            Some((last, _)) => from = [last.as_slice(), &[0]].concat(),
+            None => break,
+        }
+        if rest(inner, opening, REST) {
+            return false;
+        }
+    }
+    let _writer = inner.writer.lock();
+    if inner.index().is_some_and(|current| Arc::ptr_eq(&current, &index)) {
+        present.knows_all(openings);
+    }
+    true
 }
 
 /// Waits until an index is open that was opened after the one of number `opening`; its number, or `None` if

@@ -31,6 +31,7 @@ use super::index::{Index, IndexError};
 use super::limits::DiskLimits;
 use super::lock::{FolderLock, LockError};
 use super::pending::{Pending, Taken, Wanted};
+use super::present::Present;
 use super::reads::Reads;
 use super::record::BodyAt;
 use super::rows::{KeyRow, SliceId, key_at, unseal};
@@ -74,6 +75,16 @@ pub enum OnDisk {
     Nothing,
     /// Nothing that could be read: there may be something all the same.
     Unknown,
+}
+
+impl From<Wanted> for OnDisk {
+    /// What a change that is not written yet says. One that only forgets may be all that is left of a list.
+    fn from(wanted: Wanted) -> Self {
+        match wanted {
+            Wanted::List(list) => Self::Found(list),
+            Wanted::Nothing => Self::Unknown,
+        }
+    }
 }
 
 /// What the threads of the tier share.
@@ -134,7 +145,8 @@ impl DiskTier {
         let reads =
             Arc::new(Reads::new(Arc::clone(&bodies), Arc::clone(&bearings), limits.open_files_max));
         let (heat, totals) = (Arc::new(Heat::new()), Arc::default());
-        let shared = Shared { bodies, reads, heat, bearings, totals };
+        let present = Arc::new(Present::new(limits.bytes_max));
+        let shared = Shared { bodies, reads, heat, bearings, present, totals };
         let inner = Arc::new(Inner {
             shared,
             pending: Pending::new(limits.waiting_bytes_max, CHANGES_MAX),
@@ -194,19 +206,23 @@ impl DiskTier {
         self.inner.shared.heat.note(key);
     }
 
+    /// What is stored under `key`, where that can be told without the disk; `None` where the disk has to be asked, with
+    /// [`Self::get`]. Blocks for nothing.
+    #[must_use]
+    pub fn peek(&self, key: &CacheKey) -> Option<OnDisk> {
+        let found = match self.inner.pending.get(key) {
+            Some(wanted) => OnDisk::from(wanted),
+            None if self.inner.lacks(key) => OnDisk::Nothing,
+            None => return None,
+        };
+        Some(self.inner.counts.counted(found))
+    }
+
     /// What is stored under `key`, with bodies that are still on disk. Blocks.
     #[must_use]
     pub fn get(&self, key: &CacheKey) -> OnDisk {
-        let found = match self.inner.pending.get(key) {
-            Some(Wanted::List(list)) => OnDisk::Found(list),
-            Some(Wanted::Nothing) => OnDisk::Unknown,
-            None => self.inner.read(key),
-        };
-        let counts = &self.inner.counts;
-        let is_hit = matches!(found, OnDisk::Found(_));
-        let counter = if is_hit { &counts.hits } else { &counts.misses };
-        counter.fetch_add(1, Ordering::Relaxed);
-        found
+        let pending = self.inner.pending.get(key).map(OnDisk::from);
+        self.inner.counts.counted(pending.unwrap_or_else(|| self.inner.read(key)))
     }
 
     /// Has the disk hold `list` under `key`. `is_new` says that it has nothing under it, so that nothing need
@@ -338,6 +354,11 @@ impl Inner {
             }
             Taken::Lost => self.stop("too many changes wait to be written"),
         }
+    }
+
+    /// Whether the index surely has nothing under `key`.
+    fn lacks(&self, key: &CacheKey) -> bool {
+        self.index().is_some_and(|index| self.shared.present.lacks(key, index.openings()))
     }
 
     /// Reads `key` from disk.

@@ -95,6 +95,7 @@ impl Openings {
 fn open(inner: &Inner) {
     let began = Instant::now();
     *inner.writer.lock() = None;
+    inner.shared.present.forget_all();
     let limits =
         IndexLimits { memory_bytes: inner.limits.index_memory_bytes, ..IndexLimits::default() };
     let opened = match index::open(inner.limits.index, &inner.limits.folder, limits) {
@@ -174,14 +175,14 @@ fn bring_together(inner: &Inner, changes: &[Change]) -> Result<(), Apart> {
     if has_list && !may_write {
         return Err(Apart);
     }
+    let bytes = changes.iter().map(|change| change.wanted.bytes()).sum();
     let mut gone = Gone::default();
     let mut brought = || {
         writer.refresh()?;
+        if has_list && !inner.find_room(writer, bytes)? {
+            return Ok(false);
+        }
         for change in changes {
-            let is_list = matches!(change.wanted, Wanted::List(_));
-            if is_list && !inner.find_room(writer, change.wanted.bytes())? {
-                return Ok(false);
-            }
             gone.add(write(writer, change, &change.wanted)?);
         }
         writer.write_out()?;

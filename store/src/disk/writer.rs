@@ -21,6 +21,7 @@ use super::heat::Heat;
 use super::index::{Index, IndexError, Rows};
 use super::limits::DiskLimits;
 use super::pending::Wanted;
+use super::present::Present;
 use super::reads::Reads;
 use super::rebuild::Changed;
 use super::record::BodyAt;
@@ -59,6 +60,8 @@ pub(super) struct Shared {
     pub(super) reads: Arc<Reads>,
     pub(super) heat: Arc<Heat>,
     pub(super) bearings: Arc<dyn Bearings>,
+    /// Which keys the index may have.
+    pub(super) present: Arc<Present>,
     /// What everything in the index adds up to, for those who do not write.
     pub(super) totals: Arc<Mutex<Totals>>,
 }
@@ -198,23 +201,23 @@ impl Writer {
     ) -> Result<Placed, WriteError> {
         let mut placed = Placed::default();
         for stored in list.persisted() {
-            let at = match &stored.body {
+            let variant = match &stored.body {
                 Body::OnDisk(body) => match self.place_on_disk(body, &mut placed)? {
-                    Some(at) => at,
+                    Some(at) => self.variant(key, stored, at),
                     // Its file went with its row.
                     None => continue,
                 },
                 Body::InMemory(bytes) => {
-                    let at = self.place_bytes(key, (stored, bytes), old)?;
-                    if let BodyAt::Whole { digest, length } = at {
-                        placed.files.push((Digest::new(digest), length));
-                        placed.uses.push(Digest::new(digest));
-                    }
-                    at
+                    let digest = digest_of(stored, bytes);
+                    placed.files.push((digest, length(bytes.len())));
+                    placed.uses.push(digest);
+                    let at = BodyAt::Whole { digest: digest.bytes(), length: length(bytes.len()) };
+                    let variant = self.variant(key, stored, at);
+                    self.place_bytes((&digest, bytes), &variant, old)?;
+                    variant
                 }
             };
-            let record = codec::encode(key, stored, at, &*self.shared.bearings);
-            placed.variants.push(VariantRow { record, at });
+            placed.variants.push(variant);
         }
         placed.files.sort_unstable();
         placed.files.dedup();
@@ -256,28 +259,30 @@ impl Writer {
         Ok(is_there.then_some(at))
     }
 
+    /// The row of a stored response whose body lies at `at`.
+    fn variant(&self, key: &CacheKey, stored: &StoredResponse, at: BodyAt) -> VariantRow {
+        VariantRow { record: codec::encode(key, stored, at, &*self.shared.bearings), at }
+    }
+
     /// Writes a body that is in memory, unless it is on disk already.
     fn place_bytes(
         &mut self,
-        key: &CacheKey,
-        (stored, bytes): (&StoredResponse, &[u8]),
+        (digest, bytes): (&Digest, &[u8]),
+        variant: &VariantRow,
         old: Option<&KeyRow>,
-    ) -> Result<BodyAt, WriteError> {
-        let digest = stored.digest().map_or_else(|| Digest::of(bytes), |known| Digest::new(*known));
-        stored.note_digest(digest.bytes());
-        let at = BodyAt::Whole { digest: digest.bytes(), length: length(bytes.len()) };
-        let is_known = old.is_some_and(|old| old.variants.iter().any(|row| row.at == at));
-        if !is_known || !self.shared.bodies.has(&digest) {
-            let record = codec::encode(key, stored, at, &*self.shared.bearings);
-            let record = codec::file_record(0, &record);
-            let written =
-                self.shared.bodies.write(&[bytes], &[&record]).map_err(WriteError::Body)?;
-            if !written.existed {
-                self.shared.reads.written(&digest);
-                self.then.wrote(digest);
-            }
+    ) -> Result<(), WriteError> {
+        let is_known = old.is_some_and(|old| old.variants.iter().any(|row| row.at == variant.at));
+        if is_known && self.shared.bodies.has(digest) {
+            return Ok(());
         }
-        Ok(at)
+        let record = codec::file_record(0, &variant.record);
+        let written =
+            self.shared.bodies.write(*digest, bytes, &[&record]).map_err(WriteError::Body)?;
+        if !written.existed {
+            self.shared.reads.written(digest);
+            self.then.wrote(*digest);
+        }
+        Ok(())
     }
 
     /// Puts rows in place of the old one.
@@ -301,6 +306,9 @@ impl Writer {
             totals.take(old);
         }
         totals.add(&row);
+        if old.is_none() {
+            self.shared.present.came(key);
+        }
         let mut step = Step::default();
         step.put(TOTALS.to_vec(), seal(&totals));
         step.put(key_at(key), seal(&row));
@@ -371,7 +379,9 @@ impl Writer {
                 step.dropped.push(digest);
             }
         }
-        Ok(self.stage(step, totals)?)
+        self.stage(step, totals)?;
+        self.then.went(key);
+        Ok(())
     }
 }
 
@@ -395,6 +405,13 @@ pub(super) fn slices(
             return Ok(found);
         }
     }
+}
+
+/// The digest of the body of `stored`, which is `bytes`, worked out once.
+fn digest_of(stored: &StoredResponse, bytes: &[u8]) -> Digest {
+    let digest = stored.digest().map_or_else(|| Digest::of(bytes), |known| Digest::new(*known));
+    stored.note_digest(digest.bytes());
+    digest
 }
 
 fn same_body(one: BodyAt, other: BodyAt) -> bool {

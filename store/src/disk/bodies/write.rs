@@ -1,8 +1,8 @@
 //! How does a body get its name without ever being half there under it?
 //!
 //! ```text
-//!   content ─► tmp/7 ─► sync ─► is it there already?  no  ─► rename ─► sync of the folder
-//!                                                     yes ─► append the records to that
+//!   content ─► tmp/7 ─► sync ─► rename, if nothing has that name ─► sync of the folder
+//!                                  '─ something has: append the records to that
 //! ```
 //!
 //! Whatever fails leaves the name as it was: the file aside is removed, and records that were not
@@ -33,32 +33,46 @@ pub(crate) struct Written {
     pub(crate) existed: bool,
 }
 
+/// What becomes of a file that has a body's name already.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Taken {
+    Leave,
+    Replace,
+}
+
 impl Bodies {
-    /// Writes a body whose content is all `content`, one after another, and notes `records` with it.
+    /// Writes the body `content`, whose digest the caller has worked out, and notes `records` with it.
     ///
     /// If it is there already, only the records are appended. A file holds 64 KiB of records; those
     /// beyond are left out, and the response they tell of is not found when an index is made again.
-    /// Costs a digest of the content, then one write and one rename, and with [`SyncMode::Data`] two
-    /// syncs.
+    /// Costs a file that is made, written and renamed, and with [`SyncMode::Data`] two syncs.
     ///
     /// # Errors
     ///
     /// What the system says. The body is there as before, or not at all.
-    pub(crate) fn write<P: AsRef<[u8]>>(
+    pub(crate) fn write(
         &self,
-        content: &[P],
+        digest: Digest,
+        content: &[u8],
         records: &[&[u8]],
     ) -> io::Result<Written> {
-        let mut hasher = blake3::Hasher::new();
-        for part in content {
-            hasher.update(part.as_ref());
-        }
-        let header = header(&hasher);
-        let existed = {
-            let _names = self.shared.names.lock();
-            self.extend(header, records)?
-        } || self.aside_of(header, content, records)?.commit(header, records)?;
-        Ok(Written { digest: header.digest, length: header.content_bytes, existed })
+        debug_assert_eq!(digest, Digest::of(content), "the caller has it of another body");
+        let header = Header { digest, content_bytes: length(content.len()) };
+        let existed = (self.is_worth_a_look(header) && self.extend_named(header, records)?)
+            || self.aside_of(header, content, records)?.commit(header, records)?;
+        Ok(Written { digest, length: header.content_bytes, existed })
+    }
+
+    /// Whether to look for a body before it is written aside, which most are not there to be found for: what is
+    /// written by one call and not synced costs little more.
+    fn is_worth_a_look(&self, header: Header) -> bool {
+        self.shared.sync == SyncMode::Data || header.content_bytes > AT_ONCE_BYTES_MAX
+    }
+
+    /// Appends `records` to the file of a body, if that is there.
+    fn extend_named(&self, header: Header, records: &[&[u8]]) -> io::Result<bool> {
+        let _names = self.shared.names.lock();
+        self.extend(header, records)
     }
 
     /// Begins a body whose content comes bit by bit.
@@ -71,25 +85,18 @@ impl Bodies {
     }
 
     /// Writes a whole file aside.
-    fn aside_of<P: AsRef<[u8]>>(
-        &self,
-        header: Header,
-        content: &[P],
-        records: &[&[u8]],
-    ) -> io::Result<Aside> {
+    fn aside_of(&self, header: Header, content: &[u8], records: &[&[u8]]) -> io::Result<Aside> {
         let aside = self.aside()?;
         let mut buffer = header.encode();
         let mut at = 0;
         if header.content_bytes <= AT_ONCE_BYTES_MAX {
-            content.iter().for_each(|part| buffer.extend_from_slice(part.as_ref()));
+            buffer.extend_from_slice(content);
         } else {
             aside.put(&buffer, at)?;
             at += length(buffer.len());
             buffer.clear();
-            for part in content {
-                aside.put(part.as_ref(), at)?;
-                at += length(part.as_ref().len());
-            }
+            aside.put(content, at)?;
+            at += header.content_bytes;
         }
         buffer.extend(seal(header.digest, 0, records));
         aside.put(&buffer, at)?;
@@ -154,28 +161,34 @@ impl Bodies {
         self.sync(file)
     }
 
-    /// Gives the file at `from` the name of a body. The lock on names must be held.
-    fn name(&self, from: &Path, digest: &Digest) -> io::Result<()> {
+    /// Gives the file at `from` the name of a body, and says whether it has it: not where there is a file of that name
+    /// and `taken` says to leave it. The lock on names must be held.
+    fn name(&self, from: &Path, digest: &Digest, taken: Taken) -> io::Result<bool> {
         let files = &self.shared.files;
         let (shelf, path) = (self.shelf(digest.shelf()), self.path(digest));
-        match files.rename(from, &path) {
+        let rename = || match taken {
+            Taken::Leave => files.rename_new(from, &path),
+            Taken::Replace => files.rename(from, &path).map(|()| true),
+        };
+        let is_named = match rename() {
             Err(error) if error.kind() == ErrorKind::NotFound => {
                 files.make_folder(&shelf)?;
                 if self.shared.sync == SyncMode::Data {
                     files.sync_folder(&self.shared.bodies)?;
                 }
-                files.rename(from, &path)?;
+                rename()?
             }
             renamed => renamed?,
-        }
-        if self.shared.sync == SyncMode::Data
+        };
+        if is_named
+            && self.shared.sync == SyncMode::Data
             && let Err(error) = files.sync_folder(&shelf)
         {
             // Nobody will know of it.
             drop(self.unlink(&path));
             return Err(error);
         }
-        Ok(())
+        Ok(is_named)
     }
 
     fn sync(&self, file: &File) -> io::Result<()> {
@@ -253,11 +266,13 @@ impl Aside {
     fn commit(mut self, header: Header, records: &[&[u8]]) -> io::Result<bool> {
         self.bodies.sync(&self.file)?;
         let _names = self.bodies.shared.names.lock();
-        if self.bodies.extend(header, records)? {
-            return Ok(true);
-        }
-        if let Some(path) = &self.path {
-            self.bodies.name(path, &header.digest)?;
+        let Some(path) = &self.path else { return Ok(false) };
+        if !self.bodies.name(path, &header.digest, Taken::Leave)? {
+            if self.bodies.extend(header, records)? {
+                return Ok(true);
+            }
+            // It is damaged; or there is none, and the file system could not tell.
+            self.bodies.name(path, &header.digest, Taken::Replace)?;
         }
         self.path = None;
         Ok(false)

@@ -16,6 +16,7 @@
 //! anybody can look; until then the folder says that the index is not to be trusted.
 
 use std::io;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use parking_lot::{Mutex, RwLock, RwLockWriteGuard};
@@ -37,6 +38,8 @@ pub(super) struct Guarded {
     opening: Opening,
     /// Whether a failed batch may be applied in part, so that nobody may look meanwhile.
     may_tear: bool,
+    /// See [`Index::openings`].
+    openings: AtomicU64,
     state: RwLock<State>,
     /// Nothing, unless it may tear.
     unflushed: Mutex<Unflushed>,
@@ -70,7 +73,8 @@ impl Guarded {
     ) -> Self {
         let may_tear = engine.may_tear();
         let state = RwLock::new(State::Open(engine, Opened(0)));
-        Self { folder, limits, opening, may_tear, state, unflushed: Mutex::default() }
+        let (openings, unflushed) = (AtomicU64::new(1), Mutex::default());
+        Self { folder, limits, opening, may_tear, openings, state, unflushed }
     }
 
     /// Calls the engine beside others.
@@ -133,6 +137,7 @@ impl Guarded {
             });
         match replayed {
             Ok(engine) => {
+                self.openings.fetch_add(1, Ordering::AcqRel);
                 **state = State::Open(engine, opened);
                 Ok(())
             }
@@ -222,6 +227,10 @@ impl Index for Guarded {
 
     fn flush(&self) -> Result<(), IndexError> {
         self.shared(|engine| self.flush_and_forget(engine))
+    }
+
+    fn openings(&self) -> u64 {
+        self.openings.load(Ordering::Acquire)
     }
 
     fn distrust(&self, why: &str) {

@@ -46,6 +46,11 @@ impl Index for MemoryIndex {
         Ok(())
     }
 
+    /// It loses nothing.
+    fn openings(&self) -> u64 {
+        1
+    }
+
     /// It cannot be damaged.
     fn distrust(&self, _why: &str) {}
 

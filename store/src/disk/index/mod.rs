@@ -95,6 +95,10 @@ pub trait Index: Send + Sync + 'static {
     /// [`IndexError`].
     fn flush(&self) -> Result<(), IndexError>;
 
+    /// A number, from 1 on, that is another one whenever the engine was opened anew and so may have lost its newest
+    /// batches.
+    fn openings(&self) -> u64;
+
     /// Has the index count as damaged: somebody has seen that it is, where the engine has not.
     fn distrust(&self, why: &str);
 

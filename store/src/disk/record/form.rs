@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use serde::{Deserialize, Serialize};
-use weir_cache::purge::{AsOf, Epoch, Tags};
+use weir_cache::purge::{AsOf, Epoch, TAG_FIELDS, Tags};
 use weir_cache::{
     CacheKey, FieldLine, Fields, KeyText, Plan, Present, RuleEffect, Seq, Stamp, StoredHead, Terms,
     Timestamp, UnixTime, VaryPart, VaryRule,
@@ -52,6 +52,7 @@ struct At {
 #[derive(Serialize, Deserialize)]
 struct Line<'a> {
     name: &'a str,
+    #[serde(borrow, with = "serde_bytes")]
     value: &'a [u8],
     /// Whether it came as never to be indexed, which holds on every hop (RFC 7541 §6.2.3).
     sensitive: bool,
@@ -274,6 +275,10 @@ impl<'a> Part<'a> {
 impl<'a> TagsForm<'a> {
     /// Fields that told tags may have been removed since.
     fn of(head: &'a StoredHead) -> Option<Self> {
+        let told = head.tags.iter().next().is_some() || head.tags.is_overflowing();
+        if !told && !TAG_FIELDS.iter().any(|name| head.headers.contains(name)) {
+            return None;
+        }
         let overflow = head.tags.is_overflowing();
         (Tags::of(&head.headers.to_map(0)) != head.tags)
             .then(|| Self { list: head.tags.iter().collect(), overflow })

@@ -57,8 +57,7 @@ impl Way {
     fn go(self, bodies: &Bodies) -> io::Result<Written> {
         let content = self.content();
         let Self::Streamed = self else {
-            let parts: Vec<&[u8]> = content.chunks(30_000).collect();
-            return bodies.write(&parts, &[b"new"]);
+            return write(bodies, &content, &[b"new"]);
         };
         let mut writer = bodies.begin()?;
         for part in content.chunks(30_000) {
@@ -158,9 +157,11 @@ fn a_crash_at_any_step_leaves_a_whole_body_or_none() {
         let faults = Faults::default();
         let bodies = scratch.open_with(sync, &faults).unwrap();
         faults.crash(after, done);
-        way.go(&bodies).unwrap_err();
+        // What was written aside in vain may be in the way of nobody.
+        let acknowledged = way.go(&bodies).is_ok();
+        assert!(!acknowledged || matches!(way, Way::Again | Way::Torn), "{why}");
         drop(bodies);
-        assert_sound(&scratch, way, Was { there, acknowledged: false }, &why);
+        assert_sound(&scratch, way, Was { there, acknowledged }, &why);
     });
 }
 

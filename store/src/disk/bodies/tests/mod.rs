@@ -64,7 +64,7 @@ fn content(bytes: usize) -> Vec<u8> {
 
 /// Writes a body in one piece.
 fn write(bodies: &Bodies, content: &[u8], records: &[&[u8]]) -> io::Result<Written> {
-    bodies.write(&[content], records)
+    bodies.write(Digest::of(content), content, records)
 }
 
 /// What is found of a body: its content and its records, both verified.
