@@ -85,8 +85,8 @@ pub(super) struct Pump<'a> {
     /// Where a body that was gone on with ends; `None` where its own framing says so.
     pub(super) ends_at: Option<u64>,
     pub(super) breaks: Breaks,
-    /// What the body is to have, and has so far.
-    digest: Option<Checked>,
+    /// What the body is to have, and has so far. It is large, and most have none.
+    digest: Option<Box<Checked>>,
     /// Memory held for a body that is to be stored; `None` once it goes through a window.
     whole: Option<Reserved>,
     pub(super) aside: Option<Aside>,
@@ -106,7 +106,7 @@ impl<'a> Pump<'a> {
             skip: 0,
             ends_at: None,
             breaks: Breaks::default(),
-            digest: answer.digest.map(Checked::new),
+            digest: answer.digest.map(Checked::new).map(Box::new),
             whole: Some(node.fill_memory.reserve()),
             aside: None,
             aside_bytes: 0,
@@ -157,7 +157,7 @@ impl<'a> Pump<'a> {
                 Err(FillError::Abandoned) => return Err(FillError::Abandoned),
                 Err(error) => error,
             };
-            match self.resume(work, broke).await? {
+            match Box::pin(self.resume(work, broke)).await? {
                 Resumed::GoesOn => {}
                 Resumed::Ended => return Ok(None),
             }
@@ -362,7 +362,7 @@ impl<'a> Pump<'a> {
             fill.body.replace_by(whole);
         } else if self.goes_to_slices() {
             self.set_aside(&last).await;
-            self.keep_slices(work).await;
+            Box::pin(self.keep_slices(work)).await;
             fill.body.push(last);
         } else {
             self.add(work, last).await;
@@ -374,7 +374,7 @@ impl<'a> Pump<'a> {
         // Who comes until it is copied joins the fill, which has all of it.
         if self.may_be_copied() {
             self.copy_to_slices(work).await;
-            self.keep_slices(work).await;
+            Box::pin(self.keep_slices(work)).await;
         }
         node.fills.remove(fill);
     }
@@ -395,7 +395,7 @@ impl<'a> Pump<'a> {
     async fn keep(&self, work: &FillWork, whole: Bytes) -> bool {
         match (&self.head.storable, &self.head.part) {
             (Some(stored), _) => keep_body(self.running, work, stored, whole).await,
-            (None, Some(part)) => keep_part(self.running, work, part, whole).await,
+            (None, Some(part)) => Box::pin(keep_part(self.running, work, part, whole)).await,
             (None, None) => false,
         }
     }

@@ -112,12 +112,13 @@ async fn run(running: &Running, mut work: FillWork) {
     if let Some(held) =
         held.filter(|held| running.node.purges.is_clear(held.subject(), held.held.head.as_of))
     {
-        return part::complete(running, &work, &held).await;
+        // Seldom, and larger than all else here.
+        return Box::pin(part::complete(running, &work, &held)).await;
     }
     let sent = running.node.clock.now();
     match ask(running, &work, work.stored.as_deref()).await {
         Ok(answer) if is_not_modified(&answer, &work) => {
-            on_not_modified(running, &mut work, answer, sent).await;
+            Box::pin(on_not_modified(running, &mut work, answer, sent)).await;
         }
         Ok(answer) => on_answer(running, &work, answer, sent).await,
         Err(error) => on_failure(running, &work, error),

@@ -19,6 +19,9 @@ use weir_cache::CacheKey;
 
 use crate::Variants;
 
+/// Changes that are written together.
+pub(super) const TOGETHER: usize = 64;
+
 /// What the disk is to hold under a key.
 #[derive(Debug, Clone)]
 pub(super) enum Wanted {
@@ -110,8 +113,7 @@ impl Pending {
             return Taken::Lost;
         }
         state.insert(key, wanted);
-        drop(state);
-        self.changed.notify_one();
+        self.tell(&state);
         taken
     }
 
@@ -120,6 +122,13 @@ impl Pending {
         let mut state = self.state.lock();
         if !state.by_key.contains_key(&key) && state.by_key.len() < self.changes_max {
             state.insert(key, Wanted::Nothing);
+            self.tell(&state);
+        }
+    }
+
+    /// Wakes the writer if it waits for what there is now: any, or enough.
+    fn tell(&self, state: &State) {
+        if matches!(state.line.len(), 1 | TOGETHER) {
             self.changed.notify_one();
         }
     }
@@ -129,18 +138,20 @@ impl Pending {
         self.state.lock().by_key.get(key).map(|waiting| waiting.wanted.clone())
     }
 
-    /// The changes that are next, at most `max`; waits up to `within` for the first. `None` once there are
-    /// none left after [`Pending::close`].
-    pub(super) fn next(&self, max: usize, within: Duration) -> Option<Vec<Change>> {
+    /// The changes that are next, at most [`TOGETHER`]; waits up to `first` for one, and then up to `more` for as many,
+    /// since one commit costs much the same whatever is in it. `None` once there are none left after
+    /// [`Pending::close`].
+    pub(super) fn next(&self, first: Duration, more: Duration) -> Option<Vec<Change>> {
         let mut state = self.state.lock();
-        if state.line.is_empty() && !state.closed {
-            self.changed.wait_for(&mut state, within);
+        let lacks =
+            |count: usize| move |state: &mut State| state.line.len() < count && !state.closed;
+        self.changed.wait_while_for(&mut state, lacks(1), first);
+        if state.line.is_empty() {
+            return (!state.closed).then(Vec::new);
         }
-        if state.line.is_empty() && state.closed {
-            return None;
-        }
+        self.changed.wait_while_for(&mut state, lacks(TOGETHER), more);
         let mut changes = Vec::new();
-        while changes.len() < max
+        while changes.len() < TOGETHER
             && let Some(key) = state.line.pop_front()
         {
             if let Some(waiting) = state.by_key.get_mut(&key) {
@@ -222,7 +233,7 @@ mod tests {
     }
 
     fn keys(pending: &Pending) -> Vec<u8> {
-        let changes = pending.next(9, NOW).unwrap_or_default();
+        let changes = pending.next(NOW, NOW).unwrap_or_default();
         changes.iter().map(|change| change.key.as_bytes()[0]).collect()
     }
 
@@ -242,11 +253,11 @@ mod tests {
     fn a_change_that_comes_while_one_is_written_is_written_after_it() {
         let pending = Pending::new(1_000, 9);
         pending.put(key(1), list(), false);
-        let first = pending.next(9, NOW).unwrap();
+        let first = pending.next(NOW, NOW).unwrap();
         pending.put(key(1), Wanted::Nothing, false);
         pending.done(&first[0]);
         assert!(pending.get(&key(1)).is_some(), "the second is not on disk");
-        let second = pending.next(9, NOW).unwrap();
+        let second = pending.next(NOW, NOW).unwrap();
         pending.failed(&second[0]);
         assert_eq!(keys(&pending), [1], "tried again");
     }
@@ -261,7 +272,7 @@ mod tests {
         assert_eq!(pending.put(key(2), Wanted::Nothing, false), Taken::Whole, "it waits already");
         pending.close();
         assert_eq!(keys(&pending), [1, 2]);
-        assert!(pending.next(9, NOW).is_none());
+        assert!(pending.next(NOW, NOW).is_none());
     }
 
     #[test]

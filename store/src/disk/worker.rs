@@ -19,10 +19,10 @@ use super::rebuild::{self, Changed};
 use super::tier::{Inner, NO_ROOM, Phase};
 use super::writer::{WriteError, Writer};
 
-/// Changes taken from the line together.
-const TAKE: usize = 64;
 /// How long the thread waits for a change before it looks at other things.
 const IDLE: Duration = Duration::from_millis(100);
+/// How long it waits for more changes once there is one.
+const GATHER: Duration = Duration::from_millis(20);
 /// What was applied is made durable as often.
 const FLUSH_EVERY: Duration = Duration::from_secs(1);
 /// The pause after a change that cannot be written in any way, and between tries to open the index.
@@ -48,7 +48,7 @@ pub(super) fn run(inner: &Inner) {
             open(inner);
             continue;
         }
-        let Some(changes) = inner.pending.next(TAKE, IDLE) else { break };
+        let Some(changes) = inner.pending.next(IDLE, GATHER) else { break };
         remove_given_up(inner);
         dirty |= !changes.is_empty();
         if !bring_all(inner, &changes) && pause(inner, PAUSE) {
