@@ -7,7 +7,7 @@ use std::time::Duration;
 use http::Method;
 use serde_json::json;
 use weir_node::config::ByteSize;
-use weir_tests::{Folder, Request, Shape, Stack};
+use weir_tests::{Folder, Metrics, Request, Shape, Stack};
 
 const KIB: u64 = 1024;
 
@@ -63,6 +63,36 @@ async fn what_was_stored_is_reused_after_a_restart() {
         }
     }
     assert_eq!(stack.origin.requests("/small").len() + stack.origin.requests("/large").len(), 2);
+}
+
+/// Once every row has been looked at, what is not on disk is known without a look, and what is there is found.
+#[tokio::test]
+async fn what_is_not_there_is_known_after_a_restart_too() {
+    let folder = Folder::new();
+    let mut stack = edge_over(&folder).await;
+    for number in 0..40 {
+        stack.serve(&format!("/{number}"), "max-age=600", "hello");
+        stack.edge().get(&format!("/{number}")).await;
+    }
+    stack.edge().written().await;
+    stack.restart_edge().await;
+    let lookups = |metrics: &Metrics, reason: &str| {
+        metrics.sum("weir_disk_lookups_total", &[&format!("reason=\"{reason}\"")])
+    };
+    let mut unknown = 1_000;
+    while lookups(&stack.edge().metrics().await, "absent") == 0.0 {
+        unknown += 1;
+        assert!(unknown < 20_000, "rows are looked at for too long");
+        stack.edge().get(&format!("/{unknown}")).await;
+    }
+    let before = lookups(&stack.edge().metrics().await, "miss");
+    for number in 50_000..50_020 {
+        stack.edge().get(&format!("/{number}")).await;
+    }
+    assert_eq!(lookups(&stack.edge().metrics().await, "miss"), before, "none is looked up");
+    for number in 0..40 {
+        assert_eq!(stack.edge().get(&format!("/{number}")).await.x_cache(), "HIT", "{number}");
+    }
 }
 
 #[tokio::test]

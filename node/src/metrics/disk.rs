@@ -109,6 +109,7 @@ impl DiskMetrics {
         let families = [
             (&self.lookups, "hit", stats.hits),
             (&self.lookups, "miss", stats.misses),
+            (&self.lookups, "absent", stats.absent),
             (&self.lookups, "late", late),
             (&self.changes, "written", stats.written),
             (&self.changes, "failed", stats.write_failures),

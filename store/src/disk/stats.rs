@@ -38,6 +38,8 @@ pub struct DiskStats {
     pub hits: u64,
     /// Lookups that found nothing.
     pub misses: u64,
+    /// Keys of which it was known, without a look, that they are not there.
+    pub absent: u64,
     /// Changes written.
     pub written: u64,
     /// Changes not written because the disk refused.
@@ -65,6 +67,7 @@ pub(super) struct Counts {
     pub(super) rejected: AtomicU64,
     pub(super) hits: AtomicU64,
     pub(super) misses: AtomicU64,
+    pub(super) absent: AtomicU64,
     pub(super) written: AtomicU64,
     pub(super) write_failures: AtomicU64,
     pub(super) overflows: AtomicU64,
@@ -113,6 +116,7 @@ impl Inner {
             rejected: of(&counts.rejected),
             hits: of(&counts.hits),
             misses: of(&counts.misses),
+            absent: of(&counts.absent),
             written: of(&counts.written),
             write_failures: of(&counts.write_failures),
             overflows: of(&counts.overflows),

@@ -210,12 +210,15 @@ impl DiskTier {
     /// [`Self::get`]. Blocks for nothing.
     #[must_use]
     pub fn peek(&self, key: &CacheKey) -> Option<OnDisk> {
-        let found = match self.inner.pending.get(key) {
-            Some(wanted) => OnDisk::from(wanted),
-            None if self.inner.lacks(key) => OnDisk::Nothing,
-            None => return None,
-        };
-        Some(self.inner.counts.counted(found))
+        let counts = &self.inner.counts;
+        match self.inner.pending.get(key) {
+            Some(wanted) => Some(counts.counted(OnDisk::from(wanted))),
+            None if self.inner.lacks(key) => {
+                counts.absent.fetch_add(1, Ordering::Relaxed);
+                Some(OnDisk::Nothing)
+            }
+            None => None,
+        }
     }
 
     /// What is stored under `key`, with bodies that are still on disk. Blocks.
