@@ -6,8 +6,10 @@
 
 use std::borrow::Borrow;
 use std::collections::HashSet;
-use std::hash::{BuildHasher, Hash, Hasher, RandomState};
+use std::hash::{BuildHasher, Hash, Hasher};
 use std::sync::Arc;
+
+use crate::eviction::Seeded;
 
 /// Hashes of what was offered lately, one slot each; a power of two.
 const SEEN_SLOTS: usize = 4096;
@@ -64,13 +66,13 @@ impl<T: Eq> Eq for Held<T> {}
 /// Shared values, bounded in bytes.
 #[derive(Debug)]
 pub(crate) struct Table<T> {
-    held: HashSet<Held<T>>,
+    held: HashSet<Held<T>, Seeded>,
     bytes: usize,
     bytes_max: usize,
     /// What a value takes.
     bytes_of: fn(&T) -> usize,
     seen: Box<[u64]>,
-    hasher: RandomState,
+    hasher: Seeded,
     /// Offers to be turned away until the next sweep.
     until_sweep: u32,
 }
@@ -79,12 +81,12 @@ impl<T: Eq + Hash> Table<T> {
     /// An empty table for as much as takes `bytes_max` by `bytes_of`.
     pub(crate) fn new(bytes_max: usize, bytes_of: fn(&T) -> usize) -> Self {
         Self {
-            held: HashSet::new(),
+            held: HashSet::with_hasher(Seeded::random()),
             bytes: 0,
             bytes_max,
             bytes_of,
             seen: vec![0; SEEN_SLOTS].into(),
-            hasher: RandomState::new(),
+            hasher: Seeded::random(),
             until_sweep: 0,
         }
     }

@@ -4,7 +4,7 @@
 //! look for many that meet in it. Words are multiplied with a seed that is drawn for each process. In a
 //! simulation the seed is fixed.
 
-use std::hash::{BuildHasher, Hasher};
+use std::hash::{BuildHasher, Hasher, RandomState};
 
 /// Makes hashes by a seed.
 #[derive(Debug, Clone, Copy)]
@@ -19,6 +19,13 @@ impl Seeded {
     pub const fn new(seed: [u64; 2]) -> Self {
         let [first, second] = seed;
         Self { first: first ^ 0xa076_1d64_78bd_642f, second: second ^ 0xe703_7ed1_a0b4_28db }
+    }
+
+    /// Hashes by a seed that nobody outside knows.
+    #[must_use]
+    pub fn random() -> Self {
+        let random = RandomState::new();
+        Self::new([random.hash_one(0), random.hash_one(1)])
     }
 }
 

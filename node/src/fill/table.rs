@@ -21,6 +21,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 use http::{HeaderMap, HeaderName};
 use parking_lot::Mutex;
 use tokio::sync::watch;
+use weir_cache::eviction::Seeded;
 use weir_cache::purge::{Subject, Tagged};
 use weir_cache::{CacheKey, KeyText, Policy, Reuse, Seq, Timestamp, same_selection};
 
@@ -186,10 +187,12 @@ pub(crate) struct Join<'a> {
     pub(crate) now: Timestamp,
 }
 
+type ByKey = HashMap<CacheKey, Vec<Arc<Fill>>, Seeded>;
+
 /// The fills in flight on one node.
 #[derive(Debug)]
 pub(crate) struct FillTable {
-    fills: Mutex<HashMap<CacheKey, Vec<Arc<Fill>>>>,
+    fills: Mutex<ByKey>,
     waiters_max: usize,
     active: AtomicUsize,
 }
@@ -197,7 +200,8 @@ pub(crate) struct FillTable {
 impl FillTable {
     /// An empty table; at most `waiters_max` requests read one fill at a time.
     pub(crate) fn new(waiters_max: usize) -> Self {
-        Self { fills: Mutex::default(), waiters_max, active: AtomicUsize::new(0) }
+        let fills = Mutex::new(HashMap::with_hasher(Seeded::random()));
+        Self { fills, waiters_max, active: AtomicUsize::new(0) }
     }
 
     /// Joins a fill that may answer the request, or begins one.
@@ -269,7 +273,7 @@ impl FillTable {
         unread
     }
 
-    fn unlist(fills: &mut HashMap<CacheKey, Vec<Arc<Fill>>>, fill: &Arc<Fill>) {
+    fn unlist(fills: &mut ByKey, fill: &Arc<Fill>) {
         if let Some(in_flight) = fills.get_mut(&fill.key) {
             in_flight.retain(|other| !Arc::ptr_eq(other, fill));
             if in_flight.is_empty() {

@@ -16,6 +16,7 @@ use std::time::Duration;
 
 use parking_lot::{Condvar, Mutex};
 use weir_cache::CacheKey;
+use weir_cache::eviction::Seeded;
 
 use crate::Variants;
 
@@ -70,9 +71,9 @@ struct Waiting {
     in_line: bool,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct State {
-    by_key: HashMap<CacheKey, Waiting>,
+    by_key: HashMap<CacheKey, Waiting, Seeded>,
     line: VecDeque<CacheKey>,
     bytes: u64,
     numbers: u64,
@@ -91,8 +92,14 @@ pub(super) struct Pending {
 impl Pending {
     /// Holds at most `bytes_max` bytes of stored responses and `changes_max` changes.
     pub(super) fn new(bytes_max: u64, changes_max: usize) -> Self {
-        let (state, changed) = (Mutex::default(), Condvar::new());
-        Self { state, changed, bytes_max, changes_max }
+        let state = State {
+            by_key: HashMap::with_hasher(Seeded::random()),
+            line: VecDeque::new(),
+            bytes: 0,
+            numbers: 0,
+            closed: false,
+        };
+        Self { state: Mutex::new(state), changed: Condvar::new(), bytes_max, changes_max }
     }
 
     /// Takes a change, in place of one to the same key. `is_new` says that the disk has nothing under it.
