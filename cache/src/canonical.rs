@@ -113,8 +113,8 @@ impl KeyText {
         let [begin, end] = self.offsets();
         let text = &*self.text;
         let before = text.get(..begin).unwrap_or_default();
-        let is_between = |link: &&str| !link.is_empty() && before.ends_with(*link);
-        let number = LINKS.iter().position(|link| is_between(&link)).unwrap_or(0);
+        let is_between = |link: &str| !link.is_empty() && before.ends_with(link);
+        let number = LINKS.into_iter().position(is_between).unwrap_or(0);
         let link = LINKS.get(number).map_or(0, |link| link.len());
         let site = before.get(..before.len().saturating_sub(link)).unwrap_or_default();
         let mut packed = Vec::with_capacity(text.len());

@@ -369,6 +369,9 @@ mod tests {
         assert_eq!(shaped.values.len(), 2, "one value and its length");
     }
 
+    static NAMES: [HeaderName; 4] =
+        [DATE, EXPIRES, LAST_MODIFIED, HeaderName::from_static("x-foo")];
+
     /// Values of which some are dates, in our spelling and in others.
     fn value() -> impl Strategy<Value = HeaderValue> {
         let spelled = |(secs, spelling): (i64, u8)| {
@@ -394,13 +397,10 @@ mod tests {
     proptest! {
         #[test]
         fn any_fields_come_back_byte_for_byte(
-            came in proptest::collection::vec((0..4_usize, value()), 0..12), taken in 0..5_usize,
+            came in proptest::collection::vec((proptest::sample::select(NAMES.to_vec()), value()), 0..12), taken in 0..5_usize,
         ) {
-            let names = [DATE, EXPIRES, LAST_MODIFIED, HeaderName::from_static("x-foo")];
-            let came: Vec<_> =
-                came.into_iter().map(|(name, value)| (names[name].clone(), value)).collect();
             let plain = Fields::from_lines(came.clone());
-            let shape = plain.shape_with(|name| names.get(taken) == Some(name));
+            let shape = plain.shape_with(|name| NAMES.get(taken) == Some(name));
             let shaped = plain.in_shape(Arc::new(Common::own(shape)));
             let bare = shaped.in_shape(Arc::new(Common::own(shaped.shape_with(|_| false))));
             let map: HeaderMap = came.iter().cloned().collect();
@@ -411,7 +411,7 @@ mod tests {
                     prop_assert!(line.name == name && line.value == *value);
                     prop_assert_eq!(line.sensitive, value.is_sensitive());
                 }
-                for name in &names {
+                for name in &NAMES {
                     prop_assert!(fields.get_all(name).eq(map.get_all(name)));
                     prop_assert_eq!(fields.value(name), map.get(name).cloned());
                     prop_assert_eq!(fields.contains(name), map.contains_key(name));
