@@ -51,35 +51,44 @@ impl Marks {
         [self.resource_at, self.resource_bytes]
             .map(|offset| usize::try_from(offset).unwrap_or(usize::MAX))
     }
-
-    fn purged_as(self, text: &str) -> &str {
-        let [begin, end] = self.offsets();
-        text.get(begin..end).unwrap_or(text)
-    }
 }
 
 /// A [`KeyText`] in bytes that somebody else keeps. The default is empty, as no key's is.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct PackedText<'a> {
-    text: &'a str,
-    marks: Marks,
+    site: &'a str,
+    /// What stands between the site and the resource.
+    link: &'static str,
+    resource: &'a str,
+    /// What was selected beside the target.
+    selected: &'a str,
 }
+
+/// What stands between site and resource and is told by its number here; nothing where it is part of the site.
+const LINKS: [&str; 1 << LINK_BITS] = ["", " http://", " https://", ""];
+const LINK_BITS: u32 = 2;
 
 impl<'a> PackedText<'a> {
     /// Reads what [`KeyText::pack`] wrote; `None` where it is something else.
     pub fn read(mut packed: &'a [u8]) -> Option<Self> {
-        let (begin, end) = (next_number(&mut packed)?, next_number(&mut packed)?);
-        Some(Self { text: str::from_utf8(packed).ok()?, marks: Marks::new(begin, end) })
+        let (number, resource_bytes) = (next_number(&mut packed)?, next_number(&mut packed)?);
+        let link = LINKS.get(number & const { LINKS.len() - 1 }).copied()?;
+        let (site, rest) = str::from_utf8(packed).ok()?.split_at_checked(number >> LINK_BITS)?;
+        let (resource, selected) = rest.split_at_checked(resource_bytes)?;
+        Some(Self { site, link, resource, selected })
     }
 
     /// The text as one of its own. Costs a copy.
     pub fn unpack(self) -> KeyText {
-        KeyText { text: self.text.into(), marks: self.marks }
+        let Self { site, link, resource, selected } = self;
+        let resource_at = site.len().saturating_add(link.len());
+        let resource_bytes = resource_at.saturating_add(resource.len());
+        KeyText::new([site, link, resource, selected].concat().into(), resource_at, resource_bytes)
     }
 
     /// See [`KeyText::purged_as`].
     pub fn purged_as(self) -> &'a str {
-        self.marks.purged_as(self.text)
+        self.resource
     }
 }
 
@@ -99,11 +108,20 @@ impl KeyText {
         self.marks.offsets()
     }
 
-    /// The text with where its resource is, as [`PackedText`] reads it: some two bytes more than the text.
+    /// The text and where its resource is, as [`PackedText`] reads it: some six bytes less than the text.
     pub fn pack(&self) -> Vec<u8> {
-        let mut packed = Vec::with_capacity(self.text.len().saturating_add(4));
-        self.offsets().into_iter().for_each(|offset| push_number(&mut packed, offset));
-        packed.extend_from_slice(self.text.as_bytes());
+        let [begin, end] = self.offsets();
+        let text = &*self.text;
+        let before = text.get(..begin).unwrap_or_default();
+        let is_between = |link: &str| !link.is_empty() && before.ends_with(link);
+        let number = LINKS.into_iter().position(is_between).unwrap_or(0);
+        let link = LINKS.get(number).map_or(0, |link| link.len());
+        let site = before.get(..before.len().saturating_sub(link)).unwrap_or_default();
+        let mut packed = Vec::with_capacity(text.len());
+        push_number(&mut packed, site.len() << LINK_BITS | number);
+        push_number(&mut packed, end.saturating_sub(begin));
+        packed.extend_from_slice(site.as_bytes());
+        packed.extend_from_slice(text.get(begin..).unwrap_or_default().as_bytes());
         packed
     }
 
@@ -124,7 +142,8 @@ impl KeyText {
 
     /// Host, path and query, without scheme: what a purge compares.
     pub fn purged_as(&self) -> &str {
-        self.marks.purged_as(&self.text)
+        let [begin, end] = self.offsets();
+        self.text.get(begin..end).unwrap_or(&self.text)
     }
 }
 
@@ -266,8 +285,9 @@ mod tests {
 
     #[test]
     fn a_text_that_is_told_again_is_the_same() {
-        let target = Target::parse(crate::Scheme::Http, "example.com", "/a/b?c=d").unwrap();
-        for with_header in [false, true] {
+        use crate::Scheme::{Http, Https};
+        for (scheme, with_header) in [(Http, false), (Http, true), (Https, false), (Https, true)] {
+            let target = Target::parse(scheme, "example.com", "/a/b?c=d").unwrap();
             let mut canonical = Canonical::new("a site", &target);
             if with_header {
                 let value = Value::Plain("caf\u{e9}".as_bytes());
@@ -277,10 +297,24 @@ mod tests {
             assert_eq!(KeyText::from_parts(text.as_str(), text.offsets()), Some(text.clone()));
             assert_eq!(text.purged_as(), "example.com/a/b?c=d");
             let packed = text.pack();
-            assert!(packed.len() <= text.as_str().len() + 3);
+            assert!(packed.len() <= text.as_str().len() - 6);
             let read = PackedText::read(&packed).unwrap();
             assert_eq!((read.purged_as(), read.unpack()), (text.purged_as(), text.clone()));
-            assert!(PackedText::read(b"").is_none() && PackedText::read(b"\0\x01\xff").is_none());
+            for cut in 0..packed.len() - 12 {
+                let (cut, _) = packed.split_at(cut);
+                assert!(PackedText::read(cut).is_none_or(|read| read.unpack() != text));
+            }
+        }
+        for text in ["a \"http://b\" https://c/\u{e9} header(x=\"\")", "gopher://a", "a http://b"] {
+            let begin = text.rfind("://").unwrap() + 3;
+            let end = text.find(" header").unwrap_or(text.len());
+            let text = KeyText::from_parts(text, [begin, end]).unwrap();
+            let packed = text.pack();
+            let read = PackedText::read(&packed).unwrap();
+            assert_eq!((read.purged_as(), read.unpack()), (text.purged_as(), text.clone()));
+        }
+        for wrong in [&b""[..], b"\0\x01\xff", b"\x04\x01", b"\x04\x01a", b"\x04\0\xc3\xa9"] {
+            assert!(PackedText::read(wrong).is_none(), "{wrong:?}");
         }
     }
 

@@ -75,7 +75,7 @@ fn names_tag(
         .get_all(name)
         .iter()
         .flat_map(|line| tag_members(line.as_bytes()))
-        .any(|tag| tag == b"*" || ours.is_some_and(|ours| equal(ours, tag)))
+        .any(|tag| tag == b"*" || ours.is_some_and(|ours| equal(&ours, tag)))
 }
 
 fn condition_date(
@@ -121,9 +121,9 @@ pub fn if_range_holds(request_headers: &HeaderMap, stored: &Fields) -> bool {
     let condition = condition.as_bytes();
     if condition.starts_with(b"\"") || condition.starts_with(b"W/") {
         let etag = stored.get(&ETAG);
-        return etag.is_some_and(|etag| strongly_equal(etag, condition));
+        return etag.is_some_and(|etag| strongly_equal(&etag, condition));
     }
-    stored.get(&LAST_MODIFIED) == Some(condition)
+    stored.get(&LAST_MODIFIED).is_some_and(|date| date == *condition)
 }
 
 #[cfg(test)]

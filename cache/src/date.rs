@@ -15,10 +15,11 @@ const HALF_CENTURY_SECS: i64 = 1_577_847_600;
 const FIRST_SECOND: i64 = -62_167_219_200;
 const LAST_SECOND: i64 = 253_402_300_799;
 
-const MONTHS: [&str; 12] =
-    ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
+const MONTHS: [&[u8; 3]; 12] = [
+    b"Jan", b"Feb", b"Mar", b"Apr", b"May", b"Jun", b"Jul", b"Aug", b"Sep", b"Oct", b"Nov", b"Dec",
+];
 /// Day 0 of 1970 was a Thursday.
-const WEEKDAYS: [&str; 7] = ["Thu", "Fri", "Sat", "Sun", "Mon", "Tue", "Wed"];
+const WEEKDAYS: [&[u8; 3]; 7] = [b"Thu", b"Fri", b"Sat", b"Sun", b"Mon", b"Tue", b"Wed"];
 const LONG_WEEKDAYS: [&str; 7] =
     ["Thursday", "Friday", "Saturday", "Sunday", "Monday", "Tuesday", "Wednesday"];
 
@@ -37,23 +38,50 @@ pub fn parse_http_date(value: &[u8], now: UnixTime) -> Option<UnixTime> {
 ///
 /// Instants outside the years 0 to 9999 are moved to the nearest one inside.
 pub fn format_http_date(at: UnixTime) -> HeaderValue {
-    let secs = at.as_secs().clamp(FIRST_SECOND, LAST_SECOND);
-    let days = secs.div_euclid(SECS_PER_DAY);
-    let in_day = secs.rem_euclid(SECS_PER_DAY);
-    let Date { year, month, day } = Date::from_days(days);
-    let text = format!(
-        "{}, {day:02} {} {year:04} {:02}:{:02}:{:02} GMT",
-        name_at(&WEEKDAYS, days.rem_euclid(7)),
-        name_at(&MONTHS, month.saturating_sub(1)),
-        in_day.div_euclid(3600),
-        in_day.div_euclid(60).rem_euclid(60),
-        in_day.rem_euclid(60),
-    );
-    HeaderValue::try_from(text).expect("letters, digits, spaces and colons make a field value")
+    HeaderValue::from_bytes(&write_fixdate(at.as_secs()))
+        .expect("letters, digits, spaces and colons make a field value")
 }
 
-fn name_at(names: &[&'static str], index: i64) -> &'static str {
-    usize::try_from(index).ok().and_then(|index| names.get(index)).copied().unwrap_or_default()
+/// Bytes of an IMF-fixdate.
+pub(crate) const FIXDATE_BYTES: usize = 29;
+
+/// Writes the Unix time `secs` as an IMF-fixdate, moved into the years 0 to 9999.
+///
+/// Costs some hundred instructions and no allocation: stored responses have their dates written at each use.
+#[expect(
+    clippy::arithmetic_side_effects,
+    reason = "days are within ten thousand years, seconds within a day, digits below ten"
+)]
+pub(crate) fn write_fixdate(secs: i64) -> [u8; FIXDATE_BYTES] {
+    let (days, in_day) = since_year_zero(secs);
+    let [year, month, day] = date_of(days);
+    let ([a, b, c], [f, g, h]) = (name_at(&WEEKDAYS, (days + 2) % 7), name_at(&MONTHS, month - 1));
+    let ([d, e], [i, j], [k, l]) =
+        (two_digits(day), two_digits(year / 100), two_digits(year % 100));
+    let minutes = in_day / 60;
+    let ([m, n], [o, p], [q, r]) =
+        (two_digits(minutes / 60), two_digits(minutes % 60), two_digits(in_day % 60));
+    [
+        a, b, c, b',', b' ', d, e, b' ', f, g, h, b' ', i, j, k, l, b' ', m, n, b':', o, p, b':',
+        q, r, b' ', b'G', b'M', b'T',
+    ]
+}
+
+/// The Unix time that [`write_fixdate`] makes these very bytes of; `None` where there is none.
+pub(crate) fn read_fixdate_exactly(value: &[u8]) -> Option<i64> {
+    let secs = parse_imf_fixdate(value)?;
+    (write_fixdate(secs) == value).then_some(secs)
+}
+
+fn name_at<const COUNT: usize>(names: &[&'static [u8; 3]; COUNT], index: u32) -> [u8; 3] {
+    let name = usize::try_from(index).ok().and_then(|index| names.get(index));
+    name.map_or([b' '; 3], |name| **name)
+}
+
+/// The digits of a number below a hundred.
+fn two_digits(number: u32) -> [u8; 2] {
+    let number = u8::try_from(number).unwrap_or(0);
+    [b'0'.wrapping_add(number / 10), b'0'.wrapping_add(number % 10)]
 }
 
 fn parse_imf_fixdate(value: &[u8]) -> Option<i64> {
@@ -93,9 +121,7 @@ fn parse_rfc850(value: &[u8], now: UnixTime) -> Option<i64> {
 
 /// Returns the years of four digits that `short_year` may stand for, the latest first.
 fn widen_year(short_year: i64, now: UnixTime) -> impl Iterator<Item = i64> {
-    let this_year =
-        Date::from_days(now.as_secs().clamp(FIRST_SECOND, LAST_SECOND).div_euclid(SECS_PER_DAY))
-            .year;
+    let [this_year, ..] = date_of(since_year_zero(now.as_secs()).0).map(i64::from);
     let century = this_year.saturating_sub(this_year.rem_euclid(100));
     [100, 0, -100]
         .into_iter()
@@ -130,9 +156,10 @@ impl Cursor<'_> {
     }
 
     /// Steps over `text`, in any case; stays where it is when something else stands there.
-    fn literal(&mut self, text: &str) -> Option<()> {
+    fn literal(&mut self, text: impl AsRef<[u8]>) -> Option<()> {
+        let text = text.as_ref();
         let (head, rest) = self.0.split_at_checked(text.len())?;
-        if !head.eq_ignore_ascii_case(text.as_bytes()) {
+        if !head.eq_ignore_ascii_case(text) {
             return None;
         }
         self.0 = rest;
@@ -140,7 +167,7 @@ impl Cursor<'_> {
     }
 
     /// Steps over one of `names` and returns its place in the table.
-    fn name(&mut self, names: &[&str]) -> Option<usize> {
+    fn name(&mut self, names: &[impl AsRef<[u8]>]) -> Option<usize> {
         names.iter().position(|name| self.literal(name).is_some())
     }
 
@@ -218,21 +245,35 @@ impl Date {
         // 719,468 days lie between 0000-03-01 and 1970-01-01; 146,097 days are 400 years.
         era * 146_097 + day_of_era - 719_468
     }
+}
 
-    /// Finds the date `days` days after 1970-01-01; the inverse of [`Date::days`].
-    fn from_days(days: i64) -> Self {
-        let from_era = days + 719_468;
-        let era = from_era.div_euclid(146_097);
-        let day_of_era = from_era.rem_euclid(146_097);
-        let year_of_era =
-            (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-        let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-        let month_from_march = (5 * day_of_year + 2) / 153;
-        let day = day_of_year - (153 * month_from_march + 2) / 5 + 1;
-        let month = if month_from_march < 10 { month_from_march + 3 } else { month_from_march - 9 };
-        let year = year_of_era + era * 400 + i64::from(month <= 2);
-        Self { year, month, day }
-    }
+/// The days since 0000-01-01 at the Unix time `secs`, moved into the years 0 to 9999, and the seconds of the day.
+fn since_year_zero(secs: i64) -> (u32, u32) {
+    const DAY: u64 = SECS_PER_DAY.unsigned_abs();
+    let secs = secs.clamp(FIRST_SECOND, LAST_SECOND).abs_diff(FIRST_SECOND);
+    let small = |number| u32::try_from(number).unwrap_or(0);
+    (small(secs / DAY), small(secs % DAY))
+}
+
+/// Year, month and day of the date that lies `days` days after 0000-01-01; the inverse of [`Date::days`].
+///
+/// Nothing is negative here, which makes the divisions cheap.
+#[expect(
+    clippy::arithmetic_side_effects,
+    reason = "days are of the years 0 to 9999, and the divisors are constants"
+)]
+fn date_of(days: u32) -> [u32; 3] {
+    // 400 years are added, and taken off the year below. The year 0 begins 60 days before its March.
+    let from_era = days + 146_097 - 60;
+    let (era, day_of_era) = (from_era / 146_097, from_era % 146_097);
+    let year_of_era =
+        (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let month_from_march = (5 * day_of_year + 2) / 153;
+    let day = day_of_year - (153 * month_from_march + 2) / 5 + 1;
+    let is_next_year = month_from_march >= 10;
+    let month = if is_next_year { month_from_march - 9 } else { month_from_march + 3 };
+    [year_of_era + era * 400 + u32::from(is_next_year) - 400, month, day]
 }
 
 #[cfg(test)]
@@ -293,6 +334,15 @@ mod tests {
         assert_eq!(written(-1), "Wed, 31 Dec 1969 23:59:59 GMT");
         assert_eq!(written(i64::MIN), "Sat, 01 Jan 0000 00:00:00 GMT", "clamped");
         assert_eq!(written(i64::MAX), "Fri, 31 Dec 9999 23:59:59 GMT", "clamped");
+    }
+
+    #[test]
+    fn every_day_of_four_centuries_is_written_as_it_is_read() {
+        // The calendar repeats itself after these.
+        for day in 0..146_097 {
+            let secs = NOW.as_secs() - 200 * 31_556_952 + day * SECS_PER_DAY;
+            assert_eq!(read_fixdate_exactly(&write_fixdate(secs)), Some(secs));
+        }
     }
 
     #[test]

@@ -18,7 +18,7 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue};
 
 use crate::common::Common;
-use crate::number::{next_number, push_number};
+use crate::values::{AtRest, FieldValue};
 
 /// Header fields at rest: lines of names and values.
 ///
@@ -26,8 +26,7 @@ use crate::number::{next_number, push_number};
 #[derive(Clone)]
 pub struct Fields {
     shape: Arc<Common<Shape>>,
-    /// Each value that the shape does not have, in the order of the lines, behind its length and whether
-    /// it is sensitive.
+    /// Each value that the shape does not have, in the order of the lines, as [`AtRest`] writes it.
     values: Arc<[u8]>,
 }
 
@@ -48,7 +47,7 @@ pub struct FieldLine<'a> {
     /// Its name.
     pub name: &'a HeaderName,
     /// Its value.
-    pub value: &'a [u8],
+    pub value: FieldValue<'a>,
     /// Whether it came as never to be indexed, which holds on every hop (RFC 7541 §6.2.3).
     pub sensitive: bool,
 }
@@ -58,27 +57,44 @@ impl Fields {
     pub fn from_lines(lines: impl IntoIterator<Item = (HeaderName, HeaderValue)>) -> Self {
         let (mut names, mut values) = (Vec::new(), Vec::new());
         for (name, value) in lines {
-            push_value(&mut values, value.as_bytes(), value.is_sensitive());
+            AtRest::of(value.as_bytes(), value.is_sensitive()).push(&mut values);
             names.push(Line { name, value: None });
         }
         Self { shape: Arc::new(Common::own(Shape(names.into()))), values: values.into() }
     }
 
-    /// The lines in order, with all that there is to know of them.
-    pub fn lines(&self) -> impl Iterator<Item = FieldLine<'_>> {
+    /// The lines as they are kept, in order.
+    fn at_rest(&self) -> impl Iterator<Item = (&HeaderName, AtRest<'_>)> {
         let mut rest: &[u8] = &self.values;
         self.shape.get().0.iter().map(move |line| {
-            let (value, sensitive) = match &line.value {
-                Some(value) => (value.as_bytes(), false),
-                None => next_value(&mut rest).unwrap_or_default(),
+            let value = match &line.value {
+                Some(value) => AtRest::Bytes(value.as_bytes(), false),
+                None => AtRest::next(&mut rest).unwrap_or_default(),
             };
-            FieldLine { name: &line.name, value, sensitive }
+            (&line.name, value)
+        })
+    }
+
+    /// The lines in order, with all that there is to know of them. Dates are written out.
+    pub fn lines(&self) -> impl Iterator<Item = FieldLine<'_>> {
+        self.lines_where(|_| true)
+    }
+
+    /// The same of the lines whose name `takes` agrees to.
+    pub fn lines_where(
+        &self,
+        takes: impl Fn(&HeaderName) -> bool,
+    ) -> impl Iterator<Item = FieldLine<'_>> {
+        self.at_rest().filter(move |(name, _)| takes(name)).map(|(name, value)| FieldLine {
+            name,
+            value: value.value(),
+            sensitive: value.is_sensitive(),
         })
     }
 
     /// The names and values of the lines in order.
-    pub fn iter(&self) -> impl Iterator<Item = (&HeaderName, &[u8])> {
-        self.lines().map(|line| (line.name, line.value))
+    pub fn iter(&self) -> impl Iterator<Item = (&HeaderName, FieldValue<'_>)> {
+        self.at_rest().map(|(name, value)| (name, value.value()))
     }
 
     /// The number of lines.
@@ -92,19 +108,19 @@ impl Fields {
     }
 
     /// The value of the first line with this name, or `None` if there is none.
-    pub fn get(&self, name: &HeaderName) -> Option<&[u8]> {
+    pub fn get(&self, name: &HeaderName) -> Option<FieldValue<'_>> {
         self.get_all(name).next()
     }
 
     /// The same as a value of its own. Costs a copy.
     pub fn value(&self, name: &HeaderName) -> Option<HeaderValue> {
         // The bytes were a value before, so they are one again.
-        HeaderValue::from_bytes(self.get(name)?).ok()
+        HeaderValue::from_bytes(&self.get(name)?).ok()
     }
 
     /// The values of all lines with this name, in order.
-    pub fn get_all(&self, name: &HeaderName) -> impl Iterator<Item = &[u8]> {
-        self.iter().filter(move |(line, _)| *line == name).map(|(_, value)| value)
+    pub fn get_all(&self, name: &HeaderName) -> impl Iterator<Item = FieldValue<'_>> {
+        self.at_rest().filter(move |(line, _)| *line == name).map(|(_, value)| value.value())
     }
 
     /// Whether there is a line with this name.
@@ -114,7 +130,8 @@ impl Fields {
 
     /// The fields as they go into a message, with room for `more` lines.
     ///
-    /// Costs one allocation beside those of the map: values are slices of what is kept.
+    /// Costs one allocation beside those of the map, and one for each date: other values are slices of what
+    /// is kept.
     pub fn to_map(&self, more: usize) -> HeaderMap {
         self.to_map_where(more, |_| true)
     }
@@ -125,17 +142,14 @@ impl Fields {
         let mut rest: &[u8] = &values;
         let mut map = HeaderMap::with_capacity(self.len().saturating_add(more));
         for line in &self.shape.get().0 {
-            let own = || {
-                let (value, sensitive) = next_value(&mut rest)?;
-                let mut value = HeaderValue::from_maybe_shared(values.slice_ref(value)).ok()?;
-                value.set_sensitive(sensitive);
-                Some(value)
-            };
-            let Some(value) = line.value.clone().or_else(own) else { continue };
+            let own = if line.value.is_none() { AtRest::next(&mut rest) } else { None };
             if !takes(&line.name) {
                 continue;
             }
-            map.append(line.name.clone(), value);
+            let value = line.value.clone().or_else(|| own?.to_header_value(&values));
+            if let Some(value) = value {
+                map.append(line.name.clone(), value);
+            }
         }
         map
     }
@@ -170,7 +184,7 @@ impl Fields {
     pub fn tail(&self) -> &[u8] {
         let mut rest: &[u8] = &self.values;
         for _ in self.shape.get().0.iter().filter(|line| line.value.is_none()) {
-            let _ = next_value(&mut rest);
+            let _ = AtRest::next(&mut rest);
         }
         rest
     }
@@ -191,9 +205,9 @@ impl Fields {
     /// `shape` is to be one of these fields: with their names, and with values that they have.
     pub(crate) fn in_shape(&self, shape: Arc<Common<Shape>>) -> Self {
         let mut values = Vec::with_capacity(self.values.len());
-        for (shaped, line) in shape.get().0.iter().zip(self.lines()) {
+        for (shaped, (_, value)) in shape.get().0.iter().zip(self.at_rest()) {
             if shaped.value.is_none() {
-                push_value(&mut values, line.value, line.sensitive);
+                value.push(&mut values);
             }
         }
         Self { shape, values: values.into() }
@@ -204,7 +218,7 @@ impl Fields {
     pub(crate) fn shape_with(&self, takes: impl Fn(&HeaderName) -> bool) -> Shape {
         let line = |line: FieldLine<'_>| {
             let taken = takes(line.name) && !line.sensitive;
-            let value = if taken { HeaderValue::from_bytes(line.value).ok() } else { None };
+            let value = if taken { HeaderValue::from_bytes(&line.value).ok() } else { None };
             Line { name: line.name.clone(), value }
         };
         Shape(self.lines().map(line).collect())
@@ -226,19 +240,6 @@ impl Shape {
     }
 }
 
-/// Writes `value` behind a number: twice its length, and one more if it is `sensitive`.
-fn push_value(values: &mut Vec<u8>, value: &[u8], sensitive: bool) {
-    // No piece of memory is half as long as the type can say.
-    push_number(values, value.len() << 1 | usize::from(sensitive));
-    values.extend_from_slice(value);
-}
-
-/// Takes the first value off `rest`, and whether it is sensitive; `None` at the end.
-fn next_value<'a>(rest: &mut &'a [u8]) -> Option<(&'a [u8], bool)> {
-    let number = next_number(rest)?;
-    Some((rest.split_off(..number >> 1)?, number & 1 == 1))
-}
-
 impl From<&HeaderMap> for Fields {
     fn from(map: &HeaderMap) -> Self {
         Self::from_lines(map.iter().map(|(name, value)| (name.clone(), value.clone())))
@@ -247,7 +248,7 @@ impl From<&HeaderMap> for Fields {
 
 impl PartialEq for Fields {
     fn eq(&self, other: &Self) -> bool {
-        self.iter().eq(other.iter())
+        self.at_rest().eq(other.at_rest())
     }
 }
 
@@ -262,11 +263,16 @@ impl fmt::Debug for Fields {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
-    use crate::fixture::headers;
+    use http::header::{DATE, EXPIRES, LAST_MODIFIED};
+    use proptest::prelude::*;
 
-    fn lines(fields: &Fields) -> Vec<(&str, &str)> {
-        let line = |(name, value)| (HeaderName::as_str(name), str::from_utf8(value).unwrap());
+    use super::*;
+    use crate::date::format_http_date;
+    use crate::fixture::headers;
+    use crate::time::UnixTime;
+
+    fn lines(fields: &Fields) -> Vec<String> {
+        let line = |(name, value): (_, FieldValue<'_>)| format!("{name}: {}", value.escape_ascii());
         fields.iter().map(line).collect()
     }
 
@@ -274,18 +280,17 @@ mod tests {
     fn lines_come_back_as_they_were() {
         let map = headers("Link: a\nETag: \"b\"\nLink: c\nX-Empty:\nLink: a");
         let fields = Fields::from(&map);
-        let expected =
-            [("link", "a"), ("link", "c"), ("link", "a"), ("etag", "\"b\""), ("x-empty", "")];
+        let expected = ["link: a", "link: c", "link: a", "etag: \\\"b\\\"", "x-empty: "];
         assert_eq!(lines(&fields), expected);
         assert_eq!(fields.to_map(3), map);
         assert_eq!(Fields::from(&fields.to_map(0)), fields);
         assert_eq!(fields.len(), 5);
         let link = HeaderName::from_static("link");
-        assert_eq!(fields.get(&link), Some(b"a".as_slice()));
+        assert!(fields.get(&link).is_some_and(|value| value == "a"));
         assert_eq!(fields.get_all(&link).collect::<Vec<_>>(), [b"a", b"c", b"a"]);
         assert_eq!(fields.value(&link).unwrap(), "a");
         assert!(fields.contains(&link) && !fields.contains(&HeaderName::from_static("x")));
-        assert_eq!(fields.get(&HeaderName::from_static("x")), None);
+        assert!(fields.get(&HeaderName::from_static("x")).is_none());
     }
 
     #[test]
@@ -328,11 +333,11 @@ mod tests {
         let fields = Fields::from(&headers("A: 1\nB: 2\nA: 3"));
         let (a, value) = (HeaderName::from_static("a"), HeaderValue::from_static("4"));
         let changed = fields.with(&a, &value);
-        assert_eq!(lines(&changed), [("a", "4"), ("b", "2")]);
+        assert_eq!(lines(&changed), ["a: 4", "b: 2"]);
         let same = changed.with(&a, &value);
         assert!(Arc::ptr_eq(&same.values, &changed.values), "nothing to copy");
         let added = fields.with(&HeaderName::from_static("c"), &value);
-        assert_eq!(lines(&added).last(), Some(&("c", "4")));
+        assert_eq!(lines(&added).last().unwrap(), "c: 4");
     }
 
     #[test]
@@ -362,6 +367,69 @@ mod tests {
         assert_eq!(shaped, fields);
         assert_eq!(shaped.to_map(0), fields.to_map(0));
         assert_eq!(shaped.values.len(), 2, "one value and its length");
+    }
+
+    static NAMES: [HeaderName; 4] =
+        [DATE, EXPIRES, LAST_MODIFIED, HeaderName::from_static("x-foo")];
+
+    /// Values of which some are dates, in our spelling and in others.
+    fn value() -> impl Strategy<Value = HeaderValue> {
+        let spelled = |(secs, spelling): (i64, u8)| {
+            let date = format_http_date(UnixTime::from_secs(secs));
+            let text = date.to_str().unwrap();
+            match spelling {
+                0 => text.to_lowercase(),
+                1 => text.replace("GMT", "UTC"),
+                2 => text.replace(", ", "day, ").replace(" 20", "-"),
+                3 => format!("{text} "),
+                _ => text.to_owned(),
+            }
+        };
+        let date = (-1_000_000_000..6_000_000_000_i64, 0..12_u8).prop_map(spelled);
+        let text = prop_oneof![3 => date, 1 => Just("junk".to_owned()), 2 => "[ -~]{0,40}"];
+        (text, any::<bool>()).prop_map(|(text, sensitive)| {
+            let mut value = HeaderValue::from_str(&text).unwrap();
+            value.set_sensitive(sensitive);
+            value
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn any_fields_come_back_byte_for_byte(
+            came in proptest::collection::vec((proptest::sample::select(NAMES.to_vec()), value()), 0..12), taken in 0..5_usize,
+        ) {
+            let plain = Fields::from_lines(came.clone());
+            let shape = plain.shape_with(|name| NAMES.get(taken) == Some(name));
+            let shaped = plain.in_shape(Arc::new(Common::own(shape)));
+            let bare = shaped.in_shape(Arc::new(Common::own(shaped.shape_with(|_| false))));
+            let map: HeaderMap = came.iter().cloned().collect();
+            for fields in [&plain, &shaped, &bare, &shaped.with_tail(b"tail")] {
+                let told: Vec<_> = fields.lines().collect();
+                prop_assert_eq!(told.len(), came.len());
+                for (line, (name, value)) in told.iter().zip(&came) {
+                    prop_assert!(line.name == name && line.value == *value);
+                    prop_assert_eq!(line.sensitive, value.is_sensitive());
+                }
+                for name in &NAMES {
+                    prop_assert!(fields.get_all(name).eq(map.get_all(name)));
+                    prop_assert_eq!(fields.value(name), map.get(name).cloned());
+                    prop_assert_eq!(fields.contains(name), map.contains_key(name));
+                }
+                prop_assert_eq!(fields, &plain);
+                let again = fields.to_map(0);
+                prop_assert_eq!(&again, &map);
+                let sensitive = |map: &HeaderMap| {
+                    map.values().map(HeaderValue::is_sensitive).collect::<Vec<_>>()
+                };
+                prop_assert_eq!(sensitive(&again), sensitive(&map));
+                let mut some = map.clone();
+                some.remove(DATE);
+                prop_assert_eq!(fields.to_map_where(0, |name| name != DATE), some);
+            }
+            let tailed = shaped.with_tail(b"tail");
+            prop_assert_eq!(tailed.tail(), b"tail");
+        }
     }
 
     #[test]

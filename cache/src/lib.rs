@@ -74,6 +74,7 @@ mod trailers;
 mod unkeyed;
 mod upgrade;
 mod validation;
+mod values;
 mod vary;
 
 pub use access::{Denied, Gate, Granted, OpenGate, check};
@@ -127,4 +128,5 @@ pub use upgrade::upgrade_protocols;
 pub use validation::{
     NotModified, condition_on, freshen, judge_not_modified, merge_not_modified, strip_conditionals,
 };
+pub use values::FieldValue;
 pub use vary::{VaryPart, VaryRule, same_selection};

@@ -117,7 +117,7 @@ impl HeldParts {
     pub fn is_contradicted(&self, headers: &HeaderMap) -> bool {
         let differs = |name: HeaderName| {
             let (ours, theirs) = (self.head.headers.get(&name), headers.get(&name));
-            theirs.is_some_and(|theirs| ours != Some(theirs.as_bytes()))
+            theirs.is_some_and(|theirs| ours.is_none_or(|ours| ours != *theirs))
         };
         differs(ETAG) || (!self.head.headers.contains(&ETAG) && differs(LAST_MODIFIED))
     }

@@ -15,7 +15,7 @@ use crate::storable::Timing;
 use crate::targeted::Governing;
 use crate::time::{Timestamp, UnixTime};
 
-/// How long a stored response may be used and in which ways (RFC 9111 §4.2), in 52 bytes.
+/// How long a stored response may be used and in which ways (RFC 9111 §4.2), in 46 bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Plan {
     lifetime: Span,
@@ -38,7 +38,8 @@ pub struct Plan {
 /// What a [`Plan`] is made from and can be told as: the same in full.
 ///
 /// Durations are kept to the nanosecond up to 146 years and to the microsecond up to 146,000; the two windows to the
-/// second up to 2^31 of them and else to the millisecond up to 24 days. What is longer is cut.
+/// second up to 2^31 of them and else to the millisecond up to 24 days; dates to the second, 17,000 years before and
+/// after 1970. What is longer or further away is cut.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Terms {
     /// See [`Plan::lifetime`].

@@ -13,20 +13,17 @@ use std::time::Duration;
 
 use crate::time::{Timestamp, UnixTime};
 
-/// Eight bytes that begin at any multiple of four, so that what holds them beside something small is not rounded
-/// up to eight.
+/// Eight bytes that begin anywhere, so that what holds them beside something small is not rounded up to eight.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Bits([u32; 2]);
+struct Bits([u8; 8]);
 
 impl Bits {
     const fn of(number: u64) -> Self {
-        #[expect(clippy::cast_possible_truncation, reason = "the halves of the number")]
-        Self([number as u32, (number >> 32) as u32])
+        Self(number.to_le_bytes())
     }
 
     const fn get(self) -> u64 {
-        let Self([low, high]) = self;
-        (high as u64) << 32 | low as u64
+        u64::from_le_bytes(self.0)
     }
 }
 
@@ -83,14 +80,19 @@ const WINDOW_MILLIS_MAX: u32 = u32::MAX - WINDOW_SECS_MAX - 2;
 /// A duration that may be missing: whole seconds up to 68 years, or else milliseconds up to 24 days, in
 /// which configurations are written. What is longer is cut.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Window(u32);
+pub(crate) struct Window([u8; 4]);
 
 impl Window {
-    const NONE: Self = Self(u32::MAX);
+    const NONE: Self = Self::of(u32::MAX);
+
+    const fn of(number: u32) -> Self {
+        Self(number.to_le_bytes())
+    }
 
     pub(crate) fn get(self) -> Option<Duration> {
-        match self.0.checked_sub(WINDOW_SECS_MAX + 1) {
-            None => Some(Duration::from_secs(self.0.into())),
+        let number = u32::from_le_bytes(self.0);
+        match number.checked_sub(WINDOW_SECS_MAX + 1) {
+            None => Some(Duration::from_secs(number.into())),
             Some(millis) if millis <= WINDOW_MILLIS_MAX => {
                 Some(Duration::from_millis(millis.into()))
             }
@@ -104,30 +106,40 @@ impl From<Option<Duration>> for Window {
         let Some(window) = window else { return Self::NONE };
         let millis = u32::try_from(window.as_millis()).unwrap_or(u32::MAX);
         if window.subsec_millis() > 0 && millis <= WINDOW_MILLIS_MAX {
-            return Self(WINDOW_SECS_MAX.saturating_add(1).saturating_add(millis));
+            return Self::of(WINDOW_SECS_MAX.saturating_add(1).saturating_add(millis));
         }
         let secs = u32::try_from(window.as_secs()).unwrap_or(u32::MAX);
-        Self(secs.min(WINDOW_SECS_MAX))
+        Self::of(secs.min(WINDOW_SECS_MAX))
     }
 }
 
-/// A date that may be missing.
+/// A date that may be missing: 17,000 years before and after 1970. One further away is the last of these.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Moment(Bits);
+pub(crate) struct Moment([u8; 5]);
 
 impl Moment {
-    const NONE: i64 = i64::MIN;
+    /// The seconds of the last one. The first one of five bytes is none.
+    const SECS_MAX: i64 = (1 << 39) - 1;
+    const NONE: i64 = -Self::SECS_MAX - 1;
+
+    fn of(secs: i64) -> Self {
+        let [a, b, c, d, e, ..] = secs.to_le_bytes();
+        Self([a, b, c, d, e])
+    }
 
     pub(crate) fn get(self) -> Option<UnixTime> {
-        let secs = self.0.get().cast_signed();
+        let Self([a, b, c, d, e]) = self;
+        // The sign is in the highest of them.
+        let secs = i64::from_le_bytes([0, 0, 0, a, b, c, d, e]) >> 24;
         (secs != Self::NONE).then(|| UnixTime::from_secs(secs))
     }
 }
 
 impl From<Option<UnixTime>> for Moment {
     fn from(date: Option<UnixTime>) -> Self {
-        let secs = date.map_or(Self::NONE, |date| date.as_secs().max(Self::NONE + 1));
-        Self(Bits::of(secs.cast_unsigned()))
+        Self::of(
+            date.map_or(Self::NONE, |date| date.as_secs().clamp(-Self::SECS_MAX, Self::SECS_MAX)),
+        )
     }
 }
 
@@ -186,13 +198,24 @@ mod tests {
         }
         assert_eq!(Window::from(None).get(), None);
         assert_eq!(Moment::from(None).get(), None);
-        for date in [i64::MIN + 1, 0, i64::MAX].map(UnixTime::from_secs) {
-            assert_eq!(Moment::from(Some(date)).get(), Some(date));
+        // (kept, of): the years 0 and 9999, and what no year of four digits can name.
+        let last = (1 << 39) - 1;
+        for (kept, of) in [
+            (-62_167_219_200, -62_167_219_200),
+            (-1, -1),
+            (0, 0),
+            (253_402_300_799, 253_402_300_799),
+            (last, last),
+            (last, i64::MAX),
+            (-last, -last),
+            (-last, i64::MIN),
+        ] {
+            let of = Some(UnixTime::from_secs(of));
+            assert_eq!(Moment::from(of).get().map(UnixTime::as_secs), Some(kept));
         }
         for at in [0, 1, 1 << 31, 1 << 32, u64::MAX].map(Timestamp::from_micros) {
             assert_eq!(Instant::from(at).get(), at);
         }
-        assert!(Moment::from(Some(UnixTime::from_secs(i64::MIN))).get().is_some());
     }
 
     proptest! {

@@ -200,7 +200,7 @@ mod tests {
     #[test]
     fn repeated_lines_are_all_kept_in_order() {
         let head = stored("Cache-Control: max-age=9\nLink: a\nLink: b\nLink: a").unwrap();
-        let links: Vec<&[u8]> = head.headers.get_all(&LINK).collect();
+        let links: Vec<_> = head.headers.get_all(&LINK).collect();
         assert_eq!(links, [b"a", b"b", b"a"]);
     }
 

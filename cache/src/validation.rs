@@ -75,7 +75,7 @@ pub fn judge_not_modified(stored: &StoredHead, headers_304: &HeaderMap) -> NotMo
     let applies = match etag {
         Some(tag) => stored.headers.get(&ETAG).is_some_and(|ours| {
             let equal = if is_weak(tag) { weakly_equal } else { strongly_equal };
-            equal(ours, tag)
+            equal(&ours, tag)
         }),
         // Without any validator it is about the one response that was asked about.
         None => same_last_modified(stored, headers_304).unwrap_or(true),
@@ -88,7 +88,7 @@ fn same_last_modified(stored: &StoredHead, headers: &HeaderMap) -> Option<bool> 
     let theirs = headers.get(LAST_MODIFIED)?.as_bytes();
     let date = |value: &[u8]| parse_http_date(value, stored.plan.date());
     Some(stored.headers.get(&LAST_MODIFIED).is_some_and(|ours| {
-        ours == theirs || date(ours).is_some_and(|ours| date(theirs) == Some(ours))
+        ours == *theirs || date(&ours).is_some_and(|ours| date(theirs) == Some(ours))
     }))
 }
 

@@ -62,7 +62,7 @@ fn check_if_range(head: &StoredHead, request: &HeaderMap) {
         let lines: Vec<&HeaderValue> = request.get_all(IF_RANGE).iter().collect();
         assert_eq!(lines.len(), 1);
         assert!(!lines[0].as_bytes().starts_with(b"W/"));
-        assert!(head.headers.iter().any(|(_, value)| value == lines[0].as_bytes()));
+        assert!(head.headers.iter().any(|(_, value)| value == *lines[0]));
     }
 }
 
@@ -86,7 +86,7 @@ fn check_validation_request(head: &StoredHead, request: &HeaderMap) {
     for name in [IF_MATCH, IF_RANGE, IF_UNMODIFIED_SINCE, RANGE] {
         assert!(!asked.contains_key(name));
     }
-    assert_eq!(asked.get(IF_NONE_MATCH).map(HeaderValue::as_bytes), head.headers.get(&ETAG));
+    assert_eq!(asked.get(IF_NONE_MATCH).map(HeaderValue::as_bytes), head.headers.get(&ETAG).as_deref());
     let ours = [
         "if-none-match",
         "if-modified-since",

@@ -156,7 +156,7 @@ fn write(out: &mut Vec<u8>, head: &StoredHead) -> usize {
     for line in head.headers.lines() {
         out.extend_from_slice(line.name.as_str().as_bytes());
         out.extend_from_slice(b": ");
-        out.extend_from_slice(line.value);
+        out.extend_from_slice(&line.value);
         out.extend_from_slice(b"\r\n");
     }
     out.len()

@@ -33,5 +33,5 @@ mod worth;
 pub use goal::{Goal, UnknownGoal};
 pub use hash::{Folding, Seeded};
 pub use policy::{Eviction, Held, Looked, Newcomer, Place, Queue, Verdict, for_goal, is_spared};
-pub use shelf::{Inserted, Shelf, ShelfCounts};
+pub use shelf::{Charged, Inserted, Shelf, ShelfCounts};
 pub use two_queues::TwoQueues;

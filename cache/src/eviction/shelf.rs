@@ -26,9 +26,22 @@ const LOOKS_MAX: u32 = 1_024;
 /// Hits beyond which an entry's count does not rise until it is looked at.
 const HITS_MAX: u8 = 32;
 
+/// What can be held on a shelf.
+pub trait Charged {
+    /// Bytes that it is charged for; always the same for one value.
+    fn charge(&self) -> u64;
+}
+
+/// Nothing but its charge: for simulations.
+impl Charged for u64 {
+    fn charge(&self) -> u64 {
+        *self
+    }
+}
+
 /// Entries within a bound, by key.
 #[derive(Debug)]
-pub struct Shelf<K, V = (), S = Seeded> {
+pub struct Shelf<K, V = u64, S = Seeded> {
     policy: Box<dyn Eviction>,
     bytes_max: u64,
     numbers: HashTable<u32>,
@@ -44,8 +57,8 @@ pub struct Shelf<K, V = (), S = Seeded> {
 #[derive(Debug)]
 struct Entry<K, V> {
     key: K,
+    /// Says what the entry is charged for.
     value: V,
-    charge: u64,
     /// Which of the places that lead here counts.
     turn: u32,
     uses: u8,
@@ -91,12 +104,12 @@ impl<K: Hash + Eq + Clone> Shelf<K> {
     /// Has `key` held, charged for `charge` bytes. One that is held already keeps its place and gets that charge.
     pub fn insert(&mut self, key: K, charge: u64) -> Inserted<K> {
         let mut gone = Vec::new();
-        let admitted = self.put(key, (), charge, &mut gone);
-        Inserted { admitted, evicted: gone.into_iter().map(|(key, ())| key).collect() }
+        let admitted = self.put(key, charge, &mut gone);
+        Inserted { admitted, evicted: gone.into_iter().map(|(key, _)| key).collect() }
     }
 }
 
-impl<K: Hash + Eq + Clone, V, S: BuildHasher> Shelf<K, V, S> {
+impl<K: Hash + Eq + Clone, V: Charged, S: BuildHasher> Shelf<K, V, S> {
     /// An empty shelf for `bytes_max` that spreads keys by `hasher`.
     #[must_use]
     pub fn with_hasher(goal: Goal, bytes_max: u64, hasher: S) -> Self {
@@ -145,11 +158,11 @@ impl<K: Hash + Eq + Clone, V, S: BuildHasher> Shelf<K, V, S> {
         self.entry(key).is_some()
     }
 
-    /// Has `value` held under `key`, charged for `charge` bytes; returns whether it is. In `gone` comes what is not
+    /// Has `value` held under `key`; returns whether it is. In `gone` comes what is not
     /// held any more, or was not taken in: what was evicted, what was held under `key` before, and the
     /// value itself.
-    pub fn put(&mut self, key: K, value: V, charge: u64, gone: &mut Vec<(K, V)>) -> bool {
-        let hash = self.hasher.hash_one(&key);
+    pub fn put(&mut self, key: K, value: V, gone: &mut Vec<(K, V)>) -> bool {
+        let (hash, charge) = (self.hasher.hash_one(&key), value.charge());
         if charge > self.bytes_max {
             if let Some(old) = self.take(hash, &key) {
                 gone.push((old.key, old.value));
@@ -162,13 +175,12 @@ impl<K: Hash + Eq + Clone, V, S: BuildHasher> Shelf<K, V, S> {
             && let Some(entry) = self.entries.get_mut(number)
         {
             let old = std::mem::replace(&mut entry.value, value);
-            self.held.take(entry.queue, entry.charge);
+            self.held.take(entry.queue, old.charge());
             self.held.add(entry.queue, charge);
-            entry.charge = charge;
             gone.push((key, old));
             return self.make_room(number, gone);
         }
-        match self.enter(hash, (key, value), charge) {
+        match self.enter(hash, key, value) {
             Ok(number) => self.make_room(number, gone),
             Err((key, value)) => {
                 self.counts.rejected = self.counts.rejected.saturating_add(1);
@@ -227,12 +239,13 @@ impl<K: Hash + Eq + Clone, V, S: BuildHasher> Shelf<K, V, S> {
     }
 
     /// Takes in an entry that is not held; gives it back where there are too many.
-    fn enter(&mut self, hash: u64, (key, value): (K, V), charge: u64) -> Result<u32, (K, V)> {
+    fn enter(&mut self, hash: u64, key: K, value: V) -> Result<u32, (K, V)> {
+        let charge = value.charge();
         self.turn = self.turn.saturating_add(1);
         let newcomer = Newcomer { print: hash, charge, turn: self.turn };
         let Place { queue, priority, uses } = self.policy.enter(newcomer, &self.held);
         let turn = stamp(self.turn);
-        let entry = Entry { key, value, charge, turn, uses, queue, hits: AtomicU8::new(0) };
+        let entry = Entry { key, value, turn, uses, queue, hits: AtomicU8::new(0) };
         let number = self.entries.put(entry).map_err(|entry| (entry.key, entry.value))?;
         let (entries, hasher) = (&self.entries, &self.hasher);
         self.numbers.insert_unique(hash, number, |number| {
@@ -266,7 +279,8 @@ impl<K: Hash + Eq + Clone, V, S: BuildHasher> Shelf<K, V, S> {
                 self.counts.rejected = self.counts.rejected.saturating_add(1);
             } else {
                 self.counts.evictions = self.counts.evictions.saturating_add(1);
-                self.counts.evicted_bytes = self.counts.evicted_bytes.saturating_add(entry.charge);
+                self.counts.evicted_bytes =
+                    self.counts.evicted_bytes.saturating_add(entry.value.charge());
             }
             gone.push((entry.key, entry.value));
         }
@@ -279,7 +293,7 @@ impl<K: Hash + Eq + Clone, V, S: BuildHasher> Shelf<K, V, S> {
     /// Whether an entry is not to go for itself.
     fn is_spared(&self, number: u32) -> bool {
         let entry = self.entries.get(number);
-        entry.is_some_and(|entry| is_spared(entry.charge, self.bytes_max))
+        entry.is_some_and(|entry| is_spared(entry.value.charge(), self.bytes_max))
     }
 
     /// Takes the lowest place of a queue that leads to an entry.
@@ -297,7 +311,7 @@ impl<K: Hash + Eq + Clone, V, S: BuildHasher> Shelf<K, V, S> {
     fn goes(&mut self, spot: Spot, regardless: bool) -> bool {
         let Some(entry) = self.entries.get_mut(spot.number) else { return false };
         self.turn = self.turn.saturating_add(1);
-        let (charge, queue) = (entry.charge, entry.queue);
+        let (charge, queue) = (entry.value.charge(), entry.queue);
         let print = self.hasher.hash_one(&entry.key);
         let looked = Looked {
             entry: Newcomer { print, charge, turn: self.turn },
@@ -335,7 +349,7 @@ impl<K: Hash + Eq + Clone, V, S: BuildHasher> Shelf<K, V, S> {
         if let Ok(found) = self.numbers.find_entry(hash, |other| *other == number) {
             found.remove();
         }
-        self.held.take(entry.queue, entry.charge);
+        self.held.take(entry.queue, entry.value.charge());
         Some(entry)
     }
 

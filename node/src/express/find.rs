@@ -95,8 +95,8 @@ pub(crate) fn find(node: &Node, remote: &Remote, plain: &Plain<'_, '_>) -> Optio
     let known = known(&node.sites.load(), scheme, (plain.host, plain.target))?;
     let site = &known.site;
     // What is not for this connection is misdirected, which is not said here.
-    let host = known.keyed.target.host_without_port();
-    if secured.is_some_and(|secured| secured.shown.child.is_some() || !secured.is_for(host))
+    let host = || known.keyed.target.host_without_port();
+    if secured.is_some_and(|secured| secured.shown.child.is_some() || !secured.is_for(host()))
         || site.security.concerns(secured.is_some())
     {
         return None;

@@ -3,7 +3,6 @@
 use std::io::Write;
 
 use http::HeaderName;
-use weir_cache::FieldLine;
 
 use super::find::Found;
 use crate::inbound::fresh_number;
@@ -48,8 +47,8 @@ fn write_still(out: &mut Vec<u8>, node: &Node, found: &Found) {
         None => b"HTTP/1.1 200 OK\r\n",
         Some(_) => b"HTTP/1.1 206 Partial Content\r\n",
     });
-    for line in head.headers.lines().filter(|line| passes(line, found)) {
-        push_field(out, line.name, line.value);
+    for line in head.headers.lines_where(|name| passes(name, found)) {
+        push_field(out, line.name, &line.value);
     }
     push_extent(out, found);
     if fields.x_cache {
@@ -57,7 +56,8 @@ fn write_still(out: &mut Vec<u8>, node: &Node, found: &Found) {
     }
     if fields.cache_status {
         out.extend_from_slice(b"cache-status: ");
-        for inner in head.headers.get_all(&CACHE_STATUS).map(<[u8]>::trim_ascii) {
+        for line in head.headers.get_all(&CACHE_STATUS) {
+            let inner = line.trim_ascii();
             out.extend_from_slice(inner);
             out.extend_from_slice(if inner.is_empty() { b"" } else { b", " });
         }
@@ -66,10 +66,10 @@ fn write_still(out: &mut Vec<u8>, node: &Node, found: &Found) {
     }
 }
 
-/// Whether a stored line is sent as it is.
-fn passes(line: &FieldLine<'_>, found: &Found) -> bool {
-    let is_of_whole = || found.range.is_some() && OF_WHOLE.contains(line.name);
-    !found.known.site.unsent.holds(line.name) && !is_of_whole()
+/// Whether stored lines of this name are sent as they are.
+fn passes(name: &HeaderName, found: &Found) -> bool {
+    let is_of_whole = || found.range.is_some() && OF_WHOLE.contains(name);
+    !found.known.site.unsent.holds(name) && !is_of_whole()
 }
 
 /// Which bytes of the body these are, and how many.

@@ -24,6 +24,7 @@ const BYTES_MAX: usize = 512;
 /// A target whose site and key are known.
 #[derive(Debug)]
 pub(crate) struct Known {
+    asked: Asked,
     pub(crate) site: Arc<Site>,
     pub(crate) keyed: Keyed,
     /// What stays the same of the head of its whole response.
@@ -34,18 +35,34 @@ pub(crate) struct Known {
 struct Memo {
     /// The sites that it is true for; held, so that their address means them.
     sites: Option<Arc<Sites>>,
-    places: Vec<Option<Place>>,
+    places: Vec<Place>,
     hasher: Seeded,
 }
 
-enum Place {
-    /// Something with this hash was asked for.
-    Seen(u64),
-    Known {
-        host: Box<str>,
-        target: Box<str>,
-        known: Arc<Known>,
-    },
+/// Where something was asked for: nothing yet, something with this hash, or something known with this hash.
+///
+/// All else is behind the pointer, so that what is asked for is reached over few lines of the processor's cache.
+#[derive(Default)]
+struct Place {
+    hash: u64,
+    known: Option<Arc<Known>>,
+}
+
+/// Host and target as they were sent, in one piece.
+#[derive(Debug)]
+struct Asked {
+    both: Box<str>,
+    host_bytes: usize,
+}
+
+impl Asked {
+    fn of(host: &str, target: &str) -> Self {
+        Self { both: [host, target].concat().into(), host_bytes: host.len() }
+    }
+
+    fn is(&self, host: &str, target: &str) -> bool {
+        self.both.split_at_checked(self.host_bytes) == Some((host, target))
+    }
 }
 
 thread_local! {
@@ -77,7 +94,7 @@ impl Memo {
     ) -> Option<Arc<Known>> {
         if !self.sites.as_ref().is_some_and(|own| Arc::ptr_eq(own, sites)) {
             self.places.clear();
-            self.places.resize_with(PLACES, || None);
+            self.places.resize_with(PLACES, Place::default);
             self.sites = Some(Arc::clone(sites));
         }
         if host.len() + target.len() > BYTES_MAX {
@@ -87,21 +104,18 @@ impl Memo {
         let hash = self.hasher.hash_one((scheme, host, target));
         let at = usize::try_from(hash % PLACES as u64).unwrap_or(0);
         let place = self.places.get_mut(at)?;
-        match place {
-            Some(Place::Known { host: of, target: to, known })
-                if known.keyed.target.scheme() == scheme && **to == *target && **of == *host =>
-            {
-                return Some(Arc::clone(known));
-            }
-            Some(Place::Seen(seen)) if *seen == hash => {}
-            _ => {
-                *place = Some(Place::Seen(hash));
-                return None;
-            }
+        if place.hash != hash {
+            *place = Place { hash, known: None };
+            return None;
+        }
+        let same = |known: &&Arc<Known>| {
+            known.keyed.target.scheme() == scheme && known.asked.is(host, target)
+        };
+        if let Some(known) = place.known.as_ref().filter(same) {
+            return Some(Arc::clone(known));
         }
         let known = Arc::new(work_out(sites, scheme, (host, target))?);
-        let place_of = Arc::clone(&known);
-        *place = Some(Place::Known { host: host.into(), target: target.into(), known: place_of });
+        place.known = Some(Arc::clone(&known));
         Some(known)
     }
 }
@@ -115,8 +129,30 @@ fn work_out(sites: &Sites, scheme: Scheme, (host, target): (&str, &str)) -> Opti
     let granted = access::for_anyone(&site.access, target)?;
     let keyed = CacheKey::derive(&site.name, &site.key_rules, granted, &http::HeaderMap::new());
     (!site.bypasses(&keyed)).then(|| Known {
+        asked: Asked::of(host, wire.as_str()),
         site: Arc::clone(site),
         keyed,
         lines: Lines::default(),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_asked_is_that_host_with_that_target() {
+        let asked = Asked::of("example.com:80", "/a?b");
+        assert!(asked.is("example.com:80", "/a?b"));
+        for (host, target) in [
+            ("example.com:80", "/a?c"),
+            ("example.com:80", "/a?"),
+            ("example.com:81", "/a?b"),
+            ("example.com:80/", "a?b"),
+            ("example.com:8", "0/a?b"),
+            ("", "example.com:80/a?b"),
+        ] {
+            assert!(!asked.is(host, target), "{host} {target}");
+        }
+    }
 }

@@ -65,7 +65,7 @@ fn respond(node: &Node, remote: &Remote, found: Found, began: Instant) -> Respon
     if fields.cache_status {
         for inner in found.stored.head.headers.get_all(&CACHE_STATUS) {
             headers
-                .extend(HeaderValue::from_bytes(inner).ok().map(|of| (CACHE_STATUS.clone(), of)));
+                .extend(HeaderValue::from_bytes(&inner).ok().map(|of| (CACHE_STATUS.clone(), of)));
         }
         let ttl = Some(plan.ttl_secs(now));
         CacheStatus { ttl, ..CacheStatus::hit(node.config.tier.as_str()) }.append_to(&mut headers);

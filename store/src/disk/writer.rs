@@ -8,6 +8,7 @@
 use std::io;
 use std::sync::Arc;
 
+use http::HeaderName;
 use http::header::{AGE, DATE, EXPIRES};
 use parking_lot::Mutex;
 use weir_cache::eviction::{Eviction, for_goal};
@@ -179,8 +180,8 @@ impl Writer {
         let decoded = codec::decode(&variant.record, &*self.shared.bearings, &self.shared.reads);
         decoded.is_some_and(|(_, old)| {
             let lasting = |head: &StoredHead| {
-                let lines = head.headers.lines();
-                let lasting = lines.filter(|line| ![AGE, DATE, EXPIRES].contains(line.name));
+                let is_lasting = |name: &HeaderName| ![AGE, DATE, EXPIRES].contains(name);
+                let lasting = head.headers.lines_where(is_lasting);
                 lasting.map(|line| (line.name.clone(), line.value.to_vec())).collect::<Vec<_>>()
             };
             old.head.status == stored.head.status && lasting(&old.head) == lasting(&stored.head)

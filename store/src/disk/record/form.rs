@@ -108,12 +108,13 @@ enum BodyForm {
 pub(super) fn write(recorded: &Recorded, present: &Present) -> Vec<u8> {
     let Recorded { key, text, head, as_of, body } = recorded;
     let vary = head.vary.parts();
+    let lines: Vec<FieldLine<'_>> = head.headers.lines().collect();
     let form = Form {
         key: *key.as_bytes(),
         text: text.as_str(),
         offsets: text.offsets().map(crate::response::length),
         status: head.status.as_u16(),
-        headers: head.headers.lines().map(Line::of).collect(),
+        headers: lines.iter().map(Line::of).collect(),
         came: At::of(present.stamp_of(head.plan.response_time())),
         plan: PlanForm::of(&head.plan),
         vary: vary.iter().map(Part::of).collect(),
@@ -185,8 +186,8 @@ fn headers(lines: &[Line<'_>]) -> Option<HeaderMap> {
 }
 
 impl<'a> Line<'a> {
-    fn of(line: FieldLine<'a>) -> Self {
-        Self { name: line.name.as_str(), value: line.value, sensitive: line.sensitive }
+    fn of(line: &'a FieldLine<'_>) -> Self {
+        Self { name: line.name.as_str(), value: &line.value, sensitive: line.sensitive }
     }
 }
 
