@@ -4,10 +4,9 @@
 //! what nobody uses any more makes room, and while everything is in use, what is new is not shared.
 //! So a site whose responses have nothing in common fills no table.
 
-use std::borrow::Borrow;
-use std::collections::HashSet;
-use std::hash::{BuildHasher, Hash, Hasher};
 use std::sync::Arc;
+
+use hashbrown::HashTable;
 
 use crate::eviction::Seeded;
 
@@ -39,80 +38,81 @@ impl<T> Common<T> {
     }
 }
 
-/// How the table finds a shared value by an equal one.
-#[derive(Debug)]
-struct Held<T>(Arc<Common<T>>);
-
-impl<T> Borrow<T> for Held<T> {
-    fn borrow(&self) -> &T {
-        &self.0.value
-    }
-}
-
-impl<T: Hash> Hash for Held<T> {
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        self.0.value.hash(state);
-    }
-}
-
-impl<T: PartialEq> PartialEq for Held<T> {
-    fn eq(&self, other: &Self) -> bool {
-        self.0.value == other.0.value
-    }
-}
-
-impl<T: Eq> Eq for Held<T> {}
-
 /// Shared values, bounded in bytes.
 #[derive(Debug)]
 pub(crate) struct Table<T> {
-    held: HashSet<Held<T>, Seeded>,
+    held: HashTable<Arc<Common<T>>>,
     bytes: usize,
     bytes_max: usize,
-    /// What a value takes.
-    bytes_of: fn(&T) -> usize,
+    of: Measures<T>,
     seen: Box<[u64]>,
     hasher: Seeded,
     /// Offers to be turned away until the next sweep.
     until_sweep: u32,
 }
 
-impl<T: Eq + Hash> Table<T> {
-    /// An empty table for as much as takes `bytes_max` by `bytes_of`.
-    pub(crate) fn new(bytes_max: usize, bytes_of: fn(&T) -> usize) -> Self {
+/// What a table has to know of its values.
+#[derive(Debug)]
+pub(crate) struct Measures<T> {
+    /// Bytes that one takes.
+    pub(crate) bytes: fn(&T) -> usize,
+    /// Its hash, which is the same for equal ones.
+    pub(crate) hash: fn(Seeded, &T) -> u64,
+}
+
+impl<T> Table<T> {
+    /// An empty table for values of `bytes_max` in all.
+    pub(crate) fn new(bytes_max: usize, of: Measures<T>) -> Self {
         Self {
-            held: HashSet::with_hasher(Seeded::random()),
+            held: HashTable::new(),
             bytes: 0,
             bytes_max,
-            bytes_of,
+            of,
             seen: vec![0; SEEN_SLOTS].into(),
             hasher: Seeded::random(),
             until_sweep: 0,
         }
     }
 
-    /// The shared value that equals `value`; `None` if it is not shared, because it came for the first
-    /// time or there is no room.
-    pub(crate) fn share(&mut self, value: T) -> Option<Arc<Common<T>>> {
-        if let Some(Held(found)) = self.held.get(&value) {
-            return Some(Arc::clone(found));
-        }
-        if !self.was_seen(&value) {
+    /// What hashes are made with.
+    pub(crate) fn hasher(&self) -> Seeded {
+        self.hasher
+    }
+
+    /// The shared value with this hash of which `is_it` says that it is the one.
+    pub(crate) fn find(&self, hash: u64, is_it: impl Fn(&T) -> bool) -> Option<Arc<Common<T>>> {
+        self.held.find(hash, |held| is_it(&held.value)).map(Arc::clone)
+    }
+
+    /// Shares the value that `make` makes, which has this hash and is not shared; `None` if it is not to be, because
+    /// it came for the first time or there is no room.
+    pub(crate) fn keep(&mut self, hash: u64, make: impl FnOnce() -> T) -> Option<Arc<Common<T>>> {
+        if !self.was_seen(hash) {
             return None;
         }
-        let bytes = (self.bytes_of)(&value);
+        let value = make();
+        let bytes = (self.of.bytes)(&value);
         if !self.has_room(bytes) {
             return None;
         }
         let kept = Arc::new(Common { value, shared: true });
-        self.held.insert(Held(Arc::clone(&kept)));
+        let hash_of = |held: &Arc<Common<T>>| (self.of.hash)(self.hasher, &held.value);
+        self.held.insert_unique(hash, Arc::clone(&kept), hash_of);
         self.bytes = self.bytes.saturating_add(bytes);
         Some(kept)
     }
 
-    /// Whether an equal value was offered lately; notes that this one was.
-    fn was_seen(&mut self, value: &T) -> bool {
-        let hash = self.hasher.hash_one(value);
+    /// The shared value that equals `value`; `None` if it is not shared, as [`Self::keep`].
+    pub(crate) fn share(&mut self, value: T) -> Option<Arc<Common<T>>>
+    where
+        T: PartialEq,
+    {
+        let hash = (self.of.hash)(self.hasher, &value);
+        self.find(hash, |held| *held == value).or_else(|| self.keep(hash, || value))
+    }
+
+    /// Whether a value with this hash was offered lately; notes that this one was.
+    fn was_seen(&mut self, hash: u64) -> bool {
         let low = usize::try_from(hash & 0xffff).unwrap_or_default();
         let slot = low & const { SEEN_SLOTS - 1 };
         let Some(last) = self.seen.get_mut(slot) else { return false };
@@ -130,8 +130,8 @@ impl<T: Eq + Hash> Table<T> {
             return false;
         }
         self.until_sweep = SWEEP_EVERY;
-        self.held.retain(|Held(kept)| Arc::strong_count(kept) > 1);
-        let each = self.held.iter().map(|Held(kept)| (self.bytes_of)(&kept.value));
+        self.held.retain(|kept| Arc::strong_count(kept) > 1);
+        let each = self.held.iter().map(|kept| (self.of.bytes)(&kept.value));
         self.bytes = each.fold(0, usize::saturating_add);
         fits(self.bytes)
     }
@@ -139,10 +139,13 @@ impl<T: Eq + Hash> Table<T> {
 
 #[cfg(test)]
 mod tests {
+    use std::hash::BuildHasher;
+
     use super::*;
 
     fn table(bytes_max: usize) -> Table<&'static str> {
-        Table::new(bytes_max, |text| text.len())
+        let of = Measures { bytes: |text: &&str| text.len(), hash: |by, text| by.hash_one(text) };
+        Table::new(bytes_max, of)
     }
 
     /// What is shared of `text` that has come before.
@@ -189,7 +192,8 @@ mod tests {
 
     #[test]
     fn values_that_never_come_again_take_no_room() {
-        let mut table: Table<u32> = Table::new(1000, |_| 1);
+        let of = Measures { bytes: |_| 1, hash: |by, number| by.hash_one(number) };
+        let mut table: Table<u32> = Table::new(1000, of);
         let shared = (0..100_000).filter(|n| table.share(*n).is_some()).count();
         assert_eq!((shared, table.bytes), (0, 0));
     }

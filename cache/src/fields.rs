@@ -12,12 +12,14 @@
 //! 3. Fields are equal if their lines are, however much of them is shared.
 
 use std::fmt;
+use std::hash::{BuildHasher, Hash, Hasher};
 use std::sync::Arc;
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue};
 
 use crate::common::Common;
+use crate::eviction::Seeded;
 use crate::values::{AtRest, FieldValue};
 
 /// Header fields at rest: lines of names and values.
@@ -31,10 +33,10 @@ pub struct Fields {
 }
 
 /// What several responses may have in common: the names of all lines, and some of the values.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Shape(Box<[Line]>);
 
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 struct Line {
     name: HeaderName,
     /// `None` where each response has its own.
@@ -54,11 +56,14 @@ pub struct FieldLine<'a> {
 
 impl Fields {
     /// Keeps `lines` in their order. Costs a copy of each value.
-    pub fn from_lines(lines: impl IntoIterator<Item = (HeaderName, HeaderValue)>) -> Self {
-        let (mut names, mut values) = (Vec::new(), Vec::new());
+    pub fn from_lines<'a>(
+        lines: impl IntoIterator<Item = (&'a HeaderName, &'a HeaderValue)>,
+    ) -> Self {
+        let (mut names, mut values) =
+            (Vec::with_capacity(LINES_USUAL), Vec::with_capacity(VALUES_USUAL));
         for (name, value) in lines {
             AtRest::of(value.as_bytes(), value.is_sensitive()).push(&mut values);
-            names.push(Line { name, value: None });
+            names.push(Line { name: name.clone(), value: None });
         }
         Self { shape: Arc::new(Common::own(Shape(names.into()))), values: values.into() }
     }
@@ -175,9 +180,7 @@ impl Fields {
     pub fn with_tail(&self, tail: &[u8]) -> Self {
         let own = self.values.len().saturating_sub(self.tail().len());
         let own = self.values.get(..own).unwrap_or_default();
-        // In one go, since the length is known.
-        let values = own.iter().chain(tail).copied().collect();
-        Self { shape: Arc::clone(&self.shape), values }
+        Self { shape: Arc::clone(&self.shape), values: [own, tail].concat().into() }
     }
 
     /// What lies behind the values; empty where nothing was put there. Costs a look at each line.
@@ -214,21 +217,70 @@ impl Fields {
     }
 
     /// The shape that has the names of all lines, and the values of those that `takes` says and that
-    /// are not sensitive.
-    pub(crate) fn shape_with(&self, takes: impl Fn(&HeaderName) -> bool) -> Shape {
-        let line = |line: FieldLine<'_>| {
-            let taken = takes(line.name) && !line.sensitive;
-            let value = if taken { HeaderValue::from_bytes(&line.value).ok() } else { None };
-            Line { name: line.name.clone(), value }
-        };
-        Shape(self.lines().map(line).collect())
+    /// are not sensitive. It is not made yet.
+    pub(crate) fn outline(&self, takes: impl Fn(&HeaderName) -> bool) -> Outline<'_> {
+        let value = |name: &HeaderName, value: AtRest<'_>| takes(name) && !value.is_sensitive();
+        let lines =
+            self.at_rest().map(|(name, rest)| (name, value(name, rest).then(|| rest.value())));
+        Outline(lines.collect())
     }
+
+    #[cfg(test)]
+    fn shape_with(&self, takes: impl Fn(&HeaderName) -> bool) -> Shape {
+        self.outline(takes).shape()
+    }
+}
+
+/// Lines and bytes of values that most responses do not have more of.
+const LINES_USUAL: usize = 16;
+const VALUES_USUAL: usize = 512;
+
+/// A shape that some fields have, as one looks for it.
+pub(crate) struct Outline<'a>(Vec<(&'a HeaderName, Option<FieldValue<'a>>)>);
+
+impl Outline<'_> {
+    /// As [`Shape::hash`].
+    pub(crate) fn hash(&self, by: Seeded) -> u64 {
+        hash_of(by, self.0.iter().map(|(name, value)| (*name, value.as_deref())))
+    }
+
+    /// Whether `shape` is it.
+    pub(crate) fn is(&self, shape: &Shape) -> bool {
+        let lines = self.0.iter().map(|(name, value)| (*name, value.as_deref()));
+        lines.eq(shape.lines())
+    }
+
+    /// Makes it.
+    pub(crate) fn shape(&self) -> Shape {
+        let line = |(name, value): &(&HeaderName, Option<FieldValue<'_>>)| Line {
+            name: HeaderName::clone(name),
+            // The bytes were a value before, so they are one again.
+            value: value.as_ref().and_then(|value| HeaderValue::from_bytes(value).ok()),
+        };
+        Shape(self.0.iter().map(line).collect())
+    }
+}
+
+/// One hash of all lines of a shape.
+fn hash_of<'a>(by: Seeded, lines: impl Iterator<Item = (&'a HeaderName, Option<&'a [u8]>)>) -> u64 {
+    let mut hasher = by.build_hasher();
+    lines.for_each(|line| line.hash(&mut hasher));
+    hasher.finish()
 }
 
 /// Bytes of the two reference counts of an `Arc`.
 const COUNTS_BYTES: usize = 2 * size_of::<usize>();
 
 impl Shape {
+    fn lines(&self) -> impl Iterator<Item = (&HeaderName, Option<&[u8]>)> {
+        self.0.iter().map(|line| (&line.name, line.value.as_ref().map(HeaderValue::as_bytes)))
+    }
+
+    /// A hash that is the same for the same names and values.
+    pub(crate) fn hash(by: Seeded, shape: &Self) -> u64 {
+        hash_of(by, shape.lines())
+    }
+
     /// The bytes that a shape takes, the values it holds included.
     pub(crate) fn bytes(&self) -> usize {
         let held = |line: &Line| {
@@ -242,7 +294,7 @@ impl Shape {
 
 impl From<&HeaderMap> for Fields {
     fn from(map: &HeaderMap) -> Self {
-        Self::from_lines(map.iter().map(|(name, value)| (name.clone(), value.clone())))
+        Self::from_lines(map)
     }
 }
 
@@ -298,10 +350,8 @@ mod tests {
         for length in [0, 1, 63, 64, 8_191, 8_192, 70_000] {
             let long = HeaderValue::from_bytes(&vec![b'\xff'; length]).unwrap();
             let name = HeaderName::from_static("x-long");
-            let fields = Fields::from_lines([
-                (name.clone(), long.clone()),
-                (name.clone(), HeaderValue::from_static("end")),
-            ]);
+            let end = HeaderValue::from_static("end");
+            let fields = Fields::from_lines([(&name, &long), (&name, &end)]);
             let expected = [long.as_bytes(), b"end"];
             assert_eq!(fields.get_all(&name).collect::<Vec<_>>(), expected, "{length}");
             assert_eq!(fields.to_map(0).get(&name), Some(&long), "{length}");
@@ -316,7 +366,7 @@ mod tests {
         secret.set_sensitive(true);
         let (a, b) = (HeaderName::from_static("a"), HeaderName::from_static("b"));
         let plain = HeaderValue::from_static("plain");
-        let fields = Fields::from_lines([(a, secret), (b, plain)]);
+        let fields = Fields::from_lines([(&a, &secret), (&b, &plain)]);
         let shaped = fields.in_shape(Arc::new(Common::own(fields.shape_with(|_| true))));
         for fields in [&fields, &shaped] {
             let sensitive: Vec<_> = fields.lines().map(|line| line.sensitive).collect();
@@ -399,7 +449,7 @@ mod tests {
         fn any_fields_come_back_byte_for_byte(
             came in proptest::collection::vec((proptest::sample::select(NAMES.to_vec()), value()), 0..12), taken in 0..5_usize,
         ) {
-            let plain = Fields::from_lines(came.clone());
+            let plain = Fields::from_lines(came.iter().map(|(name, value)| (name, value)));
             let shape = plain.shape_with(|name| NAMES.get(taken) == Some(name));
             let shaped = plain.in_shape(Arc::new(Common::own(shape)));
             let bare = shaped.in_shape(Arc::new(Common::own(shaped.shape_with(|_| false))));

@@ -55,25 +55,36 @@ const KEPT_IN_REQUESTS_BY_NAME: [&str; 4] =
 const KEPT_IN_RESPONSES: [HeaderName; 7] =
     [AGE, CACHE_CONTROL, CONTENT_LENGTH, DATE, EXPIRES, SET_COOKIE, VARY];
 
+/// The fields of a hop that need not be named.
+pub(crate) static OF_HOP: [HeaderName; 8] = [
+    CONNECTION,
+    TE,
+    TRAILER,
+    TRANSFER_ENCODING,
+    UPGRADE,
+    HeaderName::from_static("keep-alive"),
+    HeaderName::from_static("proxy-connection"),
+    HeaderName::from_static("http2-settings"),
+];
+
 /// Removes the fields that concern only the connection the message came on (RFC 9110 §7.6.1).
 ///
 /// That is Connection, every field it names unless `direction` protects it, and the fields that
 /// senders forget to name: Keep-Alive, Proxy-Connection, TE, Trailer, Transfer-Encoding, Upgrade
 /// and HTTP2-Settings.
 pub fn strip_hop_by_hop(headers: &mut HeaderMap, direction: Direction) {
-    let named: Vec<HeaderName> = list_members(headers, &CONNECTION)
+    let named = named_by_connection(headers, direction);
+    for name in named.iter().chain(&OF_HOP) {
+        headers.remove(name);
+    }
+}
+
+/// The fields that Connection names, without those that `direction` protects.
+pub(crate) fn named_by_connection(headers: &HeaderMap, direction: Direction) -> Vec<HeaderName> {
+    list_members(headers, &CONNECTION)
         .filter_map(|member| HeaderName::from_bytes(member).ok())
         .filter(|name| !direction.protects(name))
-        .collect();
-    for name in named {
-        headers.remove(name);
-    }
-    for name in [CONNECTION, TE, TRAILER, TRANSFER_ENCODING, UPGRADE] {
-        headers.remove(name);
-    }
-    for name in ["keep-alive", "proxy-connection", "http2-settings"] {
-        headers.remove(name);
-    }
+        .collect()
 }
 
 #[cfg(test)]

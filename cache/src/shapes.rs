@@ -6,6 +6,9 @@
 //!
 //! The owner is the store: nothing here is global.
 
+use std::hash::BuildHasher;
+use std::sync::Arc;
+
 use http::HeaderName;
 use http::header::{
     ACCEPT_RANGES, ACCESS_CONTROL_ALLOW_CREDENTIALS, ACCESS_CONTROL_ALLOW_HEADERS,
@@ -15,8 +18,8 @@ use http::header::{
     X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS, X_XSS_PROTECTION,
 };
 
-use crate::common::Table;
-use crate::fields::{Fields, Shape};
+use crate::common::{Common, Measures, Table};
+use crate::fields::{Fields, Outline, Shape};
 use crate::stored::StoredHead;
 use crate::vary::{Rule, VaryRule};
 
@@ -58,8 +61,14 @@ pub struct Shapes {
 impl Default for Shapes {
     fn default() -> Self {
         Self {
-            shapes: Table::new(TABLE_BYTES_MAX, Shape::bytes),
-            rules: Table::new(TABLE_BYTES_MAX, Rule::bytes),
+            shapes: Table::new(
+                TABLE_BYTES_MAX,
+                Measures { bytes: Shape::bytes, hash: Shape::hash },
+            ),
+            rules: Table::new(
+                TABLE_BYTES_MAX,
+                Measures { bytes: Rule::bytes, hash: |by, rule| by.hash_one(rule) },
+            ),
         }
     }
 }
@@ -80,12 +89,17 @@ impl Shapes {
     /// Shares names and values, or else the names alone, so that one value that is new each time does
     /// not cost the rest.
     fn fields(&mut self, fields: &Fields) -> Fields {
-        let whole = self.shapes.share(fields.shape_with(is_alike));
-        let shape = whole.or_else(|| self.shapes.share(fields.shape_with(|_| false)));
-        match shape {
+        let shape = self.shape(&fields.outline(is_alike));
+        match shape.or_else(|| self.shape(&fields.outline(|_| false))) {
             Some(shape) => fields.in_shape(shape),
             None => fields.clone(),
         }
+    }
+
+    fn shape(&mut self, outline: &Outline<'_>) -> Option<Arc<Common<Shape>>> {
+        let hash = outline.hash(self.shapes.hasher());
+        let found = self.shapes.find(hash, |shape| outline.is(shape));
+        found.or_else(|| self.shapes.keep(hash, || outline.shape()))
     }
 
     fn rule(&mut self, vary: VaryRule) -> VaryRule {

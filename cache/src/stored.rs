@@ -23,7 +23,7 @@ use crate::date::format_http_date;
 use crate::directives::{ResponseDirectives, Scope};
 use crate::fields::Fields;
 use crate::guise;
-use crate::hop::{Direction, strip_hop_by_hop};
+use crate::hop::{Direction, OF_HOP, named_by_connection, strip_hop_by_hop};
 use crate::not_storable::NotStorable;
 use crate::plan::Plan;
 use crate::policy::Policy;
@@ -78,10 +78,9 @@ impl StoredHead {
             VaryRule::derive(&answered, request.headers, policy).ok_or(NotStorable::VaryAny)?;
         let plan = Plan::derive(policy, &governing, response.status, &answered, timing);
         let headers = kept_fields(&answered, &governing.directives, timing.response.wall);
-        if headers.contains_key(SET_COOKIE) && !storable::allows_set_cookie(policy, &governing) {
+        if headers.contains(&SET_COOKIE) && !storable::allows_set_cookie(policy, &governing) {
             return Err(NotStorable::SetCookie);
         }
-        let headers = Fields::from(&headers);
         let tags = Tags::of(&response.headers);
         let head = Self { status: response.status, headers, plan, vary, as_of, tags };
         head.check_use(&governing)?;
@@ -116,40 +115,41 @@ fn has_stale_window(plan: &Plan) -> bool {
 }
 
 /// Returns the fields that are kept of a response (RFC 9111 §3.1).
-fn kept_fields(
-    headers: &HeaderMap,
-    directives: &ResponseDirectives,
-    arrival: UnixTime,
-) -> HeaderMap {
-    let mut kept = headers.clone();
-    strip_unstored(&mut kept);
-    for scope in [&directives.no_cache, &directives.private] {
-        remove_listed(&mut kept, scope.as_ref());
-    }
+fn kept_fields(headers: &HeaderMap, directives: &ResponseDirectives, arrival: UnixTime) -> Fields {
+    let named = named_by_connection(headers, Direction::Response);
+    let listed = [&directives.no_cache, &directives.private].map(|scope| listed(scope.as_ref()));
+    let is_kept = |name: &HeaderName| {
+        ![named.as_slice(), &OF_HOP, &UNSTORED].iter().any(|names| names.contains(name))
+            && (decides_reuse(name) || !listed.iter().any(|names| names.contains(name)))
+    };
     // RFC 9110 §6.6.1: without Date its age could not be told later on.
-    if !kept.contains_key(DATE) {
-        kept.insert(DATE, format_http_date(arrival));
-    }
-    kept
+    let date = (!headers.contains_key(DATE)).then(|| format_http_date(arrival));
+    let kept = headers.iter().filter(|(name, _)| is_kept(name));
+    Fields::from_lines(kept.chain(date.as_ref().map(|date| (&DATE, date))))
 }
+
+/// Fields of one proxy or one moment.
+static UNSTORED: [HeaderName; 4] = [
+    AGE,
+    PROXY_AUTHENTICATE,
+    PROXY_AUTHORIZATION,
+    HeaderName::from_static("proxy-authentication-info"),
+];
 
 /// Removes the fields that belong to one connection, one proxy or one moment.
 pub(crate) fn strip_unstored(headers: &mut HeaderMap) {
     strip_hop_by_hop(headers, Direction::Response);
-    for name in [AGE, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION] {
+    for name in &UNSTORED {
         headers.remove(name);
     }
-    headers.remove("proxy-authentication-info");
 }
 
-/// Removes the fields that no-cache or private list (RFC 9111 §5.2.2.4 and §5.2.2.7).
-///
-/// Fields that later decisions rest on stay, so that no list can make a response fresher or more
-/// widely shared than it would be without the list.
-fn remove_listed(headers: &mut HeaderMap, scope: Option<&Scope>) {
-    let Some(Scope::Fields(names)) = scope else { return };
-    for name in names.iter().filter(|name| !decides_reuse(name)) {
-        headers.remove(name);
+/// The fields that no-cache or private list (RFC 9111 §5.2.2.4 and §5.2.2.7). Those that later decisions rest on stay
+/// all the same, so that no list can make a response fresher or more widely shared than it would be without the list.
+fn listed(scope: Option<&Scope>) -> &[HeaderName] {
+    match scope {
+        Some(Scope::Fields(names)) => names,
+        _ => &[],
     }
 }
 
