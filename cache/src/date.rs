@@ -84,20 +84,68 @@ fn two_digits(number: u32) -> [u8; 2] {
     [b'0'.wrapping_add(number / 10), b'0'.wrapping_add(number % 10)]
 }
 
+/// Everything is at its place in this shape, which nearly all dates have.
 fn parse_imf_fixdate(value: &[u8]) -> Option<i64> {
-    let mut rest = Cursor(value);
-    rest.name(&WEEKDAYS)?;
-    rest.literal(", ")?;
-    let day = rest.digits(2)?;
-    rest.literal(" ")?;
-    let month = rest.month()?;
-    rest.literal(" ")?;
-    let year = rest.digits(4)?;
-    rest.literal(" ")?;
-    let in_day = rest.time_of_day()?;
-    rest.literal(" GMT")?;
-    rest.end()?;
-    Date { year, month, day }.to_secs(in_day)
+    let [
+        a,
+        b,
+        c,
+        b',',
+        b' ',
+        d,
+        e,
+        b' ',
+        f,
+        g,
+        h,
+        b' ',
+        i,
+        j,
+        k,
+        l,
+        b' ',
+        m,
+        n,
+        b':',
+        o,
+        p,
+        b':',
+        q,
+        r,
+        b' ',
+        x,
+        y,
+        z,
+    ] = *value
+    else {
+        return None;
+    };
+    place(&WEEKDAYS, [a, b, c])?;
+    place(&[b"GMT"], [x, y, z])?;
+    let month = i64::try_from(place(&MONTHS, [f, g, h])?).ok()?.checked_add(1)?;
+    let year = number([i, j])?.checked_mul(100)?.checked_add(number([k, l])?)?;
+    let date = Date { year, month, day: number([d, e])? };
+    date.to_secs(secs_of_day(number([m, n])?, number([o, p])?, number([q, r])?)?)
+}
+
+/// Where in the table a name is, in any case.
+fn place(names: &[&[u8; 3]], name: [u8; 3]) -> Option<usize> {
+    names.iter().position(|known| known.eq_ignore_ascii_case(&name))
+}
+
+/// The number that two digits are.
+fn number([tens, ones]: [u8; 2]) -> Option<i64> {
+    let digit = |byte: u8| byte.is_ascii_digit().then(|| i64::from(byte & 0xf));
+    digit(tens)?.checked_mul(10)?.checked_add(digit(ones)?)
+}
+
+/// The seconds since midnight; 60 seconds are a leap second.
+fn secs_of_day(hour: i64, minute: i64, second: i64) -> Option<i64> {
+    if hour > 23 || minute > 59 || second > 60 {
+        return None;
+    }
+    let minutes = hour.saturating_mul(60).saturating_add(minute);
+    Some(minutes.saturating_mul(60).saturating_add(second))
 }
 
 fn parse_rfc850(value: &[u8], now: UnixTime) -> Option<i64> {
@@ -181,21 +229,14 @@ impl Cursor<'_> {
         i64::try_from(number).ok()
     }
 
-    /// Reads `hh:mm:ss` and returns the seconds since midnight; 60 seconds are a leap second.
+    /// Reads `hh:mm:ss` and returns the seconds since midnight.
     fn time_of_day(&mut self) -> Option<i64> {
         let hour = self.digits(2)?;
         self.literal(":")?;
         let minute = self.digits(2)?;
         self.literal(":")?;
         let second = self.digits(2)?;
-        if hour > 23 || minute > 59 || second > 60 {
-            return None;
-        }
-        Some(
-            hour.saturating_mul(3600)
-                .saturating_add(minute.saturating_mul(60))
-                .saturating_add(second),
-        )
+        secs_of_day(hour, minute, second)
     }
 
     fn end(&self) -> Option<()> {
