@@ -388,8 +388,17 @@ fn request_id(peer: &Peer, headers: &HeaderMap) -> HeaderValue {
 
 /// A name that no other request has: 16 hexadecimal digits.
 pub(crate) fn fresh_id() -> HeaderValue {
-    let name = format!("{:016x}", fresh_number());
-    HeaderValue::from_str(&name).unwrap_or(HeaderValue::from_static("0"))
+    HeaderValue::from_bytes(&hexadecimal(fresh_number())).unwrap_or(HeaderValue::from_static("0"))
+}
+
+/// The 16 digits of `number`.
+pub(crate) fn hexadecimal(number: u64) -> [u8; 16] {
+    let digit = |nibble: u8| if nibble < 10 { b'0' + nibble } else { b'a' - 10 + nibble };
+    let mut digits = [0; 16];
+    for (pair, byte) in digits.chunks_exact_mut(2).zip(number.to_be_bytes()) {
+        pair.copy_from_slice(&[digit(byte >> 4), digit(byte & 0xf)]);
+    }
+    digits
 }
 
 /// A number that no other request has. Each thread goes its own way from a random beginning, so that none waits for

@@ -13,6 +13,7 @@ use weir_cache::eviction::Seeded;
 use weir_cache::{CacheKey, Keyed, Scheme, Target};
 
 use super::lines::Lines;
+use super::ready::Ready;
 use crate::access;
 use crate::site::{Site, Sites};
 
@@ -28,6 +29,8 @@ pub(crate) struct Known {
     pub(crate) keyed: Keyed,
     /// What stays the same of the head of its whole response.
     pub(super) lines: Lines,
+    /// The fields of the answer with it.
+    pub(super) ready: Ready,
 }
 
 /// What one thread remembers.
@@ -118,5 +121,6 @@ fn work_out(sites: &Sites, scheme: Scheme, (host, target): (&str, &str)) -> Opti
         site: Arc::clone(site),
         keyed,
         lines: Lines::default(),
+        ready: Ready::default(),
     })
 }

@@ -21,6 +21,7 @@ mod head;
 mod lines;
 mod memo;
 mod plain;
+mod ready;
 mod response;
 mod unsent;
 
