@@ -393,12 +393,12 @@ pub(crate) fn fresh_id() -> HeaderValue {
 
 /// The 16 digits of `number`.
 pub(crate) fn hexadecimal(number: u64) -> [u8; 16] {
-    let digit = |nibble: u8| if nibble < 10 { b'0' + nibble } else { b'a' - 10 + nibble };
-    let mut digits = [0; 16];
-    for (pair, byte) in digits.chunks_exact_mut(2).zip(number.to_be_bytes()) {
-        pair.copy_from_slice(&[digit(byte >> 4), digit(byte & 0xf)]);
-    }
-    digits
+    let mut left = number;
+    std::array::from_fn(|_| {
+        left = left.rotate_left(4);
+        let nibble = u8::try_from(left & 0xf).unwrap_or(0);
+        if nibble < 10 { b'0' + nibble } else { b'a' - 10 + nibble }
+    })
 }
 
 /// A number that no other request has. Each thread goes its own way from a random beginning, so that none waits for

@@ -2,7 +2,8 @@
 //!
 //! h2 writes and flushes each larger DATA frame by itself, which is a TLS record and a system call for each answer.
 //! Here small writes are held until the connection has done all it can do for the moment, and then go out as one.
-//! Large ones pass through: nothing is gained by a copy of them.
+//! Large ones pass through: nothing is gained by a copy of them. h2 reads again after each request, too; that nothing
+//! more has come is found out once.
 //!
 //! # Invariants
 //!
@@ -32,6 +33,8 @@ struct Held<S> {
     bytes: Vec<u8>,
     /// How many of them have gone.
     gone: usize,
+    /// Whether the stream has had nothing to read since the connection was polled.
+    is_read_out: bool,
     /// Why the stream took no more, for the connection to hear.
     failed: Option<io::Error>,
 }
@@ -45,7 +48,8 @@ impl<S> Clone for Cork<S> {
 impl<S> Cork<S> {
     /// Holds what is written to `stream`.
     pub(super) fn new(stream: S) -> Self {
-        Self(Arc::new(Mutex::new(Held { stream, bytes: Vec::new(), gone: 0, failed: None })))
+        let held = Held { stream, bytes: Vec::new(), gone: 0, is_read_out: false, failed: None };
+        Self(Arc::new(Mutex::new(held)))
     }
 }
 
@@ -53,6 +57,7 @@ impl<S: AsyncWrite + Unpin> Cork<S> {
     /// Sends what is held; false where that failed and the connection has to hear of it.
     fn poll_release(&self, cx: &mut Context<'_>) -> Poll<bool> {
         let mut held = self.0.lock();
+        held.is_read_out = false;
         let released = ready!(held.poll_release(cx));
         held.failed = released.err();
         Poll::Ready(held.failed.is_none())
@@ -91,10 +96,15 @@ impl<S: AsyncRead + Unpin> AsyncRead for Cork<S> {
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let mut held = self.0.lock();
-        match held.failed.take() {
-            Some(error) => Poll::Ready(Err(error)),
-            None => Pin::new(&mut held.stream).poll_read(cx, buf),
+        if let Some(error) = held.failed.take() {
+            return Poll::Ready(Err(error));
         }
+        if held.is_read_out {
+            return Poll::Pending;
+        }
+        let read = Pin::new(&mut held.stream).poll_read(cx, buf);
+        held.is_read_out = read.is_pending();
+        read
     }
 }
 
