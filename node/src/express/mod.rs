@@ -28,5 +28,5 @@ mod unsent;
 pub(crate) use find::{Found, find};
 pub(crate) use head::write_head;
 pub(crate) use plain::{Plain, Room};
-pub(crate) use response::{answer, let_index_id};
+pub(crate) use response::answer;
 pub(crate) use unsent::Unsent;

@@ -81,13 +81,6 @@ fn respond(node: &Node, remote: &Remote, found: Found, began: Instant) -> Respon
     response.map(|body| body.limited(found.into_place(), None))
 }
 
-/// Lets HPACK keep what an answer says of its request's id.
-pub(crate) fn let_index_id(headers: &mut HeaderMap) {
-    if let Some(id) = headers.get_mut(&X_REQUEST_ID) {
-        id.set_sensitive(false);
-    }
-}
-
 /// The fields that are the same whenever the same part is asked for, with room for the others.
 fn still(remote: &Remote, found: &Found) -> HeaderMap {
     let site = &found.known.site;

@@ -156,11 +156,6 @@ pub(crate) struct Answering {
 }
 
 impl Answering {
-    /// Which request of its connection it is, counted from 1.
-    pub(super) const fn number(&self) -> u64 {
-        self.number
-    }
-
     /// Whether the connection ends with the answer.
     pub(super) fn is_last(&self) -> bool {
         self.phase.last.load(Relaxed) == self.number

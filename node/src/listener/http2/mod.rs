@@ -90,12 +90,7 @@ where
         let (remote, phase) = (remote.clone(), Arc::clone(&phase));
         async move {
             let response = match express::answer(&node, &remote, request) {
-                Ok(mut response) => {
-                    if names_id(answering.number()) {
-                        express::let_index_id(response.headers_mut());
-                    }
-                    response
-                }
+                Ok(response) => response,
                 Err(request) => {
                     in_own_task().await;
                     let caller = Caller { remote, phase, fault: None };
@@ -147,12 +142,6 @@ async fn idle(phase: &Phase, patience: Duration) {
         let is_quiet = !phase.is_answering() && phase.begun() == begun;
         (quiet, begun) = (if is_quiet { quiet + 1 } else { 0 }, phase.begun());
     }
-}
-
-/// Whether the answer with this number lets HPACK keep the id of its request, and with it the name of the field, which
-/// costs 12 bytes with each answer otherwise. Seldom: each value that is kept takes the place of something else.
-fn names_id(number: u64) -> bool {
-    number.is_power_of_two() && number.trailing_zeros() % 4 == 0
 }
 
 /// HTTP/2 with our limits.
