@@ -388,8 +388,17 @@ fn request_id(peer: &Peer, headers: &HeaderMap) -> HeaderValue {
 
 /// A name that no other request has: 16 hexadecimal digits.
 pub(crate) fn fresh_id() -> HeaderValue {
-    let name = format!("{:016x}", fresh_number());
-    HeaderValue::from_str(&name).unwrap_or(HeaderValue::from_static("0"))
+    HeaderValue::from_bytes(&hexadecimal(fresh_number())).unwrap_or(HeaderValue::from_static("0"))
+}
+
+/// The 16 digits of `number`.
+pub(crate) fn hexadecimal(number: u64) -> [u8; 16] {
+    let mut left = number;
+    std::array::from_fn(|_| {
+        left = left.rotate_left(4);
+        let nibble = u8::try_from(left & 0xf).unwrap_or(0);
+        if nibble < 10 { b'0' + nibble } else { b'a' - 10 + nibble }
+    })
 }
 
 /// A number that no other request has. Each thread goes its own way from a random beginning, so that none waits for

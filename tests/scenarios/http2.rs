@@ -29,7 +29,10 @@ pub(crate) fn spoken_within(
     })
 }
 
-async fn client(node: &TestNode) -> SendRequest<Full<Bytes>> {
+/// A connection to ask on.
+pub(crate) type Client = SendRequest<Full<Bytes>>;
+
+pub(crate) async fn client(node: &TestNode) -> Client {
     let stream = soon("a connection", TcpStream::connect(node.addr())).await.unwrap();
     let io = TokioIo::new(stream);
     let handshake = hyper::client::conn::http2::handshake(TokioExecutor::new(), io);
@@ -38,13 +41,17 @@ async fn client(node: &TestNode) -> SendRequest<Full<Bytes>> {
     client
 }
 
-fn request(method: Method, path: &str, body: &'static str) -> http::Request<Full<Bytes>> {
+pub(crate) fn request(
+    method: Method,
+    path: &str,
+    body: &'static str,
+) -> http::Request<Full<Bytes>> {
     let uri = format!("http://www.test{path}");
     http::Request::builder().method(method).uri(uri).body(Full::from(body)).unwrap()
 }
 
-async fn ask(
-    client: &mut SendRequest<Full<Bytes>>,
+pub(crate) async fn ask(
+    client: &mut Client,
     request: http::Request<Full<Bytes>>,
 ) -> (http::response::Parts, Bytes) {
     let response: Response<Incoming> =

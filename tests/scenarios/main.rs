@@ -26,6 +26,7 @@ mod goal;
 mod health;
 mod hops;
 mod http2;
+mod http2_answers;
 mod http2_hostile;
 mod inner;
 mod interim;

@@ -19,6 +19,8 @@ use crate::site::Site;
 
 /// Files that one answer may hold open.
 const PLACES_MAX: usize = 16;
+/// The largest number in a structured field (RFC 8941 §3.3.1).
+const INTEGER_MAX: i64 = 999_999_999_999_999;
 
 /// What a plain request is answered with.
 pub(crate) struct Found {
@@ -52,6 +54,17 @@ impl Found {
             Some(whole) if !part.is_empty() => whole.slice_ref(part),
             _ => Bytes::new(),
         }
+    }
+
+    /// Its age, in seconds.
+    pub(crate) fn age_secs(&self) -> u64 {
+        self.stored.head.plan.age_secs(self.now.monotonic)
+    }
+
+    /// What is left of its lifetime, in seconds, as Cache-Status can say it.
+    pub(crate) fn ttl_secs(&self) -> i64 {
+        let ttl = self.stored.head.plan.ttl_secs(self.now.monotonic);
+        ttl.clamp(-INTEGER_MAX, INTEGER_MAX)
     }
 
     /// Its place among the requests in flight.

@@ -5,36 +5,32 @@ use std::io::Write;
 use http::HeaderName;
 
 use super::find::Found;
-use crate::inbound::fresh_number;
+use crate::inbound::{fresh_number, hexadecimal};
 use crate::node::Node;
 
 static CACHE_STATUS: HeaderName = HeaderName::from_static("cache-status");
 /// Fields that say nothing of the content of a part (RFC 9530 §2).
 static OF_WHOLE: [HeaderName; 2] =
     [HeaderName::from_static("content-digest"), HeaderName::from_static("content-md5")];
-/// The largest number in a structured field (RFC 8941 §3.3.1).
-const INTEGER_MAX: i64 = 999_999_999_999_999;
 
 /// Writes the head of `found` behind what `out` holds.
 pub(crate) fn write_head(out: &mut Vec<u8>, node: &Node, found: &Found) {
     let fields = &found.known.site.fields;
-    let (plan, now) = (&found.stored.head.plan, found.now.monotonic);
     out.reserve(1_024);
     match found.range {
         None => found.known.lines.push(out, &found.stored, |out| write_still(out, node, found)),
         Some(_) => write_still(out, node, found),
     }
     if fields.cache_status {
-        let ttl = plan.ttl_secs(now).clamp(-INTEGER_MAX, INTEGER_MAX);
-        out.extend_from_slice(itoa::Buffer::new().format(ttl).as_bytes());
+        out.extend_from_slice(itoa::Buffer::new().format(found.ttl_secs()).as_bytes());
         out.extend_from_slice(b"\r\n");
     }
     if fields.age {
-        push_number(out, "age", plan.age_secs(now));
+        push_number(out, "age", found.age_secs());
     }
     if fields.request_id {
         out.extend_from_slice(b"x-request-id: ");
-        push_hexadecimal(out, fresh_number());
+        out.extend_from_slice(&hexadecimal(fresh_number()));
         out.extend_from_slice(b"\r\n");
     }
     out.extend_from_slice(b"\r\n");
@@ -79,14 +75,6 @@ fn push_extent(out: &mut Vec<u8>, found: &Found) {
     push_number(out, "content-length", range.len());
     // Into memory: cannot fail.
     drop(write!(out, "content-range: bytes {}-{}/{length}\r\n", range.first, range.last));
-}
-
-/// Writes 16 digits.
-fn push_hexadecimal(out: &mut Vec<u8>, number: u64) {
-    let digit = |nibble: u8| if nibble < 10 { b'0' + nibble } else { b'a' - 10 + nibble };
-    for byte in number.to_be_bytes() {
-        out.extend_from_slice(&[digit(byte >> 4), digit(byte & 0xf)]);
-    }
 }
 
 #[inline]

@@ -5,15 +5,17 @@
 //!          nothing odd   worked out once a target   as `lookup` and `entry` have it        one vectored write
 //! ```
 //!
-//! Requests that hyper has read, over TLS and HTTP/2, take the same way up to the head: `response.rs` answers those.
+//! Requests that hyper has read, over TLS and HTTP/2, take the same way up to the head: `response.rs` answers those,
+//! with fields that `ready.rs` keeps.
 //!
 //! At every step "not plain" leads back to `handle`, which sees the same bytes and has the last word. So this way has
 //! no answers of its own: what it gives is what [`crate::handle`] would have given, which
-//! `tests/scenarios/express.rs` compares field by field.
+//! `tests/scenarios/express.rs` and `http2_answers.rs` compare field by field.
 //!
 //! # Cost
 //!
-//! No allocation, no lock that all cores share, and no copy of a body; `docs/performance.md` has the figures.
+//! No allocation, no lock that all cores share, and no copy of a body; a request that hyper has read costs a copy of the
+//! map of fields. `docs/performance.md` has the figures.
 
 mod fields;
 mod find;
@@ -21,6 +23,7 @@ mod head;
 mod lines;
 mod memo;
 mod plain;
+mod ready;
 mod response;
 mod unsent;
 

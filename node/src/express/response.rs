@@ -2,13 +2,14 @@
 
 use std::time::Instant;
 
-use http::header::{AGE, CONTENT_LENGTH, CONTENT_RANGE};
+use http::header::{CONTENT_LENGTH, CONTENT_RANGE};
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode};
 use hyper::body::{Body as _, Incoming};
-use weir_cache::{CacheStatus, Scheme, content_range};
+use weir_cache::{Scheme, content_range};
 
 use super::find::{Found, find};
 use super::plain::{FIELDS_MAX, Plain};
+use super::ready::{self, Answer};
 use crate::body::{Account, Content, ResponseBody};
 use crate::handle::Remote;
 use crate::inbound::fresh_id;
@@ -16,7 +17,6 @@ use crate::metrics::CacheOutcome;
 use crate::node::Node;
 use crate::part;
 
-static CACHE_STATUS: HeaderName = HeaderName::from_static("cache-status");
 static X_CACHE: HeaderName = HeaderName::from_static("x-cache");
 static X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// Fields that an answer has beyond those stored.
@@ -54,33 +54,17 @@ fn find_for(node: &Node, remote: &Remote, request: &Request<Incoming>) -> Option
 
 fn respond(node: &Node, remote: &Remote, found: Found, began: Instant) -> Response<ResponseBody> {
     let site = &found.known.site;
-    let fields = &site.fields;
-    let is_sent = |name: &HeaderName| !site.unsent.holds(name);
-    let mut headers = found.stored.head.headers.to_map_where(FIELDS_ADDED, is_sent);
-    let status = set_extent(&mut headers, &found);
-    let (plan, now) = (&found.stored.head.plan, found.now.monotonic);
-    if fields.age {
-        headers.insert(AGE, HeaderValue::from(plan.age_secs(now)));
-    }
-    if fields.cache_status {
-        for inner in found.stored.head.headers.get_all(&CACHE_STATUS) {
-            headers
-                .extend(HeaderValue::from_bytes(&inner).ok().map(|of| (CACHE_STATUS.clone(), of)));
-        }
-        let ttl = Some(plan.ttl_secs(now));
-        CacheStatus { ttl, ..CacheStatus::hit(node.config.tier.as_str()) }.append_to(&mut headers);
-    }
-    if fields.x_cache {
-        headers.insert(X_CACHE.clone(), HeaderValue::from_static("HIT"));
-    }
-    if fields.request_id {
+    let status = if found.range.is_some() { StatusCode::PARTIAL_CONTENT } else { StatusCode::OK };
+    let make = || Answer::new(node, &found, still(remote, &found));
+    let mut headers = match found.range {
+        None => ready::headers(&found, make),
+        Some(_) => make().at(&found),
+    };
+    if site.fields.request_id {
         let mut id = fresh_id();
         // No two are alike: what HPACK would keep of one is of no use (RFC 7541 §7.1.3).
         id.set_sensitive(true);
         headers.insert(X_REQUEST_ID.clone(), id);
-    }
-    if remote.secured.is_some() {
-        site.security.promise(found.known.keyed.target.host_without_port(), &mut headers);
     }
     let metrics = site.metrics.of(CacheOutcome::Hit);
     metrics.requests.inc();
@@ -97,15 +81,33 @@ fn respond(node: &Node, remote: &Remote, found: Found, began: Instant) -> Respon
     response.map(|body| body.limited(found.into_place(), None))
 }
 
+/// The fields that are the same whenever the same part is asked for, with room for the others.
+fn still(remote: &Remote, found: &Found) -> HeaderMap {
+    let site = &found.known.site;
+    let is_sent = |name: &HeaderName| !site.unsent.holds(name);
+    let mut headers = found.stored.head.headers.to_map_where(FIELDS_ADDED, is_sent);
+    set_extent(&mut headers, found);
+    if site.fields.x_cache {
+        headers.insert(X_CACHE.clone(), HeaderValue::from_static("HIT"));
+    }
+    if site.fields.request_id {
+        // Every answer puts its own in its place; a copy of the map has no room to add one.
+        headers.insert(X_REQUEST_ID.clone(), HeaderValue::from_static("0"));
+    }
+    if remote.secured.is_some() {
+        site.security.promise(found.known.keyed.target.host_without_port(), &mut headers);
+    }
+    headers
+}
+
 /// Says which bytes of the body these are, and how many.
-fn set_extent(headers: &mut HeaderMap, found: &Found) -> StatusCode {
+fn set_extent(headers: &mut HeaderMap, found: &Found) {
     let length = found.stored.body.len();
     let Some(range) = found.range else {
         headers.insert(CONTENT_LENGTH, HeaderValue::from(length));
-        return StatusCode::OK;
+        return;
     };
     part::strip_digests_of_whole(headers);
     headers.insert(CONTENT_LENGTH, HeaderValue::from(range.len()));
     headers.insert(CONTENT_RANGE, content_range(range, length));
-    StatusCode::PARTIAL_CONTENT
 }

@@ -67,6 +67,13 @@ impl Cursor {
         let skipped = bytes.len().min(usize::try_from(self.payload_left).unwrap_or(usize::MAX));
         self.payload_left -= u32::try_from(skipped).unwrap_or(self.payload_left);
         *bytes = bytes.get(skipped..).unwrap_or_default();
+        // Most often the head lies there whole.
+        if self.have == 0
+            && let Some((head, rest)) = bytes.split_first_chunk()
+        {
+            *bytes = rest;
+            return Some(self.begin(*head));
+        }
         let taken = bytes.len().min(self.head.len() - self.have);
         let (head, rest) = bytes.split_at(taken);
         self.head.iter_mut().skip(self.have).zip(head).for_each(|(into, byte)| *into = *byte);
@@ -74,10 +81,16 @@ impl Cursor {
         if self.have < self.head.len() {
             return None;
         }
-        let [high, middle, low, kind, flags, ..] = self.head;
+        self.have = 0;
+        Some(self.begin(self.head))
+    }
+
+    /// The frame that begins with `head`, whose payload follows.
+    fn begin(&mut self, head: [u8; 9]) -> FrameHead {
+        let [high, middle, low, kind, flags, ..] = head;
         let length = u32::from_be_bytes([0, high, middle, low]);
-        (self.have, self.payload_left) = (0, length);
-        Some(FrameHead { length, kind, flags })
+        self.payload_left = length;
+        FrameHead { length, kind, flags }
     }
 
     fn is_between_frames(&self) -> bool {

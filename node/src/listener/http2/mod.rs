@@ -1,9 +1,10 @@
 //! Serves one connection that speaks HTTP/2 (RFC 9113): over TLS where client and node agree on it, or by prior
 //! knowledge where the node is told to (`node.h2c`).
 //!
-//! What a stream may cost is bounded by h2 (streams, header lists, resets before they are looked at), what
-//! frames without use may cost by `frames`, a reader that takes nothing by `pace`.
+//! What is ready together leaves together: `cork`. What a stream may cost is bounded by h2 (streams, header lists,
+//! resets before they are looked at), what frames without use may cost by `frames`, a reader that takes nothing by `pace`.
 
+mod cork;
 mod frames;
 mod pace;
 
@@ -29,8 +30,9 @@ use crate::handle::{Caller, Remote, handle};
 use crate::limits::Watch;
 use crate::metrics::Reason;
 use crate::node::Node;
+use cork::{Cork, Corked};
 use frames::{CALM_DOWN, Frames, PREFACE};
-use pace::{Pace, Paced, Streams};
+use pace::{Pace, Paced, Streams, in_own_task};
 
 /// Requests that the client reset before the node looked at them; more end the connection.
 const RESETS_PENDING_MAX: usize = 20;
@@ -87,24 +89,28 @@ where
         let (node, answering) = (Arc::clone(&node), phase.begin());
         let (remote, phase) = (remote.clone(), Arc::clone(&phase));
         async move {
-            let mut response = match express::answer(&node, &remote, request) {
+            let response = match express::answer(&node, &remote, request) {
                 Ok(response) => response,
                 Err(request) => {
+                    in_own_task().await;
                     let caller = Caller { remote, phase, fault: None };
                     // It is large, and would lie in the task of each stream.
-                    Box::pin(handle(&node, &caller, request)).await
+                    let mut response = Box::pin(handle(&node, &caller, request)).await;
+                    // Of no meaning here (RFC 9113 §8.2.2): a refused request ends its stream.
+                    response.headers_mut().remove(CONNECTION);
+                    response
                 }
             };
-            // Of no meaning here (RFC 9113 §8.2.2): a refused request ends its stream.
-            response.headers_mut().remove(CONNECTION);
             let pace = Pace::present();
             Ok::<_, Infallible>(response.map(|body| Paced::new(body.answering(answering), pace)))
         }
     });
-    let mut connection = std::pin::pin!(builder.serve_connection(TokioIo::new(io), service));
+    let cork = Cork::new(io);
+    let connection = builder.serve_connection(TokioIo::new(cork.clone()), service);
+    let mut connection = Corked { connection: std::pin::pin!(connection), cork };
     let is_stopping = tokio::select! {
         biased;
-        ended = connection.as_mut() => return ended,
+        ended = &mut connection => return ended,
         _ = stopped.wait_for(|stopped| *stopped) => true,
         () = idle(&phase, idle_timeout) => false,
         () = stay.asked_to_leave() => {
@@ -112,14 +118,14 @@ where
             false
         }
     };
-    connection.as_mut().graceful_shutdown();
+    connection.connection.as_mut().graceful_shutdown();
     if is_stopping {
         return connection.await;
     }
     // A request may have crossed the goodbye and is answered. Whatever a stream that was left open still holds is not
     // waited for.
     loop {
-        match tokio::time::timeout(write_timeout, connection.as_mut()).await {
+        match tokio::time::timeout(write_timeout, &mut connection).await {
             Ok(ended) => return ended,
             Err(_) if phase.is_answering() => {}
             Err(_) => return Ok(()),

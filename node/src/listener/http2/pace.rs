@@ -2,13 +2,15 @@
 //!
 //! There a stuck reader does not block the connection: it gives no window to one stream (RFC 9113 §5.2), and the
 //! deadlines of the connection see nothing. So each request has a task with a watch of its own, which ends it, and
-//! with it the stream, where nothing of a body that is at hand has been taken for too long.
+//! with it the stream, where nothing of a body that is at hand has been taken for too long. Only what can be answered
+//! at once, and is taken at once, has none.
 
 use std::future::Future;
 use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, ready};
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -31,6 +33,8 @@ tokio::task_local! {
 pub(super) struct Pace {
     /// Since when bytes wait for the client; `None` while it waits for us.
     waiting: Mutex<Option<Instant>>,
+    /// Whether the request has a task of its own.
+    has_task: AtomicBool,
 }
 
 impl Pace {
@@ -68,27 +72,47 @@ pub(super) struct Streams {
     pub(super) node: Arc<Node>,
 }
 
+/// Returns when the request has a task of its own. What is more than a look goes behind this, so that the requests of a
+/// connection do not wait for each other.
+pub(super) async fn in_own_task() {
+    let waits = || PACE.try_with(|pace| !pace.has_task.load(Relaxed)).unwrap_or(false);
+    // Nobody needs to be woken: the task is polled when it begins.
+    std::future::poll_fn(|_| if waits() { Poll::Pending } else { Poll::Ready(()) }).await;
+}
+
 impl<F> hyper::rt::Executor<F> for Streams
 where
     F: Future<Output = ()> + Send + 'static,
 {
     fn execute(&self, stream: F) {
-        let node = Arc::clone(&self.node);
         let pace = Arc::new(Pace::default());
+        let mut stream = Box::pin(AssertUnwindSafe(stream).catch_unwind());
+        // A plain hit ends here. Whoever is to be woken for the others is told when their task begins.
+        let first = &mut Context::from_waker(Waker::noop());
+        let begun = PACE.sync_scope(Arc::clone(&pace), || stream.as_mut().poll(first));
+        if let Poll::Ready(ended) = begun {
+            return note_panic(&self.node, &ended);
+        }
+        pace.has_task.store(true, Relaxed);
+        let node = Arc::clone(&self.node);
         let task = PACE.scope(Arc::clone(&pace), async move {
             tokio::select! {
                 biased;
-                // A bug in one request ends its stream, is counted, and leaves the others alone.
-                ended = AssertUnwindSafe(stream).catch_unwind() => if ended.is_err() {
-                    node.metrics.panics.inc();
-                    tracing::error!("a request ended in a panic; please report this");
-                },
+                ended = stream => note_panic(&node, &ended),
                 () = pace.stalled(node.config.limits.write_timeout) => {
                     node.metrics.refused.get_or_create(&Reason { reason: "stuck-reader" }).inc();
                 }
             }
         });
         drop(tokio::spawn(task));
+    }
+}
+
+/// A bug in one request ends its stream, is counted, and leaves the others alone.
+fn note_panic(node: &Node, ended: &std::thread::Result<()>) {
+    if ended.is_err() {
+        node.metrics.panics.inc();
+        tracing::error!("a request ended in a panic; please report this");
     }
 }
 
