@@ -118,6 +118,7 @@ fn the_connection_hears_that_what_was_held_could_not_be_sent() {
         poll(&cork, |cork, cx| {
             if !std::mem::replace(&mut written, true) {
                 write(cork, cx, &[b"a"]);
+                return Poll::Pending;
             }
             Pin::new(cork).poll_read(cx, &mut ReadBuf::new(&mut [0; 8]))
         })
