@@ -59,7 +59,7 @@ struct Production {
     shelf: GoalShelf<u32>,
     charges: Arc<[u64]>,
     /// Kept so that a put allocates nothing.
-    gone: Vec<(u32, ())>,
+    gone: Vec<(u32, u64)>,
 }
 
 impl Production {
@@ -79,8 +79,8 @@ impl Shelf for Production {
 
     fn put(&mut self, object: u32, gone: &mut Vec<u32>) -> bool {
         self.gone.clear();
-        let held = self.shelf.put(object, (), charge(&self.charges, object), &mut self.gone);
-        gone.extend(self.gone.iter().map(|(other, ())| *other).filter(|other| *other != object));
+        let held = self.shelf.put(object, charge(&self.charges, object), &mut self.gone);
+        gone.extend(self.gone.iter().map(|(other, _)| *other).filter(|other| *other != object));
         held
     }
 
