@@ -350,9 +350,8 @@ async fn a_lost_index_is_built_anew_from_the_files() {
     stack
         .edge_while_stopped(|| fs::remove_file(folder.path().join("store/index.redb")).unwrap())
         .await;
-    let rebuilt = |metrics: &Metrics| {
-        metrics.sum("weir_disk_events_total", &["reason=\"rebuilt\""]) > 0.0
-    };
+    let rebuilt =
+        |metrics: &Metrics| metrics.sum("weir_disk_events_total", &["reason=\"rebuilt\""]) > 0.0;
     stack.edge().metrics_reach(rebuilt).await;
     for (path, expected) in [("/small", b"hello".to_vec()), ("/large", body(300 * KIB))] {
         let reply = stack.edge().get(path).await;
@@ -379,9 +378,8 @@ async fn an_index_that_names_too_few_of_the_files_is_built_anew() {
     }
     stack.edge().written().await;
     stack.edge_while_stopped(|| fs::rename(&copy, &index).unwrap()).await;
-    let rebuilt = |metrics: &Metrics| {
-        metrics.sum("weir_disk_events_total", &["reason=\"rebuilt\""]) > 0.0
-    };
+    let rebuilt =
+        |metrics: &Metrics| metrics.sum("weir_disk_events_total", &["reason=\"rebuilt\""]) > 0.0;
     stack.edge().metrics_reach(rebuilt).await;
     for path in &paths {
         let reply = stack.edge().get(path).await;
