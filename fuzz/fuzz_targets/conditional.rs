@@ -86,7 +86,10 @@ fn check_validation_request(head: &StoredHead, request: &HeaderMap) {
     for name in [IF_MATCH, IF_RANGE, IF_UNMODIFIED_SINCE, RANGE] {
         assert!(!asked.contains_key(name));
     }
-    assert_eq!(asked.get(IF_NONE_MATCH).map(HeaderValue::as_bytes), head.headers.get(&ETAG).as_deref());
+    assert_eq!(
+        asked.get(IF_NONE_MATCH).map(HeaderValue::as_bytes),
+        head.headers.get(&ETAG).as_deref()
+    );
     let ours = [
         "if-none-match",
         "if-modified-since",

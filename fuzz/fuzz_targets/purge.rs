@@ -6,7 +6,8 @@
 
 use libfuzzer_sys::fuzz_target;
 use weir_cache::purge::{
-    AsOf, Entry, Epoch, Ledger, Mode, Selector, Standing, Subject, TAG_FIELDS, Tagged, Tags, UrlGlob,
+    AsOf, Entry, Epoch, Ledger, Mode, Selector, Standing, Subject, TAG_FIELDS, Tagged, Tags,
+    UrlGlob,
 };
 use weir_fuzz::{Input, fields};
 
