@@ -5,10 +5,10 @@ use std::io::Write;
 use http::HeaderName;
 
 use super::find::Found;
+use super::ready::CACHE_STATUS;
 use crate::inbound::{fresh_number, hexadecimal};
 use crate::node::Node;
 
-static CACHE_STATUS: HeaderName = HeaderName::from_static("cache-status");
 /// Fields that say nothing of the content of a part (RFC 9530 §2).
 static OF_WHOLE: [HeaderName; 2] =
     [HeaderName::from_static("content-digest"), HeaderName::from_static("content-md5")];

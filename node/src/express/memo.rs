@@ -5,7 +5,7 @@
 //! often a miss, which the long way has to work out anyway: it costs a place here and nothing more.
 
 use std::cell::RefCell;
-use std::hash::{BuildHasher, RandomState};
+use std::hash::BuildHasher;
 use std::sync::Arc;
 
 use http::uri::PathAndQuery;
@@ -81,9 +81,7 @@ pub(super) fn known(
 impl Memo {
     /// Nothing remembered.
     fn new() -> Self {
-        let random = RandomState::new();
-        let hasher = Seeded::new([0_u8, 1].map(|number| random.hash_one(number)));
-        Self { sites: None, places: Vec::new(), hasher }
+        Self { sites: None, places: Vec::new(), hasher: Seeded::random() }
     }
 
     fn known(

@@ -256,6 +256,23 @@ mod tests {
         assert_eq!(pending.waiting().1, 2, "and not on disk yet");
     }
 
+    /// All that one commit takes leave together, and the last ones wait for no more.
+    #[test]
+    fn changes_are_gathered_until_they_are_enough_or_the_last() {
+        let (pending, long) = (Pending::new(1_000, 99), Duration::from_secs(60));
+        std::thread::scope(|threads| {
+            let next = threads.spawn(|| pending.next(long, long));
+            for number in (0..).take(TOGETHER) {
+                pending.put(key(number), list(), false);
+            }
+            assert_eq!(next.join().unwrap().unwrap().len(), TOGETHER);
+            let next = threads.spawn(|| pending.next(long, long));
+            pending.put(key(u8::MAX), list(), false);
+            pending.close();
+            assert_eq!(next.join().unwrap().unwrap().len(), 1);
+        });
+    }
+
     #[test]
     fn a_change_that_comes_while_one_is_written_is_written_after_it() {
         let pending = Pending::new(1_000, 9);

@@ -44,6 +44,8 @@ impl Present {
     pub(super) fn lacks(&self, key: &CacheKey, openings: u64) -> bool {
         self.is_whole(openings)
             && self.places_of(key).any(|place| place.load(Ordering::Acquire) == 0)
+            // Not because all were emptied meanwhile.
+            && self.is_whole(openings)
     }
 
     /// Whether all rows of an index in this state are known.
@@ -51,9 +53,14 @@ impl Present {
         self.whole_at.load(Ordering::Acquire) == openings
     }
 
+    /// Takes every key for one that may be there: what is known is of another index.
+    pub(super) fn doubt(&self) {
+        self.whole_at.store(LEARNING, Ordering::Release);
+    }
+
     /// Begins anew. Nothing may be staged meanwhile.
     pub(super) fn forget_all(&self) {
-        self.whole_at.store(LEARNING, Ordering::Release);
+        self.doubt();
         self.places.iter().for_each(|place| place.store(0, Ordering::Release));
     }
 
@@ -114,12 +121,15 @@ mod tests {
         present.knows_all(7);
         assert!((0..5_000).all(|number| !present.lacks(&key(number), 7)));
         assert!((0..5_000).all(|number| !present.lacks(&key(number), 8)), "an index opened anew");
+        assert!(!present.lacks(&key(9_999), 8), "it may have what the one before had not");
         let wrong = (10_000..20_000).filter(|number| !present.lacks(&key(*number), 7)).count();
         assert!(wrong < 300, "{wrong} of 10,000 seem to be there");
         (0..2_500).for_each(|number| present.went(&key(number)));
         assert!((2_500..5_000).all(|number| !present.lacks(&key(number), 7)), "the others stay");
         let gone = (0..2_500).filter(|number| present.lacks(&key(*number), 7)).count();
         assert!(gone > 2_400, "{gone} of 2,500 are known to be gone");
+        present.doubt();
+        assert!((0..2_500).all(|number| !present.lacks(&key(number), 7)), "another index");
     }
 
     #[test]

@@ -95,7 +95,7 @@ impl Openings {
 fn open(inner: &Inner) {
     let began = Instant::now();
     *inner.writer.lock() = None;
-    inner.shared.present.forget_all();
+    inner.shared.present.doubt();
     let limits =
         IndexLimits { memory_bytes: inner.limits.index_memory_bytes, ..IndexLimits::default() };
     let opened = match index::open(inner.limits.index, &inner.limits.folder, limits) {

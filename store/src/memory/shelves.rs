@@ -7,7 +7,7 @@
 //! wait for it.
 
 use std::fmt;
-use std::hash::{BuildHasher, RandomState};
+use std::hash::BuildHasher;
 
 use parking_lot::{Mutex, RwLock};
 use weir_cache::CacheKey;
@@ -44,12 +44,11 @@ impl Shelves {
     pub(super) fn new(goal: Goal, bytes_max: u64, entry_bytes: u64) -> Self {
         let count = shards(bytes_max, entry_bytes);
         // Clients choose what keys are made from, so none may know where they are.
-        let random = RandomState::new();
-        let seed = |first: u64| Seeded::new([random.hash_one(first), random.hash_one(first + 1)]);
-        let shelf = |_| RwLock::new(Shelf::with_hasher(goal, bytes_max / count, seed(2)));
+        let within = Seeded::random();
+        let shelf = |_| RwLock::new(Shelf::with_hasher(goal, bytes_max / count, within));
         Self {
             shelves: (0..count).map(shelf).collect(),
-            hasher: seed(0),
+            hasher: Seeded::random(),
             turns: (0..TURNS).map(|_| Mutex::new(())).collect(),
         }
     }
